@@ -1,0 +1,47 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Many writes at once, each with its own outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Callable, Generic, TypeVar
+
+from .client import CONCURRENCY, ClusterError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """What became of one write.
+
+    :ivar error: why it was not done, or empty
+    """
+
+    item: T
+    error: str = ""
+
+    @property
+    def done(self) -> bool:
+        return not self.error
+
+
+def write_all(items: Iterable[T], write: Callable[[T], object]) -> list[Outcome[T]]:
+    """Write every item over the client's parallel connections; one that fails does not stop the others.
+
+    :param write: performs one write; raises ClusterError when it cannot
+    :returns: one outcome an item, in the order given
+    """
+
+    def attempt(item: T) -> Outcome[T]:
+        try:
+            write(item)
+        except ClusterError as error:
+            return Outcome(item, str(error))
+        return Outcome(item)
+
+    with ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
+        return list(pool.map(attempt, items))

@@ -1,0 +1,270 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One cluster's API as plain JSON.
+
+Authentication, TLS and proxies are those of kubernetes.core and the kubernetes client; retries are
+urllib3's. What is left is small on purpose: no discovery, no model objects, one request a call.
+This is the only file that imports kubernetes.core.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional
+from urllib.parse import urlencode
+
+from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
+from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import (
+    _create_auth_spec,
+    _create_configuration,
+    _create_headers,
+)
+
+try:
+    import kubernetes
+    import urllib3
+
+    HAS_KUBERNETES = True
+except ImportError:
+    HAS_KUBERNETES = False
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+FIELD_MANAGER = "hostfence"
+CONCURRENCY = 8
+PAGE_SIZE = 1000
+
+CONNECTION_OPTIONS: dict[str, Any] = AUTH_ARG_SPEC
+
+APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
+JSON = "application/json"
+
+Object = dict[str, Any]
+
+
+class ClusterError(Exception):
+    """The API could not be used; the message is one line and says what to do."""
+
+
+@dataclass
+class ApiError(ClusterError):
+    """The API answered, and not with success.
+
+    :ivar status: HTTP status code
+    :ivar reason: Kubernetes' machine-readable reason, for example ``Conflict``, or empty
+    """
+
+    status: int
+    reason: str
+    message: str
+    method: str
+    path: str
+
+    def __str__(self) -> str:
+        text = f"{self.method} {self.path}: {self.status} {self.reason}: {self.message}".replace("\n", " ")
+        return text + (f" - {_REMEDIES[self.status]}" if self.status in _REMEDIES else "")
+
+    @property
+    def not_found(self) -> bool:
+        return self.status == 404
+
+    @property
+    def conflict(self) -> bool:
+        return self.status == 409
+
+
+_REMEDIES = {
+    401: "the API does not accept these credentials; check the kubeconfig's user, or its token's age",
+    403: "give this user that permission; the role preflight lists every permission that is needed",
+    429: "the API server is overloaded and still was after several tries; run again later",
+}
+
+
+class Cluster:
+    """A connection pool to one API server.
+
+    :param configuration: a ``kubernetes.client.Configuration``
+    :param headers: sent with every request (impersonation)
+    """
+
+    def __init__(self, configuration: Any, headers: Optional[Mapping[str, str]] = None) -> None:
+        configuration.connection_pool_maxsize = CONCURRENCY
+        self._api = kubernetes.client.ApiClient(configuration)
+        self._pool = self._api.rest_client.pool_manager
+        self._host: str = configuration.host.rstrip("/")
+        self._headers = {"Accept": JSON, "User-Agent": FIELD_MANAGER, **(headers or {})}
+        self.requests_sent = 0
+        # A write is only ever repeated because each of ours can be: apply, replace at a known
+        # version, delete. A wrong certificate does not get better by trying again (other=0).
+        self._retries = urllib3.Retry(
+            total=8,
+            connect=2,
+            read=3,
+            other=0,
+            status=6,
+            status_forcelist=(429, 500, 502, 503, 504),
+            allowed_methods=None,
+            backoff_factor=0.2,
+            backoff_jitter=0.2,
+            backoff_max=10,
+            raise_on_status=False,
+        )
+
+    @classmethod
+    def of_module(cls, module: AnsibleModule) -> Cluster:
+        """The cluster that a module's connection options, or ``K8S_AUTH_*``, name.
+
+        :raises ClusterError: no kubeconfig, or one that cannot be used
+        """
+        if not HAS_KUBERNETES:
+            raise ClusterError(
+                "the Python package 'kubernetes' is missing where this module runs: "
+                "pip install -r requirements.txt, and run it on the controller"
+            )
+        try:
+            configuration = _create_configuration(_create_auth_spec(module))
+        except Exception as error:  # the client raises its own, PyYAML's and OSError alike
+            raise ClusterError(
+                f"no usable connection to a cluster: {_one_line(error)} - "
+                "set kubeconfig (or K8S_AUTH_KUBECONFIG) to a kubeconfig file, and context to one of its contexts"
+            )
+        return cls(configuration, _create_headers(module))
+
+    @property
+    def host(self) -> str:
+        """URL of the API server as the connection options name it."""
+        return self._host
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Optional[Object] = None,
+        params: Optional[Mapping[str, str]] = None,
+        content_type: str = JSON,
+    ) -> Object:
+        """One request.
+
+        :param path: absolute, for example ``/api/v1/nodes``
+        :returns: the decoded answer
+        :raises ApiError: any status of 400 and above
+        :raises ClusterError: no answer at all
+        """
+        headers = dict(self._headers)
+        self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        data = None
+        if body is not None:
+            headers["Content-Type"] = content_type
+            data = json.dumps(body, separators=(",", ":")).encode()
+        url = self._host + path + (f"?{urlencode(params)}" if params else "")
+        self.requests_sent += 1
+        try:
+            answer = self._pool.request(
+                method, url, body=data, headers=headers, retries=self._retries, timeout=60
+            )
+        except urllib3.exceptions.HTTPError as error:
+            raise ClusterError(_explain_no_answer(self._host, error))
+        if answer.status >= 400:
+            raise _api_error(answer, method, path)
+        return _decode(answer.data)
+
+    def get(self, path: str) -> Object:
+        """One object, or any other document the API serves.
+
+        :raises ApiError: also when it does not exist (``not_found``)
+        """
+        return self.request("GET", path)
+
+    def find(self, path: str) -> Optional[Object]:
+        """One object, or None where it, or its kind, does not exist."""
+        try:
+            return self.get(path)
+        except ApiError as error:
+            if error.not_found:
+                return None
+            raise
+
+    def list(self, path: str, **selectors: str) -> Iterator[Object]:
+        """All objects of a collection, page by page.
+
+        :param selectors: ``labelSelector``, ``fieldSelector``
+        :raises ApiError: as :meth:`request`
+        """
+        params = {"limit": str(PAGE_SIZE), **selectors}
+        while True:
+            page = self.request("GET", path, params=params)
+            yield from page["items"]
+            following = page["metadata"].get("continue")
+            if not following:
+                return
+            params["continue"] = following
+
+    def apply(self, path: str, obj: Object, dry_run: bool = False) -> Object:
+        """Server-side apply as our field manager: creates the object, or takes over the fields named.
+
+        Both creating and changing go this way, because only then the API knows which fields are ours
+        and removes those that we no longer name.
+
+        :param path: the object's own path
+        :returns: the object as stored
+        """
+        params = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        if dry_run:
+            params["dryRun"] = "All"
+        return self.request("PATCH", path, obj, params, APPLY)
+
+    def merge(self, path: str, patch: Object, dry_run: bool = False) -> Object:
+        """JSON merge patch; a ``metadata.resourceVersion`` in it makes it conditional."""
+        params = {"fieldManager": FIELD_MANAGER}
+        if dry_run:
+            params["dryRun"] = "All"
+        return self.request("PATCH", path, patch, params, MERGE)
+
+    def delete(self, path: str, uid: Optional[str] = None) -> bool:
+        """Delete one object; with ``uid``, only that very object and not a successor of its name.
+
+        :returns: whether it existed
+        """
+        body = {"preconditions": {"uid": uid}} if uid else None
+        try:
+            self.request("DELETE", path, body)
+        except ApiError as error:
+            if error.not_found:
+                return False
+            raise
+        return True
+
+
+def _decode(data: bytes) -> Object:
+    decoded: Object = json.loads(data) if data else {}
+    return decoded
+
+
+def _api_error(answer: Any, method: str, path: str) -> ApiError:
+    try:
+        status = _decode(answer.data)
+    except ValueError:
+        status = {}
+    message = str(status.get("message") or answer.data[:200].decode(errors="replace") or answer.reason)
+    return ApiError(answer.status, str(status.get("reason") or answer.reason or ""), message, method, path)
+
+
+def _explain_no_answer(host: str, error: Exception) -> str:
+    text = _one_line(error)
+    if "CERTIFICATE_VERIFY_FAILED" in text or "SSL" in text:
+        remedy = (
+            "the server's certificate does not fit: check certificate-authority-data and the server's name"
+        )
+    elif "Name or service not known" in text or "NameResolution" in text:
+        remedy = "the server's name does not resolve: check the kubeconfig's server"
+    else:
+        remedy = "is the API server up, and reachable from here?"
+    return f"no answer from the API server {host}: {remedy} ({text})"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,139 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Which of Calico's API groups a cluster stores host protection in.
+
+Calico's own rule is ``v3 present and not v1 present`` (libcalico-go/lib/backend/k8s/discovery.go); an
+aggregated calico-apiserver serves v3 over v1 storage, and then v3 is the one to write to, because it
+defaults and validates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Optional
+
+from .client import ApiError, Cluster, ClusterError
+
+V1_GROUP, V1_VERSION = "crd.projectcalico.org", "v1"
+V3_GROUP, V3_VERSION = "projectcalico.org", "v3"
+
+PLURALS = {
+    "HostEndpoint": "hostendpoints",
+    "GlobalNetworkPolicy": "globalnetworkpolicies",
+    "StagedGlobalNetworkPolicy": "stagedglobalnetworkpolicies",
+    "GlobalNetworkSet": "globalnetworksets",
+    "Tier": "tiers",
+    "FelixConfiguration": "felixconfigurations",
+    "KubeControllersConfiguration": "kubecontrollersconfigurations",
+    "ClusterInformation": "clusterinformations",
+}
+
+MIGRATION_PATH = "/apis/migration.projectcalico.org/v1beta1/datastoremigrations"
+
+
+class FlavourKind(str, Enum):
+    """How Calico's resources are served."""
+
+    NONE = "none"
+    V1 = "v1"
+    AGGREGATED = "aggregated"
+    V3_NATIVE = "v3-native"
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """The API group to talk to, and the kinds it serves there.
+
+    :ivar kinds: kinds of ours that the API serves in this group
+    """
+
+    kind: FlavourKind
+    group: str
+    version: str
+    kinds: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}"
+
+    @property
+    def raw_v1(self) -> bool:
+        """Whether nothing stands between us and the storage form (no defaulting, no validation)."""
+        return self.kind is FlavourKind.V1
+
+    def serves(self, kind: str) -> bool:
+        return kind in self.kinds
+
+    def path(self, kind: str, name: Optional[str] = None) -> str:
+        """URL path of a cluster-scoped kind's collection, or of one object in it."""
+        base = f"/apis/{self.group}/{self.version}/{PLURALS[kind]}"
+        return f"{base}/{name}" if name else base
+
+
+def detect(cluster: Cluster) -> Flavour:
+    """Look which group serves Calico's resources: at most four requests.
+
+    :raises ClusterError: no answer from the API
+    """
+    v3 = _served_kinds(cluster, V3_GROUP, V3_VERSION)
+    v1 = _served_kinds(cluster, V1_GROUP, V1_VERSION)
+    if v3 and (not v1 or _is_aggregated(cluster)):
+        kind = FlavourKind.AGGREGATED if v1 else FlavourKind.V3_NATIVE
+        return Flavour(kind, V3_GROUP, V3_VERSION, v3)
+    if v1:
+        return Flavour(FlavourKind.V1, V1_GROUP, V1_VERSION, v1)
+    return Flavour(FlavourKind.NONE, V1_GROUP, V1_VERSION)
+
+
+def require(cluster: Cluster) -> Flavour:
+    """The flavour of a cluster that must have Calico's API.
+
+    :raises ClusterError: Calico's API is absent, or its datastore is being migrated
+    """
+    flavour = detect(cluster)
+    if flavour.kind is FlavourKind.NONE or not flavour.serves("HostEndpoint"):
+        raise ClusterError(
+            "this cluster does not serve Calico's HostEndpoint: install Calico, or let the role "
+            "hostfence.calico.crds install what is missing"
+        )
+    refuse_during_migration(cluster)
+    return flavour
+
+
+def refuse_during_migration(cluster: Cluster) -> None:
+    """Stop while Calico moves its data from v1 to v3 storage: what is written then may be lost.
+
+    :raises ClusterError: a migration has begun and has not ended
+    """
+    running = migration_phase(cluster)
+    if running:
+        raise ClusterError(
+            f"Calico's datastore migration is in phase {running}: wait until it is Complete, then run again"
+        )
+
+
+def migration_phase(cluster: Cluster) -> str:
+    """Phase of a running DatastoreMigration, or empty."""
+    try:
+        migrations = list(cluster.list(MIGRATION_PATH))
+    except ApiError as error:
+        # 403 counts as absent too: an API group that does not exist answers 403 to who may not list it.
+        if error.status in (403, 404):
+            return ""
+        raise
+    phases = [str(m.get("status", {}).get("phase") or "Pending") for m in migrations]
+    return next((p for p in phases if p not in ("Complete", "Completed")), "")
+
+
+def _served_kinds(cluster: Cluster, group: str, version: str) -> frozenset[str]:
+    document: Optional[dict[str, Any]] = cluster.find(f"/apis/{group}/{version}")
+    if not document:
+        return frozenset()
+    return frozenset(r["kind"] for r in document.get("resources", []) if r["kind"] in PLURALS)
+
+
+def _is_aggregated(cluster: Cluster) -> bool:
+    """Whether v3 is served by calico-apiserver rather than by CRDs that were put beside v1's."""
+    service = cluster.find(f"/apis/apiregistration.k8s.io/v1/apiservices/{V3_VERSION}.{V3_GROUP}")
+    return bool(service and service.get("spec", {}).get("service"))
