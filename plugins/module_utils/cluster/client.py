@@ -130,7 +130,7 @@ class Cluster:
         except Exception as error:  # the client raises its own, PyYAML's and OSError alike
             raise ClusterError(
                 f"no usable connection to a cluster: {_one_line(error)} - "
-                "set kubeconfig (or K8S_AUTH_KUBECONFIG) to a kubeconfig file, and context to one of its contexts"
+                "set kubeconfig (or K8S_AUTH_KUBECONFIG) to a kubeconfig file, and context to one in it"
             )
         return cls(configuration, _create_headers(module))
 
@@ -206,23 +206,33 @@ class Cluster:
     def apply(self, path: str, obj: Object, dry_run: bool = False) -> Object:
         """Server-side apply as our field manager: creates the object, or takes over the fields named.
 
-        Both creating and changing go this way, because only then the API knows which fields are ours
-        and removes those that we no longer name.
+        Create and change in this one way, and the API knows which fields are ours and removes those
+        that are no longer named.
 
         :param path: the object's own path
         :returns: the object as stored
         """
-        params = {"fieldManager": FIELD_MANAGER, "force": "true"}
-        if dry_run:
-            params["dryRun"] = "All"
+        params = {**_write_params(dry_run), "force": "true"}
         return self.request("PATCH", path, obj, params, APPLY)
+
+    def create(self, path: str, obj: Object, dry_run: bool = False) -> Object:
+        """Create one object.
+
+        :param path: the collection's path
+        :raises ApiError: also when it exists already (``conflict``)
+        """
+        return self.request("POST", path, obj, _write_params(dry_run))
+
+    def replace(self, path: str, obj: Object, dry_run: bool = False) -> Object:
+        """Replace one object at the ``metadata.resourceVersion`` it carries.
+
+        :raises ApiError: also when somebody wrote it meanwhile (``conflict``)
+        """
+        return self.request("PUT", path, obj, _write_params(dry_run))
 
     def merge(self, path: str, patch: Object, dry_run: bool = False) -> Object:
         """JSON merge patch; a ``metadata.resourceVersion`` in it makes it conditional."""
-        params = {"fieldManager": FIELD_MANAGER}
-        if dry_run:
-            params["dryRun"] = "All"
-        return self.request("PATCH", path, patch, params, MERGE)
+        return self.request("PATCH", path, patch, _write_params(dry_run), MERGE)
 
     def delete(self, path: str, uid: Optional[str] = None) -> bool:
         """Delete one object; with ``uid``, only that very object and not a successor of its name.
@@ -237,6 +247,10 @@ class Cluster:
                 return False
             raise
         return True
+
+
+def _write_params(dry_run: bool) -> dict[str, str]:
+    return {"fieldManager": FIELD_MANAGER, **({"dryRun": "All"} if dry_run else {})}
 
 
 def _decode(data: bytes) -> Object:
