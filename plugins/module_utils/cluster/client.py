@@ -118,21 +118,31 @@ class Cluster:
     def of_module(cls, module: AnsibleModule) -> Cluster:
         """The cluster that a module's connection options, or ``K8S_AUTH_*``, name.
 
+        :raises ClusterError: as :meth:`of_options`
+        """
+        return cls.of_options(module.params)
+
+    @classmethod
+    def of_options(cls, options: Mapping[str, Any]) -> Cluster:
+        """The cluster that connection options, or ``K8S_AUTH_*`` where one is absent or None, name.
+
+        :param options: by the names of kubernetes.core's options; others in it are not looked at
         :raises ClusterError: no kubeconfig, or one that cannot be used
         """
         if not HAS_KUBERNETES:
             raise ClusterError(
-                "the Python package 'kubernetes' is missing where this module runs: "
+                "the Python package 'kubernetes' is missing where this runs: "
                 "pip install -r requirements.txt, and run it on the controller"
             )
+        given = {name: options[name] for name in CONNECTION_OPTIONS if options.get(name) is not None}
         try:
-            configuration = _create_configuration(_create_auth_spec(module))
+            configuration = _create_configuration(_create_auth_spec(**given))
         except Exception as error:  # the client raises its own, PyYAML's and OSError alike
             raise ClusterError(
                 f"no usable connection to a cluster: {_one_line(error)} - "
                 "set kubeconfig (or K8S_AUTH_KUBECONFIG) to a kubeconfig file, and context to one in it"
             )
-        return cls(configuration, _create_headers(module))
+        return cls(configuration, _create_headers(**given))
 
     @property
     def host(self) -> str:
