@@ -1,0 +1,319 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_endpoints
+short_description: Make every node of a cluster a Calico HostEndpoint
+version_added: 0.1.0
+author: The Hostfence founders (@hostfence)
+description:
+  - Reconciles one HostEndpoint a node, named C(<node>-hostfence), from the cluster's Node objects.
+  - Reads two lists, compares in memory and writes only what differs, over parallel connections.
+  - Removes HostEndpoints that it made for nodes that are gone or no longer selected. Those that
+    others made are reported, never touched.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.attributes
+  - hostfence.calico.attributes.cluster
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  state:
+    description:
+      - V(present) gives every selected node its HostEndpoint and removes orphans of ours.
+      - V(absent) removes all HostEndpoints that we made.
+    type: str
+    choices: [present, absent]
+    default: present
+  node_selector:
+    description: Kubernetes label selector of the nodes to protect; empty for all.
+    type: str
+    default: kubernetes.io/os!=windows
+  labels:
+    description: Static labels of every HostEndpoint; policies select hosts by them.
+    type: dict
+    default:
+      host-endpoint: ingress
+  node_labels:
+    description: Keys of labels that are copied from the Node, where it has them.
+    type: list
+    elements: str
+    default:
+      - kubernetes.io/hostname
+      - node-role.kubernetes.io/control-plane
+      - topology.kubernetes.io/zone
+  interface:
+    description:
+      - V(*) for all interfaces of the node, the name of one, or V(by-ip) for whichever carry the
+        node's own addresses.
+    type: str
+    default: "*"
+  profiles:
+    description:
+      - Calico profiles of every HostEndpoint. Without C(projectcalico-default-allow), traffic that no
+        policy allows is dropped as soon as the HostEndpoint exists, on all its interfaces.
+    type: list
+    elements: str
+    default: [projectcalico-default-allow]
+  ports:
+    description: Ports of the nodes that policy rules can name.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name that rules use.
+        type: str
+        required: true
+      protocol:
+        description: Protocol.
+        type: str
+        choices: [TCP, UDP, SCTP]
+        default: TCP
+      port:
+        description: Port number, 1 to 65535.
+        type: int
+        required: true
+seealso:
+  - module: hostfence.calico.host_endpoints_info
+  - module: hostfence.calico.auto_host_endpoints
+"""
+
+EXAMPLES = r"""
+- name: Every node is a HostEndpoint on all its interfaces
+  hostfence.calico.host_endpoints:
+    kubeconfig: ~/.kube/config
+
+- name: Only workers, only their uplink, with a port that policies can name
+  hostfence.calico.host_endpoints:
+    node_selector: "!node-role.kubernetes.io/control-plane"
+    interface: eth0
+    ports:
+      - name: metrics
+        port: 9100
+
+- name: Take all of them away
+  hostfence.calico.host_endpoints:
+    state: absent
+"""
+
+RETURN = r"""
+nodes:
+  description: Names of the selected nodes.
+  returned: always
+  type: list
+  elements: str
+  sample: [node1, node2]
+changes:
+  description: What was written, or would be in check mode; nothing for what was right already.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    action:
+      description: V(create), V(update) or V(delete).
+      type: str
+    node:
+      description: Node of the HostEndpoint.
+      type: str
+    name:
+      description: Name of the HostEndpoint.
+      type: str
+    error:
+      description: Why it was not done, empty where it was.
+      type: str
+unchanged:
+  description: How many HostEndpoints were right already.
+  returned: always
+  type: int
+foreign:
+  description: HostEndpoints that others made.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name.
+      type: str
+    node:
+      description: Its node.
+      type: str
+    interface:
+      description: V(*), a name, or V(by-ip).
+      type: str
+    made_by:
+      description: V(calico) for kube-controllers' own, else V(somebody else).
+      type: str
+    node_exists:
+      description: Whether its node is in the cluster.
+      type: bool
+    active_instead_of_ours:
+      description: Whether Felix uses this one and not ours, because its name sorts first.
+      type: bool
+summary:
+  description: How many of the selected nodes have their HostEndpoint.
+  returned: always
+  type: str
+  sample: 3 of 3 nodes have their HostEndpoint
+api:
+  description: API flavour and how many requests were sent.
+  returned: always
+  type: dict
+  sample: {flavour: v1, group: crd.projectcalico.org, requests: 5}
+"""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint import (
+    DEFAULT_ALLOW_PROFILE,
+    HostEndpointTemplate,
+    NamedPort,
+    effective_labels,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, host_endpoints
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.bulk import Outcome
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+OPTIONS: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "node_selector": {"type": "str", "default": "kubernetes.io/os!=windows"},
+    "labels": {"type": "dict", "default": {"host-endpoint": "ingress"}},
+    "node_labels": {
+        "type": "list",
+        "elements": "str",
+        "default": [
+            "kubernetes.io/hostname",
+            "node-role.kubernetes.io/control-plane",
+            "topology.kubernetes.io/zone",
+        ],
+    },
+    "interface": {"type": "str", "default": "*"},
+    "profiles": {"type": "list", "elements": "str", "default": [DEFAULT_ALLOW_PROFILE]},
+    "ports": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "protocol": {"type": "str", "choices": ["TCP", "UDP", "SCTP"], "default": "TCP"},
+            "port": {"type": "int", "required": True},
+        },
+    },
+}
+
+
+def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
+    params = module.params
+    template = HostEndpointTemplate(
+        labels=params["labels"],
+        node_labels=params["node_labels"],
+        interface=params["interface"],
+        profiles=params["profiles"],
+        ports=[NamedPort(**port) for port in params["ports"]],
+    )
+    absent = params["state"] == "absent"
+    # Where there is no Calico yet, check mode tells what would be made, and nothing is to be removed.
+    served = flavour.detect(cluster) if module.check_mode or absent else flavour.require(cluster)
+    if absent:
+        planned = host_endpoints.plan_removal(host_endpoints.list_stored(cluster, served))
+    else:
+        planned = _plan(cluster, served, params["node_selector"], template)
+        _warn(module, template, planned)
+    outcomes = [Outcome(c) for c in planned.changes]
+    if not module.check_mode:
+        outcomes = host_endpoints.carry_out(cluster, served, planned)
+    return _result(module, cluster, served, planned, outcomes)
+
+
+def _plan(
+    cluster: Cluster, served: flavour.Flavour, node_selector: str, template: HostEndpointTemplate
+) -> host_endpoints.Plan:
+    nodes, names, heps = host_endpoints.read(cluster, served, node_selector)
+    if not nodes:
+        raise BadInput("node_selector", node_selector, "selects no node of this cluster")
+    return host_endpoints.plan(nodes, names, heps, template, served.api_version)
+
+
+def _warn(module: AnsibleModule, template: HostEndpointTemplate, planned: host_endpoints.Plan) -> None:
+    if DEFAULT_ALLOW_PROFILE not in template.profiles:
+        module.warn(
+            f"profiles: without {DEFAULT_ALLOW_PROFILE} a HostEndpoint drops, from the moment it exists, all "
+            "that no policy and no failsafe allows, in both directions and on the loopback interface too"
+        )
+    for hep in planned.foreign:
+        if hep.active_instead_of_ours:
+            module.warn(
+                f"node {hep.node}: Felix uses the HostEndpoint {hep.name} of {hep.made_by} and not ours, "
+                "because its name sorts first; delete one of the two"
+            )
+
+
+def _result(
+    module: AnsibleModule,
+    cluster: Cluster,
+    served: flavour.Flavour,
+    planned: host_endpoints.Plan,
+    outcomes: list[Outcome[host_endpoints.Change]],
+) -> dict[str, Any]:
+    failed = [o for o in outcomes if not o.done]
+    missing = {o.item.node for o in failed if o.item.action == "create"}
+    total = len(planned.selected)
+    result = {
+        "changed": len(failed) < len(outcomes),
+        "nodes": list(planned.selected),
+        "changes": [
+            {"action": o.item.action, "node": o.item.node, "name": o.item.name, "error": o.error}
+            for o in outcomes
+        ],
+        "unchanged": planned.unchanged,
+        "foreign": [asdict(f) for f in planned.foreign],
+        "summary": f"{total - len(missing)} of {total} nodes have their HostEndpoint",
+        "api": {"flavour": served.kind.value, "group": served.group, "requests": cluster.requests_sent},
+    }
+    if module._diff:
+        result["diff"] = [_diff(o.item) for o in outcomes if o.done]
+    if failed:
+        first = failed[0]
+        raise Unfinished(
+            f"{len(failed)} of {len(outcomes)} writes were not done, the first: {first.item.action} "
+            f"HostEndpoint {first.item.name}: {first.error}; 'changes' tells what was done, "
+            "and a second run does the rest",
+            result,
+        )
+    return result
+
+
+def _diff(change: host_endpoints.Change) -> dict[str, Any]:
+    return {
+        "before_header": f"HostEndpoint {change.name}",
+        "after_header": f"HostEndpoint {change.name}",
+        "before": _shown(change.live),
+        "after": _shown(change.wanted),
+    }
+
+
+def _shown(hep: dict[str, Any] | None) -> dict[str, Any]:
+    """The fields that are ours to decide."""
+    return {"labels": effective_labels(hep), "spec": hep["spec"]} if hep else {}
+
+
+def main() -> None:
+    run(OPTIONS, work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_endpoints_info
+short_description: Tell which nodes are Calico HostEndpoints, and who made them
+version_added: 0.1.0
+author: The Hostfence founders (@hostfence)
+description:
+  - Lists the HostEndpoints of a cluster beside its nodes, in two requests.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.attributes
+  - hostfence.calico.attributes.cluster
+attributes:
+  check_mode:
+    support: full
+    description: Only reads.
+  diff_mode:
+    support: N/A
+    description: Only reads.
+  idempotent:
+    support: full
+options:
+  node_selector:
+    description: Kubernetes label selector of the nodes that should be covered; empty for all.
+    type: str
+    default: kubernetes.io/os!=windows
+seealso:
+  - module: hostfence.calico.host_endpoints
+"""
+
+EXAMPLES = r"""
+- name: See who covers which node
+  hostfence.calico.host_endpoints_info:
+  register: found
+
+- name: Every node must be covered
+  ansible.builtin.assert:
+    that: not found.uncovered
+"""
+
+RETURN = r"""
+nodes:
+  description: The selected nodes.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the Node.
+      type: str
+    host_endpoint:
+      description: The HostEndpoint that covers it, the active wildcard one first; empty if none does.
+      type: str
+    made_by:
+      description: V(hostfence), V(calico) for kube-controllers' own, or V(somebody else); empty if none.
+      type: str
+uncovered:
+  description: Names of selected nodes without a HostEndpoint.
+  returned: always
+  type: list
+  elements: str
+host_endpoints:
+  description: All HostEndpoints, of whatever node.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name.
+      type: str
+    node:
+      description: Its node.
+      type: str
+    interface:
+      description: V(*), a name, or V(by-ip).
+      type: str
+    expected_ips:
+      description: Addresses that it stands for.
+      type: list
+      elements: str
+    profiles:
+      description: Names of its profiles.
+      type: list
+      elements: str
+    labels:
+      description: Labels that Felix evaluates, those of Calico's metadata annotation where there is one.
+      type: dict
+    made_by:
+      description: V(hostfence), V(calico) or V(somebody else).
+      type: str
+resources:
+  description: The HostEndpoints as stored, for modules that judge offline.
+  returned: always
+  type: list
+  elements: dict
+summary:
+  description: How many of the selected nodes are covered.
+  returned: always
+  type: str
+  sample: 3 of 3 nodes have a HostEndpoint
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint import effective_labels
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, host_endpoints
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+OPTIONS: dict[str, Any] = {"node_selector": {"type": "str", "default": "kubernetes.io/os!=windows"}}
+
+
+def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
+    served = flavour.detect(cluster)
+    nodes, _names, heps = host_endpoints.read(cluster, served, module.params["node_selector"])
+    names = [str(n["metadata"]["name"]) for n in nodes]
+    covered = host_endpoints.coverage(names, heps)
+    makers = {str(h["metadata"]["name"]): host_endpoints.made_by(h) for h in heps}
+    return {
+        "changed": False,
+        "nodes": [
+            {
+                "name": name,
+                "host_endpoint": covered.get(name, ""),
+                "made_by": makers.get(covered.get(name, ""), ""),
+            }
+            for name in names
+        ],
+        "uncovered": [name for name in names if name not in covered],
+        "host_endpoints": [_shown(h) for h in heps],
+        "resources": [_stored(h, served) for h in heps],
+        "summary": f"{len(covered)} of {len(names)} nodes have a HostEndpoint",
+    }
+
+
+def _shown(hep: dict[str, Any]) -> dict[str, Any]:
+    spec = hep["spec"]
+    return {
+        "name": hep["metadata"]["name"],
+        "node": spec.get("node", ""),
+        "interface": spec.get("interfaceName") or "by-ip",
+        "expected_ips": spec.get("expectedIPs", []),
+        "profiles": spec.get("profiles", []),
+        "labels": effective_labels(hep),
+        "made_by": host_endpoints.made_by(hep),
+    }
+
+
+def _stored(hep: dict[str, Any], served: flavour.Flavour) -> dict[str, Any]:
+    metadata = {k: v for k, v in hep["metadata"].items() if k != "managedFields"}
+    return {"apiVersion": served.api_version, "kind": "HostEndpoint", **hep, "metadata": metadata}
+
+
+def main() -> None:
+    run(OPTIONS, work)
+
+
+if __name__ == "__main__":
+    main()
