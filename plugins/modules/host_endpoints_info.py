@@ -10,7 +10,7 @@ short_description: Tell which nodes are Calico HostEndpoints, and who made them
 version_added: 0.1.0
 author: The Hostfence founders (@hostfence)
 description:
-  - Lists the HostEndpoints of a cluster beside its nodes, in two requests.
+  - Lists the HostEndpoints of a cluster beside its nodes, in a few requests.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - hostfence.calico.attributes
@@ -98,6 +98,17 @@ resources:
   returned: always
   type: list
   elements: dict
+auto:
+  description: Calico's automatic HostEndpoints, as configured in the API.
+  returned: always
+  type: dict
+  contains:
+    enabled:
+      description: Whether they are switched on.
+      type: bool
+    ours:
+      description: Whether this collection switched them on.
+      type: bool
 summary:
   description: How many of the selected nodes are covered.
   returned: always
@@ -107,6 +118,10 @@ summary:
 
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.auto_host_endpoints import (
+    is_enabled,
+    is_enabled_by_us,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint import effective_labels
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, host_endpoints
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
@@ -137,8 +152,15 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         "uncovered": [name for name in names if name not in covered],
         "host_endpoints": [_shown(h) for h in heps],
         "resources": [_stored(h, served) for h in heps],
+        "auto": _auto(cluster, served),
         "summary": f"{len(covered)} of {len(names)} nodes have a HostEndpoint",
     }
+
+
+def _auto(cluster: Cluster, served: flavour.Flavour) -> dict[str, bool]:
+    kind = "KubeControllersConfiguration"
+    config = cluster.find(served.path(kind, "default")) if served.serves(kind) else None
+    return {"enabled": is_enabled(config), "ours": is_enabled_by_us(config)}
 
 
 def _shown(hep: dict[str, Any]) -> dict[str, Any]:
