@@ -1,0 +1,97 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Addresses and nets as Felix reads them, kept as integers so that matching is a shift and a comparison."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Optional
+
+BITS = {4: 32, 6: 128}
+_MAPPED = 0xFFFF << 32
+
+
+@dataclass(frozen=True)
+class Address:
+    """One IP address: ``version`` 4 or 6 and its ``number``."""
+
+    version: int
+    number: int
+
+    def __str__(self) -> str:
+        return str(ipaddress.ip_address(self.number.to_bytes(BITS[self.version] // 8, "big")))
+
+
+@dataclass(frozen=True)
+class Net:
+    """A net without host bits: ``version``, the first address' ``number``, and the ``prefix`` length."""
+
+    version: int
+    number: int
+    prefix: int
+
+    def contains(self, address: Address) -> bool:
+        """Whether the address is of this family and inside."""
+        shift = BITS[self.version] - self.prefix
+        return address.version == self.version and address.number >> shift == self.number >> shift
+
+    def covers(self, other: Net) -> bool:
+        """Whether every address of the other net is inside."""
+        return (
+            self.version == other.version
+            and self.prefix <= other.prefix
+            and self.contains(Address(other.version, other.number))
+        )
+
+    def __str__(self) -> str:
+        return f"{Address(self.version, self.number)}/{self.prefix}"
+
+
+@lru_cache(maxsize=65536)
+def parse_address(text: str) -> Optional[Address]:
+    """Read an address; an IPv4 address written as IPv6 (::ffff:a.b.c.d) counts as IPv4.
+
+    :returns: None where Go's net.ParseIP refuses
+    """
+    if not isinstance(text, str) or "%" in text or "/" in text:
+        return None
+    try:
+        parsed = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    number = int(parsed)
+    if parsed.version == 6 and number >> 32 == 0xFFFF:
+        return Address(4, number - _MAPPED)
+    return Address(parsed.version, number)
+
+
+@lru_cache(maxsize=65536)
+def parse_net(text: str) -> Optional[Net]:
+    """Read a CIDR or a bare address; host bits are cleared.
+
+    :returns: None where libcalico-go's ParseCIDROrIP refuses: Felix then acts as if the entry were not there
+    """
+    if not isinstance(text, str):
+        return None
+    head, slash, tail = text.partition("/")
+    address = parse_address(head)
+    if address is None:
+        return None
+    if not slash:
+        return Net(address.version, address.number, BITS[address.version])
+    if not (tail.isascii() and tail.isdigit()):
+        return None
+    prefix = int(tail) if len(tail) < 8 else 1000
+    if ":" in head and address.version == 4:
+        prefix -= 96
+    if not 0 <= prefix <= BITS[address.version]:
+        return None
+    shift = BITS[address.version] - prefix
+    return Net(address.version, address.number >> shift << shift, prefix)
+
+
+def host_net(address: Address) -> Net:
+    """The net that holds just this address."""
+    return Net(address.version, address.number, BITS[address.version])
