@@ -1,0 +1,204 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Where kube-apiserver and etcd come from: installed ones, else built once from tagged Go modules."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed.errors import TestbedError
+
+KUBERNETES = "v1.36.3"
+ETCD = "v3.6.5"
+CONTROL_PLANE = ("etcd", "kube-apiserver")
+
+_KUBERNETES_STAGING = "v0." + KUBERNETES.removeprefix("v1.")
+# Without these a server that was not built by the release scripts calls itself v0.0.0-master+$Format:%H$,
+# which kubectl cannot parse.
+_KUBERNETES_VERSION_FLAGS = (
+    f"-X k8s.io/component-base/version.gitVersion={KUBERNETES} "
+    f"-X k8s.io/client-go/pkg/version.gitVersion={KUBERNETES}"
+)
+_PROGRESS_SECONDS = 15
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one binary is built.
+
+    :param module: Go module that is downloaded
+    :param version: its tag
+    :param package: main package inside the module
+    :param ldflags: linker flags besides ``-s -w``
+    """
+
+    module: str
+    version: str
+    package: str
+    ldflags: str = ""
+
+
+def _kubernetes(command: str) -> Recipe:
+    return Recipe(
+        "k8s.io/kubernetes", KUBERNETES, f"k8s.io/kubernetes/cmd/{command}", _KUBERNETES_VERSION_FLAGS
+    )
+
+
+RECIPES = {
+    "etcd": Recipe("go.etcd.io/etcd/server/v3", ETCD, "go.etcd.io/etcd/server/v3"),
+    "kube-apiserver": _kubernetes("kube-apiserver"),
+    "kube-controller-manager": _kubernetes("kube-controller-manager"),
+    "kube-scheduler": _kubernetes("kube-scheduler"),
+    "kubelet": _kubernetes("kubelet"),
+}
+
+
+def cache_directory() -> Path:
+    """The user's cache of the testbed."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hostfence"
+
+
+def locate(names: Sequence[str], say: Say) -> dict[str, Path]:
+    """Finds the binaries, in KUBEBUILDER_ASSETS, PATH, then the cache; builds what is nowhere.
+
+    :param names: keys of ``RECIPES``
+    :param say: told about progress, one line a call
+    :returns: path per name
+    :raises TestbedError: nothing found and no way to build
+    """
+    found = {name: path for name in names if (path := _installed(name) or _cached(name))}
+    missing = [name for name in names if name not in found]
+    if missing:
+        with _locked_cache() as cache:
+            for name in missing:
+                found[name] = _cached(name) or _build(name, cache, say)
+    return found
+
+
+def _installed(name: str) -> Path | None:
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if assets and os.access(candidate := Path(assets) / name, os.X_OK):
+        return candidate
+    on_path = shutil.which(name)
+    return Path(on_path) if on_path else None
+
+
+def _cached(name: str) -> Path | None:
+    """The cached binary if its marker says that it is whole and of the wanted version."""
+    binary = cache_directory() / "bin" / name
+    try:
+        version = _marker(binary).read_text().strip()
+    except OSError:
+        return None
+    return binary if version == RECIPES[name].version and os.access(binary, os.X_OK) else None
+
+
+def _marker(binary: Path) -> Path:
+    return binary.with_name(f"{binary.name}.version")
+
+
+@contextmanager
+def _locked_cache() -> Iterator[Path]:
+    """Two builds of the same thing at once would only halve each other's speed."""
+    cache = cache_directory()
+    (cache / "bin").mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield cache
+
+
+def _build(name: str, cache: Path, say: Say) -> Path:
+    if not shutil.which("go"):
+        raise TestbedError(f"{name}: go not found: install Go 1.26+ or set KUBEBUILDER_ASSETS")
+    recipe = RECIPES[name]
+    say(f"building {name} {recipe.version} from {recipe.module} (once; kept in {cache / 'bin'})")
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=cache, prefix=f"build-{name}-") as work:
+        built = Path(work, name)
+        _write_module(Path(work), recipe)
+        flags = f"-s -w {recipe.ldflags}".strip()
+        command = ["go", "build", "-v", "-trimpath", "-ldflags", flags, "-o", str(built), recipe.package]
+        _run_with_progress(command, Path(work), name, say)
+        binary = cache / "bin" / name
+        # In this order a crash leaves a binary without a marker, never a marker that lies.
+        _marker(binary).unlink(missing_ok=True)
+        built.replace(binary)
+        _marker(binary).write_text(recipe.version + "\n")
+    say(f"built {name} in {time.monotonic() - started:.0f} s")
+    return binary
+
+
+def _write_module(work: Path, recipe: Recipe) -> None:
+    """A main module that requires the tagged one, so that the module proxy and its checksums are used."""
+    lines = ["module hostfence.invalid/testbed", "", f"require {recipe.module} {recipe.version}"]
+    lines += [f"replace {path} => {path} {_KUBERNETES_STAGING}" for path in _replaced_modules(work, recipe)]
+    (work / "go.mod").write_text("\n".join(lines) + "\n")
+    (work / "tools.go").write_text(f'//go:build tools\n\npackage tools\n\nimport _ "{recipe.package}"\n')
+
+
+def _replaced_modules(work: Path, recipe: Recipe) -> list[str]:
+    """Modules that the tag takes from its own tree and that outsiders get as modules of their own."""
+    downloaded = json.loads(
+        _go(["go", "mod", "download", "-json", f"{recipe.module}@{recipe.version}"], work)
+    )
+    module = json.loads(_go(["go", "mod", "edit", "-json", downloaded["GoMod"]], work))
+    local = [entry for entry in module.get("Replace") or [] if entry["New"]["Path"].startswith("./staging/")]
+    return [entry["Old"]["Path"] for entry in local]
+
+
+def _go_environment() -> dict[str, str]:
+    return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOWORK": "off"}
+
+
+def _go(command: list[str], work: Path) -> str:
+    done = subprocess.run(
+        command, cwd=work, env=_go_environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise TestbedError(f"{' '.join(command)}: {_last_line(done.stderr or done.stdout)}")
+    return done.stdout
+
+
+def _run_with_progress(command: list[str], work: Path, name: str, say: Say) -> None:
+    """Runs a build; go -v prints a line a package, which is what progress can be told from."""
+    packages = downloads = 0
+    last = ""
+    started = told = time.monotonic()
+    with subprocess.Popen(
+        command, cwd=work, env=_go_environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        try:
+            for line in process.stderr:
+                last = line.strip() or last
+                if line.startswith("go: downloading"):
+                    downloads += 1
+                else:
+                    packages += 1
+                if time.monotonic() - told >= _PROGRESS_SECONDS:
+                    told = time.monotonic()
+                    say(
+                        f"  {name}: {downloads} modules fetched, {packages} packages compiled, "
+                        f"{told - started:.0f} s"
+                    )
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode:
+        raise TestbedError(f"building {name}: {last}")
+
+
+def _last_line(text: str) -> str:
+    return text.strip().splitlines()[-1] if text.strip() else "failed without a message"

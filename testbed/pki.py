@@ -1,0 +1,137 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The testbed's own certificate authority."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+_LIFETIME = datetime.timedelta(days=365)
+# The machine's clock and a virtual machine's may differ a little.
+_BACKDATED = datetime.timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """PEM files of a certificate and its key."""
+
+    certificate: Path
+    key: Path
+
+
+class Authority:
+    """A certificate authority in a directory, made on first use.
+
+    :param directory: where its certificate, key and everything it issues lie
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.pair = self._files("ca")
+        if not self.pair.certificate.exists():
+            self._create()
+        self._certificate = x509.load_pem_x509_certificate(self.pair.certificate.read_bytes())
+        key = serialization.load_pem_private_key(self.pair.key.read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        self._key = key
+
+    def server(self, name: str, hosts: Sequence[str]) -> KeyPair:
+        """A serving certificate.
+
+        :param hosts: DNS names and addresses it is good for
+        """
+        alternatives: list[x509.GeneralName] = []
+        for host in hosts:
+            try:
+                alternatives.append(x509.IPAddress(ipaddress.ip_address(host)))
+            except ValueError:
+                alternatives.append(x509.DNSName(host))
+        subject = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
+        return self._issue(
+            name, subject, ExtendedKeyUsageOID.SERVER_AUTH, x509.SubjectAlternativeName(alternatives)
+        )
+
+    def client(self, user: str, groups: Sequence[str] = ()) -> KeyPair:
+        """A client certificate for a Kubernetes user.
+
+        :param user: user name
+        :param groups: groups the user is in
+        """
+        subject = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
+        subject.append(x509.NameAttribute(NameOID.COMMON_NAME, user))
+        return self._issue(f"client-{user.replace('/', '_')}", subject, ExtendedKeyUsageOID.CLIENT_AUTH)
+
+    def signing_key(self, name: str) -> Path:
+        """A bare private key, for ServiceAccount tokens."""
+        path = self._directory / f"{name}.key"
+        if not path.exists():
+            _write_key(path, ec.generate_private_key(ec.SECP256R1()))
+        return path
+
+    def _files(self, name: str) -> KeyPair:
+        return KeyPair(self._directory / f"{name}.crt", self._directory / f"{name}.key")
+
+    def _create(self) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hostfence-testbed")])
+        certificate = (
+            _builder(name, name, key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        _write_key(self.pair.key, key)
+        self.pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+    def _issue(
+        self,
+        name: str,
+        subject: list[x509.NameAttribute],
+        usage: x509.ObjectIdentifier,
+        alternatives: x509.SubjectAlternativeName | None = None,
+    ) -> KeyPair:
+        pair = self._files(name)
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = _builder(x509.Name(subject), self._certificate.subject, key.public_key())
+        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        if alternatives:
+            builder = builder.add_extension(alternatives, critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
+        _write_key(pair.key, key)
+        pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        return pair
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _BACKDATED)
+        .not_valid_after(now + _LIFETIME)
+    )
+
+
+def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    path.touch(mode=0o600)
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
+        )
+    )

@@ -1,0 +1,132 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A real API server for the integration tests, one for each flavour of Calico's API.
+
+``api`` runs a test on every flavour; ``clean_api`` does so on a cluster that holds only what an
+installation of Calico leaves behind. Choose flavours with ``-k``, for example ``-k ours-v1``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import kubernetes
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT))
+
+from testbed import binaries, crds, installation, node_objects  # noqa: E402
+from testbed.api import Api  # noqa: E402
+from testbed.control_plane import ControlPlane  # noqa: E402
+
+UPSTREAM = Path(os.environ.get("HOSTFENCE_CRDS") or ROOT.parent / "shared" / "crds")
+FLAVOURS = ["ours-v1", "ours-v3", "v1-3.28.2", "v1-3.32.1", "v3-3.32.1"]
+OWNED = "app.kubernetes.io/managed-by=hostfence"
+
+
+class TestApi:
+    """One API server with Calico's kinds.
+
+    :ivar flavour: one of ``FLAVOURS``
+    :ivar kubeconfig: path of the administrator's kubeconfig
+    :ivar admin: :class:`testbed.api.Api` of the administrator (get, list, post, put, patch, delete as JSON)
+    :ivar kinds: kind name -> :class:`testbed.crds.Kind` with ``path`` and ``group_version``
+    """
+
+    __test__ = False
+
+    def __init__(self, flavour: str, control_plane: ControlPlane, source: str, version: str) -> None:
+        self.flavour = flavour
+        self.control_plane = control_plane
+        self.kubeconfig = str(control_plane.kubeconfig)
+        self.admin: Api = control_plane.api()
+        self.calico_version = installation.version_of(source)
+        definitions = crds.load(source, version)
+        self.kinds = crds.kinds(definitions)
+        crds.install(self.admin, definitions)
+        self._create_installation()
+
+    def client(self) -> kubernetes.client.ApiClient:
+        """The kubernetes package's client, with the administrator's rights."""
+        return kubernetes.config.new_client_from_config(self.kubeconfig)
+
+    def client_kubeconfig(self, user: str, groups: tuple[str, ...] = ()) -> str:
+        """A kubeconfig for another user; one without any RBAC binding may do nothing."""
+        return str(self.control_plane.client_kubeconfig(user, groups))
+
+    def add_nodes(self, count: int, first: int = 1) -> list[str]:
+        """Creates Node objects ``sim-0001`` and up; returns their names."""
+        nodes = node_objects.simulated(count, first)
+        node_objects.create(self.admin, nodes)
+        return [node["metadata"]["name"] for node in nodes]
+
+    def path(self, kind: str, name: str = "") -> str:
+        """URL path of a Calico kind, or of one of its objects (cluster-wide kinds)."""
+        return self.kinds[kind].path + (f"/{name}" if name else "")
+
+    def create(self, kind: str, name: str, spec: dict, **metadata: object) -> dict:
+        """Creates a Calico object as raw JSON."""
+        known = self.kinds[kind]
+        body = {"apiVersion": known.group_version, "kind": kind, "metadata": {"name": name, **metadata}}
+        return self.admin.post(known.path, {**body, "spec": spec})
+
+    def reset(self) -> None:
+        """Back to a cluster on which Calico has just been installed: no Nodes, HostEndpoints or policies."""
+        for kind in self.kinds.values():
+            self._empty(kind)
+        self.admin.delete(node_objects.PATH)
+        for owned in ("clusterroles", "clusterrolebindings"):
+            self.admin.delete(f"/apis/rbac.authorization.k8s.io/v1/{owned}", labelSelector=OWNED)
+        self._create_installation()
+
+    def kill(self) -> None:
+        """Kills the API server, as a crash would."""
+        self.control_plane.kill()
+
+    def restart(self) -> None:
+        """Starts the API server again on its old port and data."""
+        self.control_plane.restart()
+
+    def _create_installation(self) -> None:
+        installation.create_defaults(self.admin, self.kinds, self.calico_version)
+        installation.create_placeholders(self.admin, self.calico_version)
+
+    def _empty(self, kind: crds.Kind) -> None:
+        if not kind.namespaced:
+            self.admin.delete(kind.path)
+            return
+        # Such a kind can be listed over all namespaces, but not deleted over them.
+        group, _slash, plural = kind.path.rpartition("/")
+        for namespace in {item["metadata"]["namespace"] for item in self.admin.list(kind.path)}:
+            self.admin.delete(f"{group}/namespaces/{namespace}/{plural}")
+
+
+@pytest.fixture(scope="session", params=FLAVOURS)
+def api(request: pytest.FixtureRequest) -> Iterator[TestApi]:
+    """A cluster of one flavour, started when the first test wants it, ended with the last."""
+    flavour: str = request.param
+    ours, version = flavour.startswith("ours-"), flavour.split("-")[1 if flavour.startswith("ours-") else 0]
+    source = "ours" if ours else str(UPSTREAM / flavour)
+    if not ours and not Path(source).is_dir():
+        pytest.skip(f"no upstream CRDs at {source}: set HOSTFENCE_CRDS to the directory that holds {flavour}")
+    found = binaries.locate(binaries.CONTROL_PLANE, lambda line: print(line, file=sys.__stderr__))
+    with tempfile.TemporaryDirectory(prefix="hostfence-api-") as run:
+        # Tied: the servers die with pytest even if pytest is killed.
+        control_plane = ControlPlane(Path(run), found, tied=True)
+        try:
+            control_plane.start()
+            yield TestApi(flavour, control_plane, source, version)
+        finally:
+            control_plane.stop()
+
+
+@pytest.fixture
+def clean_api(api: TestApi) -> TestApi:
+    """The flavour's cluster as if Calico had just been installed."""
+    api.reset()
+    return api
