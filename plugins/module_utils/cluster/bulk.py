@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 from typing import Callable, Generic, TypeVar
 
-from .client import CONCURRENCY, ClusterError
+from .client import CONCURRENCY, ClusterError, NoAnswer
 
 T = TypeVar("T")
 
@@ -30,15 +31,23 @@ class Outcome(Generic[T]):
 
 
 def write_all(items: Iterable[T], write: Callable[[T], object]) -> list[Outcome[T]]:
-    """Write every item over the client's parallel connections; one that fails does not stop the others.
+    """Write every item over the client's parallel connections; one that is refused does not stop the others.
+
+    Once the server no longer answers, the rest is not tried: thousands of items would each wait for it.
 
     :param write: performs one write; raises ClusterError when it cannot
     :returns: one outcome an item, in the order given
     """
+    silent = Event()
 
     def attempt(item: T) -> Outcome[T]:
+        if silent.is_set():
+            return Outcome(item, "not tried, because the API server no longer answered")
         try:
             write(item)
+        except NoAnswer as error:
+            silent.set()
+            return Outcome(item, str(error))
         except ClusterError as error:
             return Outcome(item, str(error))
         return Outcome(item)

@@ -50,6 +50,10 @@ class ClusterError(Exception):
     """The API could not be used; the message is one line and says what to do."""
 
 
+class NoAnswer(ClusterError):
+    """The API server did not answer, after the tries that can help."""
+
+
 @dataclass
 class ApiError(ClusterError):
     """The API answered, and not with success.
@@ -162,7 +166,7 @@ class Cluster:
         :param path: absolute, for example ``/api/v1/nodes``
         :returns: the decoded answer
         :raises ApiError: any status of 400 and above
-        :raises ClusterError: no answer at all
+        :raises NoAnswer: no answer at all
         """
         headers = dict(self._headers)
         self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
@@ -177,7 +181,7 @@ class Cluster:
                 method, url, body=data, headers=headers, retries=self._retries, timeout=60
             )
         except urllib3.exceptions.HTTPError as error:
-            raise ClusterError(_explain_no_answer(self._host, error))
+            raise NoAnswer(_explain_no_answer(self._host, error))
         if answer.status >= 400:
             raise _api_error(answer, method, path)
         return _decode(answer.data)

@@ -1,0 +1,43 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs a module of the collection as Ansible does: its own process, JSON in, JSON out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+
+def run_module(
+    name: str, api: Any, check: bool = False, diff: bool = False, **options: Any
+) -> dict[str, Any]:
+    """One run of a module against an API server.
+
+    :param api: has ``kubeconfig``, used unless the options name another
+    :returns: what the module returned, with ``failed`` and ``warnings`` (as texts) in any case
+    """
+    arguments = {
+        "kubeconfig": api.kubeconfig,
+        **options,
+        "_ansible_check_mode": check,
+        "_ansible_diff": diff,
+    }
+    module = f"ansible_collections.hostfence.calico.plugins.modules.{name}"
+    done = subprocess.run(
+        [sys.executable, "-m", module],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip().startswith("{"), done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    warnings = [_text(warning) for warning in result.get("warnings", [])]
+    return {"failed": False, **result, "warnings": warnings}
+
+
+def _text(warning: Any) -> str:
+    """A module's warning before Ansible's own callback has shown it: a structure since ansible-core 2.19."""
+    return warning if isinstance(warning, str) else warning["event"]["msg"]

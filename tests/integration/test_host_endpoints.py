@@ -1,0 +1,250 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The modules host_endpoints and host_endpoints_info against a real API server."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+from module_run import run_module
+
+
+def heps(api):
+    return {h["metadata"]["name"]: h for h in api.admin.list(api.path("HostEndpoint"))}
+
+
+def versions(api):
+    return {name: h["metadata"]["resourceVersion"] for name, h in heps(api).items()}
+
+
+def test_every_node_gets_its_host_endpoint(clean_api):
+    names = clean_api.add_nodes(3)
+    result = run_module("host_endpoints", clean_api)
+    assert result["changed"]
+    assert result["summary"] == "3 of 3 nodes have their HostEndpoint"
+    found = heps(clean_api)
+    assert sorted(found) == [f"{n}-hostfence" for n in names]
+    one = found[f"{names[0]}-hostfence"]
+    assert one["spec"]["node"] == names[0]
+    assert one["spec"]["interfaceName"] == "*"
+    assert one["spec"]["profiles"] == ["projectcalico-default-allow"]
+    node = clean_api.admin.get(f"/api/v1/nodes/{names[0]}")
+    internal = [a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"]
+    assert one["spec"]["expectedIPs"] == internal
+    assert one["metadata"]["labels"]["host-endpoint"] == "ingress"
+    assert one["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "hostfence"
+
+
+def test_second_run_writes_nothing(clean_api):
+    clean_api.add_nodes(3)
+    run_module("host_endpoints", clean_api)
+    before = versions(clean_api)
+    result = run_module("host_endpoints", clean_api)
+    assert not result["changed"]
+    assert result["unchanged"] == 3
+    assert versions(clean_api) == before
+
+
+def test_check_mode_tells_and_writes_nothing(clean_api):
+    clean_api.add_nodes(2)
+    result = run_module("host_endpoints", clean_api, check=True, diff=True)
+    assert result["changed"]
+    assert [c["action"] for c in result["changes"]] == ["create", "create"]
+    assert result["diff"][0]["before"] == {}
+    assert result["diff"][0]["after"]["spec"]["interfaceName"] == "*"
+    assert heps(clean_api) == {}
+    run_module("host_endpoints", clean_api)
+    again = run_module("host_endpoints", clean_api, check=True, diff=True)
+    assert not again["changed"]
+    assert again["diff"] == []
+
+
+def test_node_joins_and_leaves(clean_api):
+    first, second = clean_api.add_nodes(2)
+    run_module("host_endpoints", clean_api)
+    before = versions(clean_api)
+    (third,) = clean_api.add_nodes(1, first=3)
+    joined = run_module("host_endpoints", clean_api)
+    assert [(c["action"], c["node"]) for c in joined["changes"]] == [("create", third)]
+    clean_api.admin.delete(f"/api/v1/nodes/{second}")
+    left = run_module("host_endpoints", clean_api)
+    assert [(c["action"], c["node"]) for c in left["changes"]] == [("delete", second)]
+    assert versions(clean_api)[f"{first}-hostfence"] == before[f"{first}-hostfence"]
+
+
+def test_edited_by_hand_is_put_right_and_foreign_labels_stay(clean_api):
+    (name,) = clean_api.add_nodes(1)
+    run_module("host_endpoints", clean_api)
+    path = clean_api.path("HostEndpoint", f"{name}-hostfence")
+    clean_api.admin.patch(
+        path,
+        {
+            "metadata": {"labels": {"host-endpoint": "wrong", "team": "blue"}},
+            "spec": {"profiles": [], "expectedIPs": ["192.0.2.1"]},
+        },
+    )
+    result = run_module("host_endpoints", clean_api, diff=True)
+    assert [c["action"] for c in result["changes"]] == ["update"]
+    assert result["diff"][0]["before"]["labels"]["host-endpoint"] == "wrong"
+    stored = clean_api.admin.get(path)
+    assert stored["metadata"]["labels"]["host-endpoint"] == "ingress"
+    assert stored["metadata"]["labels"]["team"] == "blue"
+    assert stored["spec"]["profiles"] == ["projectcalico-default-allow"]
+    assert not run_module("host_endpoints", clean_api)["changed"]
+
+
+def test_a_label_no_longer_named_goes(clean_api):
+    (name,) = clean_api.add_nodes(1)
+    run_module("host_endpoints", clean_api, labels={"host-endpoint": "ingress", "ring": "one"})
+    run_module("host_endpoints", clean_api)
+    labels = heps(clean_api)[f"{name}-hostfence"]["metadata"]["labels"]
+    assert "ring" not in labels
+    assert labels["host-endpoint"] == "ingress"
+
+
+def test_labels_hidden_by_calicos_annotation_are_put_right(clean_api):
+    (name,) = clean_api.add_nodes(1)
+    run_module("host_endpoints", clean_api)
+    path = clean_api.path("HostEndpoint", f"{name}-hostfence")
+    hidden = {"labels": {"app.kubernetes.io/managed-by": "hostfence", "host-endpoint": "stale"}}
+    clean_api.admin.patch(
+        path, {"metadata": {"annotations": {"projectcalico.org/metadata": json.dumps(hidden)}}}
+    )
+    assert run_module("host_endpoints", clean_api)["changed"]
+    stored = clean_api.admin.get(path)
+    assert "projectcalico.org/metadata" not in stored["metadata"].get("annotations", {})
+    assert stored["metadata"]["labels"]["host-endpoint"] == "ingress"
+
+
+def test_interfaces_ports_and_no_profile(clean_api):
+    (name,) = clean_api.add_nodes(1)
+    result = run_module(
+        "host_endpoints",
+        clean_api,
+        interface="by-ip",
+        profiles=[],
+        ports=[{"name": "metrics", "port": 9100}],
+    )
+    assert any("projectcalico-default-allow" in w for w in result["warnings"])
+    spec = heps(clean_api)[f"{name}-hostfence"]["spec"]
+    assert "interfaceName" not in spec
+    assert spec["expectedIPs"]
+    assert spec["ports"] == [{"name": "metrics", "protocol": "TCP", "port": 9100}]
+    run_module("host_endpoints", clean_api, interface="eth0")
+    spec = heps(clean_api)[f"{name}-hostfence"]["spec"]
+    assert spec["interfaceName"] == "eth0"
+    assert "ports" not in spec
+
+
+def test_tunnel_addresses_are_the_nodes_own_too(clean_api):
+    (name,) = clean_api.add_nodes(1)
+    clean_api.admin.patch(
+        f"/api/v1/nodes/{name}",
+        {"metadata": {"annotations": {"projectcalico.org/IPv4VXLANTunnelAddr": "10.244.9.1"}}},
+    )
+    run_module("host_endpoints", clean_api)
+    assert "10.244.9.1" in heps(clean_api)[f"{name}-hostfence"]["spec"]["expectedIPs"]
+
+
+def test_foreign_host_endpoints_are_reported_and_left(clean_api):
+    (name,) = clean_api.add_nodes(1)
+    clean_api.create("HostEndpoint", name, {"node": name, "interfaceName": "*"})
+    clean_api.create("HostEndpoint", "gone-hep", {"node": "gone", "interfaceName": "eth0"})
+    result = run_module("host_endpoints", clean_api)
+    foreign = {f["name"]: f for f in result["foreign"]}
+    assert foreign[name]["active_instead_of_ours"]
+    assert not foreign["gone-hep"]["node_exists"]
+    assert not foreign["gone-hep"]["active_instead_of_ours"]
+    assert any(f"uses the HostEndpoint {name} " in w for w in result["warnings"])
+    assert {name, "gone-hep"} < set(heps(clean_api))
+    removed = run_module("host_endpoints", clean_api, state="absent")
+    assert [c["name"] for c in removed["changes"]] == [f"{name}-hostfence"]
+    assert {name, "gone-hep"} == set(heps(clean_api))
+
+
+def test_a_foreign_one_under_our_name_is_refused_before_anything_is_written(clean_api):
+    first, second = clean_api.add_nodes(2)
+    clean_api.create("HostEndpoint", f"{second}-hostfence", {"node": second, "interfaceName": "*"})
+    result = run_module("host_endpoints", clean_api)
+    assert result["failed"]
+    assert f"HostEndpoint {second}-hostfence" in result["msg"]
+    assert "kubectl label" in result["msg"]
+    assert f"{first}-hostfence" not in heps(clean_api)
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"labels": {"host-endpoint": "has space"}}, "labels.host-endpoint"),
+        ({"labels": {"a/b/c": "x"}}, "labels.a/b/c"),
+        ({"labels": {"app.kubernetes.io/managed-by": "me"}}, "labels.app.kubernetes.io/managed-by"),
+        ({"node_labels": ["-bad"]}, "node_labels[0]"),
+        ({"interface": "a-name-far-too-long"}, "interface"),
+        ({"interface": "eth0;rm"}, "interface"),
+        ({"profiles": ["Upper"]}, "profiles[0]"),
+        ({"ports": [{"name": "p", "port": 70000}]}, "ports[0].port"),
+        ({"ports": [{"name": "p", "port": 0}]}, "ports[0].port"),
+        ({"ports": [{"name": "p", "port": 1}, {"name": "p", "port": 2}]}, "ports[1].name"),
+        ({"node_selector": "a in (b"}, "node_selector"),
+        ({"node_selector": "no=such"}, "node_selector"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(clean_api, options, field):
+    clean_api.add_nodes(1)
+    result = run_module("host_endpoints", clean_api, **options)
+    assert result["failed"]
+    assert result["msg"].startswith(f"{field}: ")
+    assert "\n" not in result["msg"]
+    assert "exception" not in result
+    assert heps(clean_api) == {}
+
+
+def test_a_user_without_the_right_is_told_which(clean_api):
+    clean_api.add_nodes(1)
+    nobody = clean_api.client_kubeconfig("nobody")
+    result = run_module("host_endpoints", clean_api, kubeconfig=nobody)
+    assert result["failed"]
+    assert "403" in result["msg"]
+    assert "nodes" in result["msg"]
+    assert "give this user that permission" in result["msg"]
+
+
+def test_killed_api_server_in_the_middle_and_a_second_run(clean_api):
+    total = 1500
+    clean_api.add_nodes(total)
+    outcome = {}
+    worker = threading.Thread(target=lambda: outcome.update(run_module("host_endpoints", clean_api)))
+    worker.start()
+    while len(heps(clean_api)) < 50:
+        time.sleep(0.02)
+    clean_api.kill()
+    worker.join()
+    clean_api.restart()
+    # A server that starts refuses reads with 429 until its cache is filled; the module waits for that.
+    run_module("host_endpoints_info", clean_api)
+    assert outcome["failed"]
+    done = [c for c in outcome["changes"] if not c["error"]]
+    assert 0 < len(done) < total
+    # Never more is claimed than was stored; a write whose answer was lost may be there unclaimed.
+    assert {c["name"] for c in done} <= set(heps(clean_api))
+    again = run_module("host_endpoints", clean_api)
+    assert again["summary"] == f"{total} of {total} nodes have their HostEndpoint"
+    assert len(heps(clean_api)) == total
+    assert not run_module("host_endpoints", clean_api)["changed"]
+
+
+def test_info_tells_who_covers_which_node(clean_api):
+    first, second = clean_api.add_nodes(2)
+    clean_api.create("HostEndpoint", first, {"node": first, "interfaceName": "*"})
+    info = run_module("host_endpoints_info", clean_api)
+    assert info["uncovered"] == [second]
+    assert info["summary"] == "1 of 2 nodes have a HostEndpoint"
+    run_module("host_endpoints", clean_api)
+    info = run_module("host_endpoints_info", clean_api)
+    covering = {n["name"]: (n["host_endpoint"], n["made_by"]) for n in info["nodes"]}
+    assert covering == {first: (first, "somebody else"), second: (f"{second}-hostfence", "hostfence")}
+    assert not info["auto"]["enabled"]
+    assert {r["kind"] for r in info["resources"]} == {"HostEndpoint"}
