@@ -3,12 +3,45 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+TESTBED := $(BIN)/python -m testbed
 
-.PHONY: help dev
+.PHONY: help demo demo-down test dev lint sanity unit integration molecule build shell
 .DEFAULT_GOAL := help
 
 help: ## What can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
+
+demo: $(STAMP) ## Start a real cluster on this machine, protect it, and show what is protected
+	$(TESTBED) up --if-needed
+	eval "$$($(TESTBED) env)" && $(BIN)/ansible-playbook -i inventories/testbed site.yml
+	@echo "The cluster is still up: 'make demo' again changes nothing, 'make shell' looks around, 'make demo-down' ends it."
+
+demo-down: $(STAMP) ## End the demo's cluster; nothing of it is left
+	$(TESTBED) down
+
+shell: $(STAMP) ## A shell in which kubectl, ansible-playbook and ssh reach the demo's cluster
+	eval "$$($(TESTBED) env)" && PATH="$(CURDIR)/$(BIN):$$PATH" $${SHELL:-/bin/sh}
+
+test: $(STAMP) ## Everything that CI runs
+	tests/run
+
+lint: $(STAMP) ## ruff, mypy, yamllint, ansible-lint
+	tests/run lint
+
+sanity: $(STAMP) ## ansible-test sanity
+	tests/run sanity
+
+unit: $(STAMP) ## Pure logic, against recorded real output
+	tests/run unit
+
+integration: $(STAMP) ## Modules and roles against real API servers
+	tests/run integration
+
+molecule: $(STAMP) ## Whole use cases on the testbed
+	tests/run molecule
+
+build: $(STAMP) ## The collection's artefact, in dist/
+	$(BIN)/ansible-galaxy collection build --force --output-path dist
 
 dev: $(STAMP) ## A virtual environment in which this checkout is the installed collection
 

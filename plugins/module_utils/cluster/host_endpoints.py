@@ -231,8 +231,7 @@ def _foreign(heps: Sequence[Object], after: Sequence[Object], node_names: frozen
 
 
 def _write(cluster: Cluster, flavour: Flavour, change: Change) -> None:
-    wanted, collection = change.wanted, flavour.path("HostEndpoint")
-    assert wanted is not None  # only a deletion has nothing to write
+    wanted, collection = change.wanted or {}, flavour.path("HostEndpoint")
     path = flavour.path("HostEndpoint", change.name)
     create = change.action == "create"
     for _attempt in range(ATTEMPTS):
