@@ -97,7 +97,9 @@ def _before_typha(calico_version: str) -> bool:
 def _ports(names: Sequence[str], extra: Sequence[str]) -> tuple[FailsafePort, ...]:
     at = len(names) - 2  # 6666 and 6667 come last in every version
     ordered = [*names[:at], *extra, *names[at:]]
-    return tuple(FailsafePort(protocol, int(port)) for protocol, port in (name.split("/") for name in ordered))
+    return tuple(
+        FailsafePort(protocol, int(port)) for protocol, port in (name.split("/") for name in ordered)
+    )
 
 
 def check_entries(value: object, field: str) -> list[dict[str, Any]]:
@@ -112,7 +114,9 @@ def check_entries(value: object, field: str) -> list[dict[str, Any]]:
     :raises BadInput: the first entry that is wrong, with its index and key
     """
     if not isinstance(value, list):
-        raise BadInput(field, value, "must be a list of {protocol, port, net}; an empty list means no failsafe at all")
+        raise BadInput(
+            field, value, "must be a list of {protocol, port, net}; an empty list means no failsafe at all"
+        )
     entries = [_check_entry(entry, f"{field}[{index}]") for index, entry in enumerate(value)]
     for index, entry in enumerate(entries):
         if entry in entries[:index]:
@@ -128,7 +132,9 @@ def _check_entry(entry: object, field: str) -> FailsafePort:
             raise BadInput(f"{field}.{key}", entry[key], "no such key; an entry has protocol, port and net")
     protocol = entry.get("protocol")
     if not isinstance(protocol, str) or protocol.lower() not in PROTOCOLS:
-        raise BadInput(f"{field}.protocol", protocol, "must be TCP or UDP; Felix does not start with another one")
+        raise BadInput(
+            f"{field}.protocol", protocol, "must be TCP or UDP; Felix does not start with another one"
+        )
     port = entry.get("port")
     if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
         raise BadInput(f"{field}.port", port, "must be a number from 1 to 65535")
@@ -189,7 +195,11 @@ def _read_entry(entry: object, field: str) -> FailsafePort:
         raise BadInput(field, entry, "must be {protocol, port, net}")
     protocol = str(entry.get("protocol") or "").lower()
     if protocol not in PROTOCOLS:
-        raise BadInput(f"{field}.protocol", entry.get("protocol"), "Felix does not start with a protocol other than TCP or UDP")
+        raise BadInput(
+            f"{field}.protocol",
+            entry.get("protocol"),
+            "Felix does not start with a protocol other than TCP or UDP",
+        )
     port = entry.get("port")
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
         raise BadInput(f"{field}.port", port, "must be a number from 0 to 65535")
@@ -267,6 +277,9 @@ def _scoped(configurations: Iterable[Object], node_labels: Mapping[str, str]) ->
             continue  # Felix leaves out a configuration whose selector it cannot read
     return min(
         matching,
-        key=lambda item: (str(_metadata(item).get("creationTimestamp", "")), str(_metadata(item).get("name", ""))),
+        key=lambda item: (
+            str(_metadata(item).get("creationTimestamp", "")),
+            str(_metadata(item).get("name", "")),
+        ),
         default=None,
     )
