@@ -34,7 +34,7 @@ def node(name: str, index: int, addresses: tuple[str, str], *, control_plane: bo
     }
     if control_plane:
         labels["node-role.kubernetes.io/control-plane"] = ""
-    networks = [f"10.{244 + index // 256}.{index % 256}.0/24", f"fd98:0:0:{index:x}::/64"]
+    networks = [f"10.{index // 256 or 244}.{index % 256}.0/24", f"fd98:0:0:{index:x}::/64"]
     ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "testbed"}
     internal = [{"type": "InternalIP", "address": address} for address in addresses]
     return {
