@@ -11,7 +11,7 @@ from typing import Any
 
 
 def run_module(
-    name: str, api: Any, check: bool = False, diff: bool = False, **options: Any
+    name: str, api: Any, /, check: bool = False, diff: bool = False, **options: Any
 ) -> dict[str, Any]:
     """One run of a module against an API server.
 
