@@ -1,0 +1,581 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Let kube-controllers make the HostEndpoints: configure it, wait for it, and say why it does not.
+
+Success is judged by what kube-controllers says it runs with and by the HostEndpoints that are there,
+never by the configuration that was written: an environment variable silently wins over it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from typing import Optional
+
+from ..calico.auto_host_endpoints import (
+    ENVIRONMENT_OVERRIDE,
+    KIND,
+    NAME,
+    AutoHostEndpoints,
+    Coverage,
+    Template,
+    check_labels,
+    coverage,
+    enabled_by_us,
+    host_endpoint_config,
+    left_uncovered,
+    note_of_ownership,
+    refuse_equal_names,
+)
+from ..calico.bad_input import BadInput
+from ..calico.host_endpoint import is_auto
+from .bulk import write_all
+from .client import APPLY, FIELD_MANAGER, ApiError, Cluster, ClusterError, Object
+from .flavour import Flavour, require
+from .host_endpoints import NODES, list_stored
+from .kube_controllers import WORKLOAD, Finding, KubeControllers, read_configuration, read_deployment, reasons
+
+# A manager of its own: server-side apply takes away every label that the same manager set before and
+# does not name again, so no other part of Hostfence may label Nodes under this name.
+LABELS_MANAGER = f"{FIELD_MANAGER}-node-labels"
+
+ENABLED, DISABLED, ABSENT = "enabled", "disabled", "absent"
+
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted.
+
+    :ivar state: ``enabled``, ``disabled``, or ``absent``: disabled if Hostfence enabled them
+    :ivar create_default: None leaves it as it is
+    :ivar templates: None leaves them as they are
+    :ivar node_labels: put on the selected Nodes; kube-controllers copies a node's labels
+    :ivar node_selector: Kubernetes label selector of the nodes that get ``node_labels``
+    :ivar allow_uncovered: switch them off even where a node has no other HostEndpoint
+    :ivar wait_timeout: seconds without any progress after which waiting ends
+    """
+
+    state: str
+    create_default: Optional[bool] = None
+    templates: Optional[Sequence[Template]] = None
+    node_labels: Mapping[str, str] = field(default_factory=dict)
+    node_selector: str = ""
+    allow_uncovered: bool = False
+    wait: bool = True
+    wait_timeout: float = 120
+
+    def __post_init__(self) -> None:
+        check_labels("node_labels", self.node_labels)
+        if self.wait_timeout <= 0:
+            raise BadInput("wait_timeout", self.wait_timeout, "must be a number of seconds above 0")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The cluster at one moment.
+
+    :ivar labelled: names of the nodes that are to carry ``node_labels``
+    """
+
+    kube_controllers: KubeControllers
+    nodes: Sequence[Object]
+    heps: Sequence[Object]
+    labelled: frozenset[str]
+
+    @property
+    def autos(self) -> list[str]:
+        """HostEndpoints that kube-controllers holds for its own, and deletes when they are disabled."""
+        return sorted(h["metadata"]["name"] for h in self.heps if is_auto(h))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to be written.
+
+    :ivar patch: JSON merge patch of the configuration, empty where it is right
+    :ivar labels: Node -> labels of ours, for Nodes on which they differ
+    :ivar labels_before: those Nodes' labels of ours as they are
+    :ivar hands_off: they are not ours, and only what is ours is to go
+    """
+
+    config: AutoHostEndpoints
+    patch: Object
+    labels: Mapping[str, Mapping[str, str]]
+    labels_before: Mapping[str, Mapping[str, str]]
+    hands_off: bool = False
+
+    @property
+    def changes(self) -> bool:
+        return bool(self.patch or self.labels)
+
+    @property
+    def switches_off(self) -> bool:
+        return "autoCreate" in _fields(self.patch) and not self.config.enabled
+
+
+@dataclass
+class Report:
+    """What was done and how it stands.
+
+    :ivar progress: how far kube-controllers has come; None where it has nothing to do
+    """
+
+    plan: Plan
+    before: Seen
+    after: Seen
+    findings: list[Finding]
+    progress: Optional[Coverage] = None
+
+    def result(self) -> Object:
+        """What the module returns."""
+        return {
+            "changed": self.plan.changes,
+            "enabled": self.plan.config.enabled,
+            "enabled_by_us": self._noted(self.plan.patch),
+            "nodes": sorted(n["metadata"]["name"] for n in self.after.nodes),
+            "host_endpoints": self.after.autos,
+            "summary": self.summary(),
+            "findings": [asdict(f) for f in self.findings],
+        }
+
+    def summary(self) -> str:
+        if self.plan.hands_off:
+            return "Hostfence did not enable automatic HostEndpoints; they stay as they are"
+        if self.progress is None:
+            return "automatic HostEndpoints are disabled"
+        covered, total = len(self.progress.covered), len(self.after.nodes)
+        return f"{covered} of {total} nodes have an active HostEndpoint"
+
+    def diff(self) -> Object:
+        """Before and after, of what we write only."""
+        stored = host_endpoint_config(self.before.kube_controllers.controllers)
+        return {
+            "before": {
+                "hostEndpoint": stored,
+                "enabled_by_us": self._noted({}),
+                "node_labels": {n: dict(labels) for n, labels in self.plan.labels_before.items()},
+            },
+            "after": {
+                "hostEndpoint": {**stored, **_fields(self.plan.patch)},
+                "enabled_by_us": self._noted(self.plan.patch),
+                "node_labels": {n: dict(labels) for n, labels in self.plan.labels.items()},
+            },
+        }
+
+    def _noted(self, patch: Object) -> bool:
+        """Whether Hostfence has enabled them, before the patch or (with it) after."""
+        note = (patch.get("metadata") or {}).get("annotations")
+        if note:
+            return self.plan.config.enabled
+        return _enabled_by_us(self.before)
+
+
+class Stalled(ClusterError):
+    """kube-controllers did not do what was asked of it; the message says why.
+
+    :param report: what was done until then
+    """
+
+    def __init__(self, message: str, report: Report) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+def reconcile(cluster: Cluster, request: Request, dry_run: bool = False) -> Report:
+    """Bring the configuration, and with it the HostEndpoints, to what is wanted.
+
+    A HostEndpoint without the labels that policies select by protects nothing. So the labels are on the
+    nodes before kube-controllers copies them, and stay there until its HostEndpoints are gone.
+
+    :param dry_run: only say what would be written
+    :raises BadInput: kube-controllers would misread it, or this API does not know a field; nothing written
+    :raises Stalled: written, but kube-controllers did not follow
+    :raises ClusterError: the API cannot be used, or a node would be left without a HostEndpoint
+    """
+    flavour = require(cluster)
+    if flavour.serves(KIND):
+        return _Run(cluster, flavour, request).reconcile(dry_run)
+    if request.state == ENABLED:
+        raise ClusterError(
+            f"this cluster does not serve Calico's {KIND}: install Calico with all its CRDs, or use the "
+            "mode 'direct'"
+        )
+    nothing = Seen(KubeControllers(None, None), (), (), frozenset())
+    return Report(Plan(AutoHostEndpoints(), {}, {}, {}), nothing, nothing, [])
+
+
+class _Run:
+    """One run over one cluster."""
+
+    def __init__(self, cluster: Cluster, flavour: Flavour, request: Request) -> None:
+        self._cluster = cluster
+        self._flavour = flavour
+        self._request = request
+
+    def reconcile(self, dry_run: bool) -> Report:
+        seen = self._look()
+        plan = self._plan(seen)
+        _refuse(seen, plan, self._request.allow_uncovered)
+        self._try_out(seen, plan)
+        report = Report(plan, seen, seen, _findings(seen, plan))
+        report.progress = self._progress(report)
+        if dry_run:
+            return report
+        if plan.config.enabled:
+            self._label(seen, plan)
+            self._configure(seen, plan)
+            return self._wait(report)
+        self._configure(seen, plan)
+        return self._clear_labels(self._wait(report))
+
+    def _look(self) -> Seen:
+        with ThreadPoolExecutor(max_workers=5) as pool:
+            configuration = pool.submit(read_configuration, self._cluster, self._flavour)
+            deployment = pool.submit(read_deployment, self._cluster)
+            nodes = pool.submit(lambda: list(self._cluster.list(NODES)))
+            heps = pool.submit(list_stored, self._cluster, self._flavour)
+            labelled = pool.submit(self._select)
+            return Seen(
+                KubeControllers(configuration.result(), *deployment.result()),
+                nodes.result(),
+                heps.result(),
+                labelled.result(),
+            )
+
+    def _select(self) -> frozenset[str]:
+        """Names of the nodes that are to carry our labels."""
+        if not self._request.node_labels or self._request.state != ENABLED:
+            return frozenset()
+        selector = self._request.node_selector
+        try:
+            nodes = self._cluster.list(NODES, **({"labelSelector": selector} if selector else {}))
+            names = frozenset(str(n["metadata"]["name"]) for n in nodes)
+        except ApiError as error:
+            if selector and error.status == 400:
+                raise BadInput("node_selector", selector, "must be a Kubernetes label selector")
+            raise
+        if not names:
+            raise BadInput("node_selector", selector, "selects no node of this cluster")
+        return names
+
+    def _plan(self, seen: Seen) -> Plan:
+        hands_off = self._request.state == ABSENT and not _enabled_by_us(seen)
+        config = self._wanted(seen) if self._request.state == ENABLED else AutoHostEndpoints()
+        if hands_off:
+            stored = host_endpoint_config(seen.kube_controllers.controllers)
+            config = AutoHostEndpoints(enabled=stored.get("autoCreate") == "Enabled")
+        ours = {n["metadata"]["name"]: _labels_of_ours(n) for n in seen.nodes}
+        wanted = {name: dict(self._request.node_labels) if name in seen.labelled else {} for name in ours}
+        differing = {name: labels for name, labels in wanted.items() if labels != ours[name]}
+        return Plan(
+            config,
+            patch={} if hands_off else _patch(seen, config),
+            labels=differing,
+            labels_before={name: ours[name] for name in differing},
+            hands_off=hands_off,
+        )
+
+    def _wanted(self, seen: Seen) -> AutoHostEndpoints:
+        """The stored configuration with what is asked for put over it."""
+        stored = host_endpoint_config(seen.kube_controllers.controllers)
+        stored["autoCreate"] = "Enabled"
+        if self._request.create_default is not None:
+            stored["createDefaultHostEndpoint"] = "Enabled" if self._request.create_default else "Disabled"
+        if self._request.templates is not None:
+            stored["templates"] = [template.spec() for template in self._request.templates]
+        return AutoHostEndpoints.of_controllers({"node": {"hostEndpoint": stored}})
+
+    def _try_out(self, seen: Seen, plan: Plan) -> None:
+        """Ask the API what it would store: whether it knows every field, and whether we may write.
+
+        :raises BadInput: a field that this version of Calico does not have
+        """
+        if plan.patch:
+            would_be = self._write_configuration(seen, plan, dry_run=True)
+            _refuse_unknown(_fields(plan.patch), host_endpoint_config(would_be["spec"].get("controllers")))
+        for name in list(plan.labels)[:1]:
+            self._write_labels(seen, plan, name, dry_run=True)
+
+    def _configure(self, seen: Seen, plan: Plan) -> None:
+        if plan.patch:
+            self._write_configuration(seen, plan)
+
+    def _write_configuration(self, seen: Seen, plan: Plan, dry_run: bool = False) -> Object:
+        path = self._flavour.path(KIND)
+        if seen.kube_controllers.configuration is not None:
+            return self._cluster.merge(f"{path}/{NAME}", plan.patch, dry_run)
+        # Without ENABLED_CONTROLLERS in its environment, kube-controllers runs only those that are named.
+        others: Object = {name: {} for name in ("namespace", "policy", "serviceAccount", "workloadEndpoint")}
+        created = {
+            "apiVersion": self._flavour.api_version,
+            "kind": KIND,
+            "metadata": {"name": NAME, **plan.patch.get("metadata", {})},
+            "spec": {"controllers": {**others, **plan.patch["spec"]["controllers"]}},
+        }
+        return self._cluster.create(path, created, dry_run)
+
+    def _label(self, seen: Seen, plan: Plan) -> None:
+        outcomes = write_all(plan.labels, lambda name: self._write_labels(seen, plan, name))
+        failed = [o for o in outcomes if not o.done]
+        if failed:
+            raise ClusterError(
+                f"{len(failed)} of {len(outcomes)} Nodes could not be labelled, the first: {failed[0].error}"
+            )
+
+    def _write_labels(self, seen: Seen, plan: Plan, name: str, dry_run: bool = False) -> None:
+        """Own exactly these labels of a Node.
+
+        Not forced: a value that somebody else set meanwhile is theirs. The uid keeps a Node that has gone
+        from being made anew by the apply.
+        """
+        uid = next(n["metadata"]["uid"] for n in seen.nodes if n["metadata"]["name"] == name)
+        body: Object = {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {"name": name, "uid": uid, "labels": dict(plan.labels[name])},
+        }
+        params = {"fieldManager": LABELS_MANAGER, **({"dryRun": "All"} if dry_run else {})}
+        self._cluster.request("PATCH", f"{NODES}/{name}", body, params, APPLY)
+
+    def _clear_labels(self, report: Report) -> Report:
+        if report.plan.hands_off or not report.after.autos:
+            self._label(report.before, report.plan)
+        elif report.plan.labels:
+            report.plan = replace(report.plan, labels={}, labels_before={})
+            report.findings.append(
+                Finding(
+                    "the labels on the nodes stay while Calico's HostEndpoints carry them",
+                    "run again with wait: true",
+                )
+            )
+        return report
+
+    def _progress(self, report: Report) -> Optional[Coverage]:
+        if not report.plan.config.enabled or report.plan.hands_off:
+            return None
+        # A node that joined meanwhile was not labelled in this run.
+        labels = dict.fromkeys(report.before.labelled, self._request.node_labels)
+        return coverage(report.plan.config, report.after.nodes, report.after.heps, labels)
+
+    def _wait(self, report: Report) -> Report:
+        """Look again until kube-controllers has followed.
+
+        :raises Stalled: nothing moved for ``wait_timeout`` seconds
+        """
+        if not self._request.wait or report.plan.hands_off:
+            return report
+        if report.plan.changes:
+            report.after = self._look()
+        patience = _Patience(self._request.wait_timeout)
+        while True:
+            report.progress = self._progress(report)
+            left = _left_to_do(report)
+            if not left:
+                report.findings = _findings(report.after, report.plan)
+                return report
+            if patience.spent(left, len(report.after.autos)):
+                raise self._stalled(report)
+            report.after = self._look()
+
+    def _stalled(self, report: Report) -> Stalled:
+        why = reasons(self._cluster, report.after.kube_controllers)
+        progress = report.progress
+        if progress and progress.in_the_way:
+            why.append(
+                Finding(
+                    f"HostEndpoints of others are in its way ({_some(progress.in_the_way)})", "delete them"
+                )
+            )
+        if not why:
+            log = f"{report.after.kube_controllers.kubectl} logs deployment/{WORKLOAD}"
+            lacking = f", {_some(list(progress.missing))} missing" if progress and progress.missing else ""
+            why = [Finding(f"it runs and does not say why{lacking}", f"read its log: {log}")]
+        report.findings = [*why, *(f for f in _findings(report.after, report.plan) if f not in why)]
+        stand = report.summary() if progress else f"{len(report.after.autos)} HostEndpoints remain"
+        return Stalled(
+            f"kube-controllers has not moved for {self._request.wait_timeout:g} s ({stand}): "
+            + "; ".join(map(str, why)),
+            report,
+        )
+
+
+class _Patience:
+    """Waits as long as there is progress, and for so many seconds without any."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._pause = _SHORTEST_PAUSE
+        self._best: Optional[tuple[int, int]] = None
+        self._deadline = time.monotonic() + seconds
+
+    def spent(self, left: int, made: int) -> bool:
+        """Wait a moment, unless nothing has moved for too long.
+
+        :param left: how much is left to do; it also grows while nodes join
+        :param made: how much has been made, which grows even while more is left
+        :returns: whether it is time to give up
+        """
+        fewest, most = self._best or (left + 1, made)
+        if left < fewest or made > most:
+            self._deadline = time.monotonic() + self._seconds
+            self._pause = _SHORTEST_PAUSE
+        self._best = (min(left, fewest), max(made, most))
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            return True
+        time.sleep(min(self._pause, remaining))
+        self._pause = min(self._pause * 1.5, _LONGEST_PAUSE)
+        return False
+
+
+def _patch(seen: Seen, config: AutoHostEndpoints) -> Object:
+    """JSON merge patch that brings the stored configuration to what is wanted."""
+    found = seen.kube_controllers
+    fields = config.difference(found.controllers)
+    note: Object = {}
+    if "autoCreate" in fields or not config.enabled:
+        note = note_of_ownership(found.configuration or {"metadata": {}}, ours=config.enabled)
+    patch: Object = {}
+    if fields:
+        patch["spec"] = {"controllers": {"node": {"hostEndpoint": fields}}}
+    if note:
+        patch["metadata"] = {"annotations": note}
+    return patch
+
+
+def _fields(patch: Object) -> Object:
+    return host_endpoint_config((patch.get("spec") or {}).get("controllers"))
+
+
+def _enabled_by_us(seen: Seen) -> bool:
+    configuration = seen.kube_controllers.configuration
+    return configuration is not None and enabled_by_us(configuration)
+
+
+def _refuse(seen: Seen, plan: Plan, allow_uncovered: bool) -> None:
+    """Everything that must be known before anything is written."""
+    if plan.hands_off:
+        return
+    if plan.changes:
+        _refuse_override(seen, plan)
+    if plan.config.enabled:
+        refuse_equal_names(plan.config, seen.nodes)
+        _refuse_foreign_names(seen, plan)
+        _refuse_taken_labels(seen, plan)
+    uncovered = left_uncovered(seen.nodes, seen.heps) if plan.switches_off else []
+    if uncovered and not allow_uncovered:
+        raise ClusterError(
+            f"disabling automatic HostEndpoints would leave {len(uncovered)} nodes without any "
+            f"({_some(uncovered)}): give them HostEndpoints first (mode 'direct'), or set allow_uncovered if "
+            "they are to be unprotected"
+        )
+
+
+def _refuse_override(seen: Seen, plan: Plan) -> None:
+    override = seen.kube_controllers.override
+    if not override:
+        return
+    forced = AutoHostEndpoints(
+        enabled=seen.kube_controllers.environment[ENVIRONMENT_OVERRIDE].lower() == "enabled"
+    )
+    # While disabled, nothing else of the configuration counts.
+    if plan.config != forced and (plan.config.enabled or forced.enabled):
+        raise ClusterError(str(override))
+
+
+def _refuse_foreign_names(seen: Seen, plan: Plan) -> None:
+    in_the_way = coverage(plan.config, seen.nodes, seen.heps, {}).in_the_way
+    if in_the_way:
+        raise ClusterError(
+            "HostEndpoints that kube-controllers did not make have names that it needs "
+            f"({_some(in_the_way)}), and it would leave them as they are: delete or rename them"
+        )
+
+
+def _refuse_taken_labels(seen: Seen, plan: Plan) -> None:
+    for node in seen.nodes:
+        name = node["metadata"]["name"]
+        labels = node["metadata"].get("labels") or {}
+        ours = _labels_of_ours(node)
+        for key, value in plan.labels.get(name, {}).items():
+            if key not in ours and labels.get(key, value) != value:
+                raise BadInput(
+                    f"node_labels.{key}",
+                    value,
+                    f"Node {name} has it already as {labels[key]!r}, set by somebody else: choose another "
+                    "key, or remove that label",
+                )
+
+
+def _refuse_unknown(sent: Object, stored: Object) -> None:
+    """:raises BadInput: a field that the API dropped, because its definition lacks it"""
+
+    def refuse(option: str, value: object, since: str) -> None:
+        raise BadInput(
+            option,
+            value,
+            f"this cluster's API has no such field: upgrade Calico, with its CRDs, to {since} or newer",
+        )
+
+    if "createDefaultHostEndpoint" in sent and "createDefaultHostEndpoint" not in stored:
+        refuse("create_default", sent["createDefaultHostEndpoint"] == "Enabled", "3.30")
+    templates = sent.get("templates") or []
+    if templates and "templates" not in stored:
+        refuse("templates", [t["generateName"] for t in templates], "3.30")
+    for index, (template, kept) in enumerate(zip(templates, stored.get("templates") or [])):
+        if "interfacePattern" in template and "interfacePattern" not in kept:
+            refuse(f"templates[{index}].interface_pattern", template["interfacePattern"], "3.31")
+
+
+def _left_to_do(report: Report) -> int:
+    """How much kube-controllers has still to do; 0 when it has done all of it."""
+    running = report.after.kube_controllers.running
+    differs = bool(report.plan.config.difference(running))
+    progress = report.progress
+    if progress is None:
+        # One that never ran has nothing to confirm.
+        return len(report.after.autos) + (running is not None and differs)
+    waiting = len(progress.missing) + len(progress.unlabelled) + len(progress.in_the_way)
+    return waiting + (running is None or differs)
+
+
+def _findings(seen: Seen, plan: Plan) -> list[Finding]:
+    """What the user should know even when all goes well."""
+    findings = [seen.kube_controllers.override] if seen.kube_controllers.override else []
+    if seen.autos and plan.switches_off:
+        findings.append(
+            Finding(
+                "Calico deletes every HostEndpoint that carries its label projectcalico.org/created-by, also "
+                f"one made by hand: {_some(seen.autos)}",
+                "take that label off those that are to stay",
+            )
+        )
+    if plan.config.enabled and not plan.hands_off:
+        without = coverage(plan.config, seen.nodes, seen.heps, {}).without
+        if without:
+            findings.append(
+                Finding(
+                    f"no template fits {_some(without)}, so they get no HostEndpoint",
+                    "widen a template, or set create_default",
+                )
+            )
+    return findings
+
+
+def _labels_of_ours(node: Object) -> dict[str, str]:
+    """The labels that our manager has applied to a Node, with their present values."""
+    entries = (m for m in node["metadata"].get("managedFields") or [] if m.get("manager") == LABELS_MANAGER)
+    fields = [((m.get("fieldsV1") or {}).get("f:metadata") or {}).get("f:labels") or {} for m in entries]
+    labels = node["metadata"].get("labels") or {}
+    keys = sorted({key[2:] for names in fields for key in names if key.startswith("f:")})
+    return {key: labels[key] for key in keys if key in labels}
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
