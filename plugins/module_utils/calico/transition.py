@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from . import selector as selectors
@@ -83,13 +83,8 @@ class State:
 
 @dataclass(frozen=True)
 class Step:
-    """One write. ``content`` is a policy's spec, Members or Ranked; None deletes.
+    """One write. ``content`` is a policy's spec, Members or Ranked; None deletes."""
 
-    Steps of one ``phase`` may be seen by Felix in any order, steps of different phases must not:
-    Felix watches each kind on its own.
-    """
-
-    phase: int
     kind: str
     name: str
     content: Any = None
@@ -106,23 +101,17 @@ def plan(old: State, new: State, set_name: str) -> list[Step]:
     """
     change = _Change(old, new)
     if len(change) <= 1:
-        phases = [list(change.final_steps())]
-    elif change.only_grows():
-        phases = _growing(change)
-    elif change.reversed().only_grows():
-        phases = _backwards(_growing(change.reversed()), new)
-    else:
-        phases = _bridged(change, set_name)
-    found = [p for p in phases if p]
-    return [Step(i, kind, name, content) for i, p in enumerate(found) for kind, name, content in p]
+        return list(change.final_steps())
+    if change.only_grows():
+        return _growing(change)
+    if change.reversed().only_grows():
+        return _backwards(_growing(change.reversed()), new)
+    return _bridged(change, set_name)
 
 
 def is_bridge(name: str, set_name: str) -> bool:
     """Whether a policy of this canonical name is the set's bridge, left by a run that was interrupted."""
     return name.rpartition(".")[2] in {_bridge_base(set_name, c) for c in (NORMAL, PRE_DNAT)}
-
-
-_Write = tuple[str, str, Any]
 
 
 class _Change:
@@ -145,9 +134,9 @@ class _Change:
         for name in names:
             yield from (s.policies[name] for s in (self.old, self.new) if name in s.policies)
 
-    def final_steps(self) -> Iterator[_Write]:
+    def final_steps(self) -> Iterator[Step]:
         for kind, names in ((TIER, self.tiers), (NETWORK_SET, self.sets), (POLICY, self.policies)):
-            yield from ((kind, name, self.new.content(kind, name)) for name in names)
+            yield from (Step(kind, name, self.new.content(kind, name)) for name in names)
 
     def only_grows(self) -> bool:
         """Whether all is created, and the tiers concerned can stand at Pass until the end."""
@@ -182,42 +171,37 @@ class _Change:
         return PASS in (before.default_action, after.default_action if after else DENY)
 
 
-def _growing(change: _Change) -> list[list[_Write]]:
+def _growing(change: _Change) -> list[Step]:
     new = change.new
-    opened = [(TIER, n, Ranked(new.tiers[n].order, PASS)) for n in change.tiers if n not in change.old.tiers]
-    opened += [
-        (TIER, n, new.tiers[n])
-        for n in change.tiers
-        if n in change.old.tiers and new.tiers[n].default_action == PASS
-    ]
-    sets = [(NETWORK_SET, n, new.network_sets[n]) for n in change.sets]
+    opened = [n for n in change.tiers if n not in change.old.tiers or new.tiers[n].default_action == PASS]
+    closed = [n for n in change.tiers if new.tiers[n].default_action != PASS]
     rank = _ranking(new)
     created = sorted(change.policies, key=lambda n: rank(n, new.policies[n]))
     allowing = [n for n in created if _actions(new.policies[n]) <= {"Allow", "Log"}]
     deciding = [n for n in created if n not in allowing]
-    closed = [(TIER, n, new.tiers[n]) for n in change.tiers if new.tiers[n].default_action != PASS]
-    policies = [(POLICY, n, new.policies[n]) for n in (*allowing, *deciding)]
-    return [opened, sets, policies, closed]
+    return [
+        *(Step(TIER, n, Ranked(new.tiers[n].order, PASS)) for n in opened),
+        *(Step(NETWORK_SET, n, new.network_sets[n]) for n in change.sets),
+        *(Step(POLICY, n, new.policies[n]) for n in (*allowing, *deciding)),
+        *(Step(TIER, n, new.tiers[n]) for n in closed),
+    ]
 
 
-def _backwards(phases: list[list[_Write]], start: State) -> list[list[_Write]]:
+def _backwards(growth: list[Step], start: State) -> list[Step]:
     """Growth undone, write by write, the last first.
 
     :param start: where the growth would have begun, and its undoing ends
     """
     present: dict[tuple[str, str], Any] = {}
-    undone: list[list[_Write]] = []
-    for phase in phases:
-        writes: list[_Write] = []
-        for kind, name, content in phase:
-            before = present.get((kind, name), start.content(kind, name))
-            writes.append((kind, name, before))
-            present[kind, name] = content
-        undone.append(writes[::-1])
+    undone: list[Step] = []
+    for step in growth:
+        key = (step.kind, step.name)
+        undone.append(replace(step, content=present.get(key, start.content(*key))))
+        present[key] = step.content
     return undone[::-1]
 
 
-def _bridged(change: _Change, set_name: str) -> list[list[_Write]]:
+def _bridged(change: _Change, set_name: str) -> list[Step]:
     new = change.new
     covered = dict.fromkeys(change.policies)
     if change.sets:
@@ -227,19 +211,19 @@ def _bridged(change: _Change, set_name: str) -> list[list[_Write]]:
         both = {**change.old.policies, **new.policies}
         covered.update(dict.fromkeys(n for n, spec in both.items() if _tier(spec) in moving))
     bridges = _bridges(list(change.specs(covered)), set_name)
-    appearing = [(TIER, n, new.tiers[n]) for n in change.tiers if n not in change.old.tiers]
     rank = _ranking(new)
     kept = sorted((n for n in change.policies if n in new.policies), key=lambda n: rank(n, new.policies[n]))
     gone = [n for n in change.policies if n not in new.policies and n not in bridges]
     return [
-        appearing,
-        [(POLICY, name, spec) for name, spec in bridges.items()],
-        [(NETWORK_SET, n, new.network_sets[n]) for n in change.sets if n in new.network_sets],
-        [(TIER, n, new.tiers[n]) for n in moving],
-        [(POLICY, n, new.policies[n]) for n in kept] + [(POLICY, n, None) for n in gone],
-        [(NETWORK_SET, n, None) for n in change.sets if n not in new.network_sets],
-        [(POLICY, name, None) for name in bridges],
-        [(TIER, n, None) for n in change.tiers if n not in new.tiers],
+        *(Step(TIER, n, new.tiers[n]) for n in change.tiers if n not in change.old.tiers),
+        *(Step(POLICY, name, spec) for name, spec in bridges.items()),
+        *(Step(NETWORK_SET, n, new.network_sets[n]) for n in change.sets if n in new.network_sets),
+        *(Step(TIER, n, new.tiers[n]) for n in moving),
+        *(Step(POLICY, n, new.policies[n]) for n in kept),
+        *(Step(POLICY, n) for n in gone),
+        *(Step(NETWORK_SET, n) for n in change.sets if n not in new.network_sets),
+        *(Step(POLICY, name) for name in bridges),
+        *(Step(TIER, n) for n in change.tiers if n not in new.tiers),
     ]
 
 

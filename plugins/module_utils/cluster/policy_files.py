@@ -1,0 +1,121 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Policy definitions as files or text, read as Calico's own clients read them, only stricter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..calico.bad_input import BadInput
+from ..calico.policy import Document
+
+SUFFIXES = (".yml", ".yaml", ".json")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without what would change a policy's meaning in silence."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key_node, _value in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, (str, int)) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key if isinstance(key, (str, int)) else id(key_node))
+        return super().construct_mapping(node, deep)
+
+
+# PyYAML reads the port range 20:22 as the number 1222, 010 as eight and 2026-01-01 as a date;
+# kubectl and calicoctl do none of that.
+_Loader.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag.rpartition(":")[2] not in ("int", "float", "timestamp")
+    ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"[-+]?(?:0|[1-9][0-9]*|0x[0-9a-fA-F]+)$"), list("-+0123456789")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$|[-+]?\.(?:inf|nan)$"),
+    list("-+.0123456789"),
+)
+
+
+def read_path(path: str) -> list[Document]:
+    """All documents of a file, or of a directory's files in the order of their names.
+
+    :raises BadInput: nothing there, not readable, or not YAML
+    """
+    top = Path(path).expanduser()
+    if top.is_dir():
+        files = sorted(f for f in top.iterdir() if f.suffix in SUFFIXES and not f.name.startswith("."))
+        if not files:
+            raise BadInput("src", path, f"the directory holds no file that ends in {', '.join(SUFFIXES)}")
+    elif top.exists():
+        files = [top]
+    else:
+        raise BadInput("src", path, "no such file or directory on the machine that runs the module")
+    return [document for file in files for document in read_text(_text_of(file), file.name)]
+
+
+def read_definitions(definitions: Iterable[object]) -> list[Document]:
+    """The option ``definitions``: mappings, or YAML text of one or more documents."""
+    found: list[Document] = []
+    for index, item in enumerate(definitions):
+        place = f"definitions[{index}]"
+        found += read_text(item, place) if isinstance(item, str) else [Document(item, place)]
+    return found
+
+
+def read_text(text: str, place: str) -> list[Document]:
+    """The documents of a YAML text; empty ones are left out.
+
+    :param place: what messages call the text
+    :raises BadInput: not YAML, with the line
+    """
+    try:
+        values = [value for value in _documents(text) if value is not None]
+    except yaml.YAMLError as error:
+        raise _not_yaml(error, place)
+    several = len(values) > 1
+    return [
+        Document(value, f"{place}, document {number}" if several else place)
+        for number, value in enumerate(values, 1)
+    ]
+
+
+def _documents(text: str) -> Iterator[object]:
+    # A loader that is given text, never bytes, cannot meet another encoding.
+    loader = _Loader(text)
+    try:
+        while loader.check_data():  # type: ignore[no-untyped-call]
+            yield loader.get_data()
+    finally:
+        loader.dispose()
+
+
+def _not_yaml(error: yaml.YAMLError, place: str) -> BadInput:
+    mark = getattr(error, "problem_mark", None)
+    line = mark.line + 1 if mark else 1
+    problem = " ".join(str(getattr(error, "problem", None) or error).split())
+    return BadInput(f"line {line}", problem, "not YAML that can be read without doubt", place)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadInput("src", str(file), f"cannot be read: {error.strerror}")
+    except UnicodeDecodeError as error:
+        raise BadInput("src", str(file), f"not UTF-8 text (byte {error.start})")

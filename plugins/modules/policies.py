@@ -1,0 +1,323 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: policies
+short_description: Stage, enforce or remove a set of Calico host policies
+version_added: 0.1.0
+author: The Hostfence founders (@hostfence)
+description:
+  - A set is a list of ordinary Calico objects (C(projectcalico.org/v3)) under one name. This module
+    brings the whole set into one state, and removes from the cluster what is no longer in it.
+  - Definitions are read strictly. What Calico would reject, and what its API accepts and Felix then
+    misreads, is refused before anything is written.
+  - Writes are ordered so that no instant is stricter than both the old and the new state. A flow that is
+    allowed before and after is allowed all the way.
+  - Touches only objects that it labelled C(app.kubernetes.io/managed-by=hostfence) and
+    C(hostfence.io/set=<name>).
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.attributes
+  - hostfence.calico.attributes.cluster
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  name:
+    description: Name of the set; a DNS label.
+    type: str
+    required: true
+  state:
+    description:
+      - V(staged) stores the policies as StagedGlobalNetworkPolicy, which decides nothing. If the set was
+        enforced, that is taken back first.
+      - V(enforced) stores them as GlobalNetworkPolicy and removes the staged ones.
+      - V(absent) removes the set.
+    type: str
+    choices: [staged, enforced, absent]
+    default: staged
+  definitions:
+    description:
+      - The objects, as mappings or as YAML text of one or more documents. Kinds are GlobalNetworkPolicy,
+        StagedGlobalNetworkPolicy (taken as the former), GlobalNetworkSet and Tier.
+      - A policy that names no tier goes into O(tier).
+      - In a mapping, quote port ranges. YAML reads a bare 20:22 as a number.
+    type: list
+    elements: raw
+    default: []
+  src:
+    description: A file of such objects, or a directory of files, where the module runs.
+    type: path
+  tier:
+    description:
+      - Tier of policies that name none. It is made where it is used, and goes when nothing uses it.
+      - Before Calico 3.29 there are no tiers, and policies go into C(default).
+    type: dict
+    default: {}
+    suboptions:
+      name:
+        description: Name of the tier.
+        type: str
+        default: hostfence
+      order:
+        description: Its place among the tiers; lower ones come first.
+        type: float
+        default: 100
+  default_action:
+    description:
+      - What ends O(tier) once the set is enforced. While it is staged, that is always V(Pass).
+      - V(Deny) drops what the policies select and do not allow. A tier that several sets share denies as
+        long as one of them wants it.
+    type: str
+    choices: [Deny, Pass]
+    default: Deny
+  settle:
+    description:
+      - Seconds to wait where Felix must have seen one kind of object before the next. It watches each kind
+        on its own.
+    type: float
+    default: 1
+seealso:
+  - module: hostfence.calico.policies_info
+"""
+
+EXAMPLES = r"""
+- name: Stage a directory of Calico YAML
+  hostfence.calico.policies:
+    name: edge
+    src: "{{ playbook_dir }}/policies/edge"
+
+- name: Enforce a policy written here
+  hostfence.calico.policies:
+    name: ssh
+    state: enforced
+    definitions:
+      - apiVersion: projectcalico.org/v3
+        kind: GlobalNetworkPolicy
+        metadata:
+          name: from-the-office
+        spec:
+          order: 10
+          selector: host-endpoint == 'ingress'
+          ingress:
+            - action: Allow
+              protocol: TCP
+              source:
+                nets: [192.0.2.0/24]
+              destination:
+                ports: [22]
+
+- name: Take a set away
+  hostfence.calico.policies:
+    name: edge
+    state: absent
+"""
+
+RETURN = r"""
+name:
+  description: Name of the set.
+  returned: always
+  type: str
+state:
+  description: State that was asked for.
+  returned: always
+  type: str
+writes:
+  description: All writes in their order, done or, in check mode, to be done; empty when nothing differs.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    action:
+      description: V(create), V(update) or V(delete).
+      type: str
+    kind:
+      description: Kind of the object.
+      type: str
+    name:
+      description: Name as stored.
+      type: str
+    interim:
+      description: Whether it belongs to the way only, as a bridge does that allows all meanwhile.
+      type: bool
+    done:
+      description: Whether it was written; in check mode always V(false).
+      type: bool
+not_stored:
+  description: Policies that this version of Calico cannot stage; they are stored once enforced.
+  returned: always
+  type: list
+  elements: str
+tiers_kept:
+  description: Tiers of ours that nothing of ours uses any more, but others' namespaced policies do.
+  returned: always
+  type: list
+  elements: str
+api:
+  description: API flavour and how many requests were sent.
+  returned: always
+  type: dict
+  sample: {flavour: v1, group: crd.projectcalico.org, requests: 9}
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import (
+    TIER,
+    Definitions,
+    parse,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, policies
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster, ClusterError
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_files import (
+    read_definitions,
+    read_path,
+)
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+OPTIONS: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["staged", "enforced", "absent"], "default": "staged"},
+    "definitions": {"type": "list", "elements": "raw", "default": []},
+    "src": {"type": "path"},
+    "tier": {
+        "type": "dict",
+        "default": {},
+        "options": {
+            "name": {"type": "str", "default": "hostfence"},
+            "order": {"type": "float", "default": 100},
+        },
+        "apply_defaults": True,
+    },
+    "default_action": {"type": "str", "choices": ["Deny", "Pass"], "default": "Deny"},
+    "settle": {"type": "float", "default": 1},
+}
+
+
+def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
+    params = module.params
+    wanted = policies.PolicySet(
+        name=params["name"],
+        state=params["state"],
+        definitions=_definitions(params),
+        tier=params["tier"]["name"],
+        tier_order=params["tier"]["order"],
+        default_action=params["default_action"],
+    )
+    absent = wanted.state == policies.ABSENT
+    # Where there is no Calico yet, check mode tells what would be made, and nothing is to be removed.
+    served = flavour.detect(cluster) if module.check_mode or absent else flavour.require(cluster)
+    missing = served.kind is flavour.FlavourKind.NONE
+    inventory = policies.assumed(served) if missing else policies.read(cluster, served)
+    planned, kept = _plan(cluster, served, inventory, wanted)
+    for warning in planned.warnings:
+        module.warn(warning)
+    for tier in kept:
+        module.warn(f"tier {tier} stays: others' namespaced policies are in it, and would deny without it")
+    done, problem = 0, None
+    if not module.check_mode:
+        done, problem = policies.carry_out(cluster, served, planned, params["settle"])
+    return _result(module, cluster, served, wanted, planned, kept, done, problem)
+
+
+def _definitions(params: dict[str, Any]) -> Definitions:
+    if params["state"] == policies.ABSENT:
+        return Definitions()
+    documents = read_definitions(params["definitions"])
+    if params["src"]:
+        documents += read_path(params["src"])
+    return parse(documents, params["tier"]["name"])
+
+
+def _plan(
+    cluster: Cluster,
+    served: flavour.Flavour,
+    inventory: policies.Inventory,
+    wanted: policies.PolicySet,
+) -> tuple[policies.Plan, list[str]]:
+    """The plan, without the removal of tiers that hold policies of kinds we do not manage."""
+    planned = policies.plan(inventory, wanted)
+    leaving = [w.name for w in planned.writes if w.kind == TIER and w.action == "delete"]
+    kept = [t for t in leaving if policies.namespaced_policies(cluster, served, t)]
+    if kept:
+        planned = policies.plan(inventory, wanted, frozenset(kept))
+    return planned, kept
+
+
+def _result(
+    module: AnsibleModule,
+    cluster: Cluster,
+    served: flavour.Flavour,
+    wanted: policies.PolicySet,
+    planned: policies.Plan,
+    kept: list[str],
+    done: int,
+    problem: ClusterError | None,
+) -> dict[str, Any]:
+    writes = planned.writes
+    result: dict[str, Any] = {
+        "changed": bool(writes) if problem is None else done > 0,
+        "name": wanted.name,
+        "state": wanted.state,
+        "writes": [
+            {"action": w.action, "kind": w.kind, "name": w.name, "interim": w.interim, "done": i < done}
+            for i, w in enumerate(writes)
+        ],
+        "not_stored": list(planned.not_stored),
+        "tiers_kept": kept,
+        "api": {"flavour": served.kind.value, "group": served.group, "requests": cluster.requests_sent},
+    }
+    if module._diff:
+        shown = writes if problem is None else writes[:done]
+        result["diff"] = [_diff(w) for w in shown if not w.interim]
+    if problem:
+        raise Unfinished(_unfinished(wanted, writes, done, problem), result)
+    return result
+
+
+def _unfinished(
+    wanted: policies.PolicySet, writes: tuple[policies.Write, ...], done: int, problem: ClusterError
+) -> str:
+    failed = writes[done]
+    open_now = sorted(_bridges_left(writes[:done]))
+    remark = f"; until then {', '.join(open_now)} allows all that it selects" if open_now else ""
+    return (
+        f"set {wanted.name}: {done} of {len(writes)} writes were done, then {failed.action} {failed.kind} "
+        f"{failed.name}: {problem}; 'writes' tells which, and a second run does the rest{remark}"
+    )
+
+
+def _bridges_left(writes: tuple[policies.Write, ...]) -> set[str]:
+    left: set[str] = set()
+    for write in writes:
+        if write.interim and write.kind != TIER:
+            (left.discard if write.action == "delete" else left.add)(write.name)
+    return left
+
+
+def _diff(write: policies.Write) -> dict[str, Any]:
+    header = f"{write.kind} {write.name}"
+    return {
+        "before_header": header,
+        "after_header": header,
+        "before": policies.shown(write.live),
+        "after": policies.shown(write.wanted),
+    }
+
+
+def main() -> None:
+    run(OPTIONS, work)
+
+
+if __name__ == "__main__":
+    main()
