@@ -135,12 +135,6 @@ def _configuration(expectation: Expectation) -> Iterator[Finding]:
             f"correct {field}",
         )
     if not expectation.active:
-        yield Finding(
-            "endpoint.none",
-            INFO,
-            f"no host endpoint is active on {expectation.node}: nothing is filtered here, and no failsafe is needed",
-            "none; make a host endpoint for this node if it should be protected",
-        )
         return
     for name in expectation.undefined_interfaces:
         yield Finding(

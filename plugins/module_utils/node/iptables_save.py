@@ -237,7 +237,7 @@ def _without_comments(line: str) -> str:
 
 def parse_rule(line: str) -> Optional[Rule]:
     """One ``-A`` line; None where it is none."""
-    words = [_ESCAPED.sub(r"\1", quoted) if not plain else plain for quoted, plain in _WORD.findall(line)]
+    words = [plain or _ESCAPED.sub(r"\1", quoted) for quoted, plain in _WORD.findall(line)]
     if len(words) < 2 or words[0] != "-A":
         return None
     return _RuleReader(words[2:]).read()

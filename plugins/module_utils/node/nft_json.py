@@ -23,7 +23,7 @@ from .limits import MAX_FOREIGN_CHAINS, MAX_JSON_ELEMENT, MAX_KEPT_RULES, DumpPr
 
 CALICO_TABLE = "calico"
 LAYERS = ("filter", "mangle", "raw", "nat")
-_FAMILIES = {"ip": (4,), "ip6": (6,), "inet": (4, 6), "netdev": (4, 6)}
+FAMILIES = {"ip": (4,), "ip6": (6,), "inet": (4, 6), "netdev": (4, 6)}
 _PROTOCOLS = {6: "tcp", 17: "udp", 4: "ipip", 58: "icmpv6", "ipencap": "ipip", "ipv6-icmp": "icmpv6"}
 _STATES = ("RELATED", "ESTABLISHED")
 _VERDICTS = frozenset(("accept", "drop", "return", "notrack", "reject", "continue"))
@@ -41,16 +41,9 @@ def parse(chunks: Iterable[str], drop_mark: int = 0x40000) -> tuple[Ruleset, Rul
     :param chunks: the text in pieces of any size
     :returns: the rulesets of IPv4 and IPv6; ``problems`` of both name what is wrong with the dump
     """
-    reader = _Reader(drop_mark)
-    try:
-        for element in elements(chunks):
-            reader.add(element)
-    except ValueError as error:
-        reader.problem(f"not the output of nft -j: {error}")
-    except RecursionError:
-        reader.problem("not the output of nft -j: nested too deeply")
-    reader.finish()
-    return reader.rulesets[4], reader.rulesets[6]
+    reader = Reader(drop_mark)
+    reader.document(chunks)
+    return reader.finish()
 
 
 def elements(chunks: Iterable[str]) -> Iterator[Object]:
@@ -138,8 +131,10 @@ class _Text:
             return value
 
 
-class _Reader:
-    def __init__(self, drop_mark: int) -> None:
+class Reader:
+    """Takes elements of one or several documents, and gives the rulesets."""
+
+    def __init__(self, drop_mark: int = 0x40000) -> None:
         self.rulesets = {family: Ruleset(NFTABLES, family) for family in (4, 6)}
         self.problems = {family: DumpProblems(ruleset.problems) for family, ruleset in self.rulesets.items()}
         self.drop_mark = drop_mark
@@ -153,15 +148,27 @@ class _Reader:
         for problems in self.problems.values():
             problems.add(text)
 
-    def finish(self) -> None:
+    def document(self, chunks: Iterable[str]) -> None:
+        """Take a whole document; what is wrong with it becomes a problem of the rulesets."""
+        try:
+            for element in elements(chunks):
+                self.add(element)
+        except ValueError as error:
+            self.problem(f"not the output of nft -j: {error}")
+        except RecursionError:
+            self.problem("not the output of nft -j: nested too deeply")
+
+    def finish(self) -> tuple[Ruleset, Ruleset]:
+        """The rulesets of IPv4 and IPv6."""
         if not self.began:
             self.problem("not the output of nft -j: no metainfo")
         for key, base in self.bases.items():
             for family in self.base_families[key]:
                 self.rulesets[family].hooked.append(base)
         for (family_name, _table), chains in self.foreign.items():
-            for family in _FAMILIES.get(family_name, ()):
+            for family in FAMILIES.get(family_name, ()):
                 self.rulesets[family].tables.setdefault("", Table()).foreign.update(chains)
+        return self.rulesets[4], self.rulesets[6]
 
     def add(self, element: Object) -> None:
         if "metainfo" in element:
@@ -177,14 +184,14 @@ class _Reader:
             layer, _, short = name.partition("-")
             if layer not in LAYERS:
                 return
-            home = self.rulesets[_FAMILIES[family_name][0]].tables.setdefault(layer, Table())
+            home = self.rulesets[FAMILIES[family_name][0]].tables.setdefault(layer, Table())
             if "hook" in chain:
                 home.chains[short] = Chain(hook=str(chain["hook"]), policy=str(chain.get("policy", "")))
                 return
             home.declared.add(short)
             if is_watched(short):
                 home.chains[short] = Chain()
-        elif family_name in _FAMILIES and "hook" in chain:
+        elif family_name in FAMILIES and "hook" in chain:
             key = (family_name, table, name)
             priority = chain.get("prio", 0)
             self.bases[key] = BaseChain(
@@ -194,13 +201,13 @@ class _Reader:
                 str(chain.get("policy", "accept")),
                 is_iptables(family_name, table),
             )
-            self.base_families[key] = _FAMILIES[family_name]
+            self.base_families[key] = FAMILIES[family_name]
 
     def rule(self, rule: Object) -> None:
         family_name, table, name = (str(rule.get(key, "")) for key in ("family", "table", "chain"))
         if table == CALICO_TABLE and family_name in ("ip", "ip6"):
-            self.calico_rule(_FAMILIES[family_name][0], name, rule)
-        elif family_name in _FAMILIES:
+            self.calico_rule(FAMILIES[family_name][0], name, rule)
+        elif family_name in FAMILIES:
             self.foreign_rule((family_name, table, name), rule)
 
     def calico_rule(self, family: int, name: str, rule: Object) -> None:
@@ -251,7 +258,7 @@ class _Reader:
             value = mangle.get("value")
             mark = _operand(value, "|") or _operand(value, "^") or value
             if isinstance(mark, int) and mark & self.drop_mark:
-                for family in _FAMILIES[key[0]]:
+                for family in FAMILIES[key[0]]:
                     if len(self.rulesets[family].set_marks) < 20:
                         self.rulesets[family].set_marks.append(f"{' '.join(key)}: sets mark {mark:#x}")
 

@@ -1,0 +1,191 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a node cannot do without, and whether its failsafes keep it open."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from .failsafe import WARNING, Finding
+from .failsafe_expect import Expectation
+from .felix import FailsafePort
+
+COVERED, PARTLY, UNCOVERED, UNFILTERED = "covered", "partly", "uncovered", "unfiltered"
+
+KUBELET_PORT = 10250
+CONTROL_PLANE_LABELS = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
+
+Target = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """What was found out on the node itself; empty where a dump is checked.
+
+    :ivar api: API servers that this node's own configuration and connections use
+    :ivar ssh: ports on which SSH listens, or was reached
+    :ivar listening: TCP ports that something listens on, not counting loopback
+    """
+
+    api: tuple[Target, ...] = ()
+    typha: tuple[Target, ...] = ()
+    dns: tuple[str, ...] = ()
+    ssh: tuple[int, ...] = ()
+    etcd_peers: tuple[Target, ...] = ()
+    listening: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class VitalPath:
+    """One flow that the node needs.
+
+    :ivar peer: address of the other side, empty for everybody
+    """
+
+    name: str
+    direction: str
+    protocol: str
+    port: int
+    peer: str
+    status: str
+    failsafes: tuple[FailsafePort, ...] = field(default_factory=tuple)
+    open_to_everybody: bool = False
+
+    def as_result(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "direction": self.direction,
+            "protocol": self.protocol,
+            "port": self.port,
+            "peer": self.peer,
+            "status": self.status,
+            "failsafe": [str(entry) for entry in self.failsafes],
+            "open_to_everybody": self.open_to_everybody,
+        }
+
+
+def vital_paths(
+    expectation: Expectation, resources: Iterable[Mapping[str, Any]], facts: NodeFacts
+) -> list[VitalPath]:
+    """The flows of this node, each once, and what its failsafes do for them.
+
+    :param resources: for the API's endpoints and the addresses of the control plane
+    """
+    objects = list(resources)
+    wanted = [
+        *_ingress(expectation.node, objects, facts),
+        *(("api", "out", "tcp", port, address) for address, port in (*_api_endpoints(objects), *facts.api)),
+        *(("typha", "out", "tcp", port, address) for address, port in facts.typha),
+        *(("dns", "out", protocol, 53, address) for address in facts.dns for protocol in ("udp", "tcp")),
+        *(("etcd", "out", "tcp", port, address) for address, port in facts.etcd_peers),
+    ]
+    return [_judge(expectation, *path) for path in dict.fromkeys(wanted)]
+
+
+def path_findings(paths: Iterable[VitalPath]) -> Iterator[Finding]:
+    """A warning for each flow without which the node is lost, and which policy alone decides."""
+    for path in paths:
+        if path.status == UNCOVERED and path.name in ("ssh", "api"):
+            yield Finding(
+                "vital.uncovered",
+                WARNING,
+                f"no failsafe covers {path.name} ({path.protocol}/{path.port} {path.direction}"
+                + (f", {path.peer})" if path.peer else ")"),
+                "add it to the failsafe list, or be sure that a policy allows it",
+            )
+
+
+Path = tuple[str, str, str, int, str]
+
+
+def _ingress(node: str, objects: Sequence[Mapping[str, Any]], facts: NodeFacts) -> Iterator[Path]:
+    for port in facts.ssh or (22,):
+        yield "ssh", "in", "tcp", port, ""
+    nodes = [item for item in objects if item.get("kind") == "Node"]
+    control_plane = [item for item in nodes if _is_control_plane(item)]
+    for item in control_plane:
+        for address in _internal_addresses(item):
+            yield "kubelet", "in", "tcp", KUBELET_PORT, address
+    is_control_plane = any(_name(item) == node for item in control_plane)
+    for port in (2379, 2380):
+        if port in facts.listening or is_control_plane:
+            yield "etcd", "in", "tcp", port, ""
+
+
+def _is_control_plane(item: Mapping[str, Any]) -> bool:
+    labels = (item.get("metadata") or {}).get("labels") or {}
+    return any(label in labels for label in CONTROL_PLANE_LABELS)
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    return str((item.get("metadata") or {}).get("name", ""))
+
+
+def _internal_addresses(item: Mapping[str, Any]) -> list[str]:
+    listed = (item.get("status") or {}).get("addresses") or []
+    return [str(entry.get("address")) for entry in listed if entry.get("type") == "InternalIP"]
+
+
+def _api_endpoints(objects: Sequence[Mapping[str, Any]]) -> Iterator[Target]:
+    """Addresses behind the Service ``kubernetes``: packets to it are judged after that translation."""
+    for item in objects:
+        if (item.get("metadata") or {}).get("namespace") != "default":
+            continue
+        labels = (item.get("metadata") or {}).get("labels") or {}
+        if item.get("kind") == "Endpoints" and _name(item) == "kubernetes":
+            for subset in item.get("subsets") or []:
+                for entry in subset.get("addresses") or []:
+                    for port in subset.get("ports") or []:
+                        yield str(entry.get("ip")), int(port.get("port", 0))
+        elif item.get("kind") == "EndpointSlice" and labels.get("kubernetes.io/service-name") == "kubernetes":
+            for entry in item.get("endpoints") or []:
+                for address in entry.get("addresses") or []:
+                    for port in item.get("ports") or []:
+                        yield str(address), int(port.get("port", 0))
+
+
+def _judge(
+    expectation: Expectation, name: str, direction: str, protocol: str, port: int, peer: str
+) -> VitalPath:
+    if not expectation.active:
+        return VitalPath(name, direction, protocol, port, peer, UNFILTERED)
+    ports = expectation.failsafes.inbound if direction == "in" else expectation.failsafes.outbound
+    same = [entry for entry in ports if entry.protocol == protocol and entry.port == port]
+    full = [entry for entry in same if entry.net is None or _contains(entry.net, peer)]
+    if peer:
+        part: list[FailsafePort] = []
+    else:
+        part = [entry for entry in same if entry not in full]
+    restricted = any(item.normal_ingress or item.pre_dnat for item in expectation.endpoints)
+    return VitalPath(
+        name,
+        direction,
+        protocol,
+        port,
+        peer,
+        COVERED if full else PARTLY if part else UNCOVERED,
+        tuple(full or part),
+        open_to_everybody=direction == "in" and restricted and any(_everybody(entry) for entry in full),
+    )
+
+
+def _everybody(entry: FailsafePort) -> bool:
+    return entry.net is None or entry.net.endswith("/0")
+
+
+def _contains(net: str, peer: str) -> bool:
+    if not peer:
+        return False
+    address = _address(peer)
+    network = ipaddress.ip_network(net, strict=False)
+    return address is not None and address.version == network.version and address in network
+
+
+def _address(text: str) -> Optional[Any]:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

@@ -1,0 +1,259 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One node's failsafe check: read, expect, compare, report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from ..calico.bad_input import BadInput
+from ..calico.failsafe import ERROR, Finding, active_backend, is_ok, verify
+from ..calico.failsafe_bpf import verify_map
+from ..calico.failsafe_expect import FAILSAFE_IN, FAILSAFE_OUT, Expectation, expect
+from ..calico.failsafe_paths import NodeFacts, path_findings, vital_paths
+from ..calico.failsafe_rules import Ruleset
+from . import iptables_save, kernel, nft_json, vital
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read, of this machine or of recorded files.
+
+    :ivar bpf: documents of the failsafe maps, by family
+    """
+
+    rulesets: Sequence[Ruleset]
+    bpf: Mapping[int, Any]
+    facts: NodeFacts
+    environment: Mapping[str, str]
+    live: bool
+
+
+def check(
+    resources: Optional[Sequence[Object]],
+    src: Optional[str],
+    node: Optional[str],
+    interfaces: Optional[Mapping[str, Any]],
+    dump: Optional[Mapping[str, Optional[str]]],
+) -> dict[str, Any]:
+    """The result of the module failsafe_info.
+
+    :raises BadInput: objects or options that cannot be understood
+    :raises kernel.NodeError: the machine or a file cannot be read
+    """
+    objects = _objects(resources, src)
+    _check_interfaces(interfaces)
+    files = {name: path for name, path in (dump or {}).items() if path}
+    if dump is not None and not files:
+        raise BadInput("dump", dump, "name at least one file")
+    reading = _recorded(files) if files else _live()
+    if reading.live and interfaces is None:
+        interfaces = kernel.interfaces()
+    name = node or _own_name(reading)
+    expectation = expect(objects, name, interfaces, reading.environment, _calico_version(objects))
+    findings = _judge(expectation, reading)
+    paths = vital_paths(expectation, objects, reading.facts)
+    if reading.live:
+        findings.extend(path_findings(paths))
+    ports = (entry.port for entry in expectation.failsafes.inbound if entry.protocol == "tcp")
+    return {
+        "ok": is_ok(findings),
+        "protected": expectation.active,
+        "dataplane": _dataplane(expectation, reading),
+        "families": sorted({f"ipv{item.family}" for item in reading.rulesets if item.holds_calico})
+        or [f"ipv{family}" for family in sorted(reading.bpf)],
+        "expected": _expected(expectation),
+        "observed": [_observed(ruleset) for ruleset in reading.rulesets],
+        "findings": [finding.as_result() for finding in findings],
+        "vital_paths": [path.as_result() for path in paths],
+        "probe_targets": vital.own_targets(reading.facts.listening, interfaces or {}, ports),
+        "summary": _summary(expectation, findings),
+    }
+
+
+def _objects(resources: Optional[Sequence[Object]], src: Optional[str]) -> list[Object]:
+    if resources is not None:
+        return list(resources)
+    if src is None:
+        raise BadInput(
+            "resources", None, "give the cluster's objects as resources, or their files as src; the role failsafes collects them"
+        )
+    return list(load(src))
+
+
+def load(src: str) -> Iterator[Object]:
+    """Objects of a file, or of all JSON and YAML files of a directory.
+
+    :raises BadInput: a file that is not there or not of that kind
+    """
+    path = Path(src)
+    if path.is_dir():
+        files = sorted(item for item in path.rglob("*") if item.suffix in (".json", ".yaml", ".yml"))
+    else:
+        files = [path]
+    if not files:
+        raise BadInput("src", src, "holds no .json, .yaml or .yml file")
+    for file in files:
+        try:
+            text = file.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput("src", str(file), f"cannot be read: {error}")
+        for document in _documents(text, str(file)):
+            yield from _members(document, str(file))
+
+
+def _documents(text: str, file: str) -> list[Any]:
+    try:
+        return [json.loads(text)]
+    except (ValueError, RecursionError):
+        pass
+    try:
+        import yaml
+    except ImportError:
+        raise BadInput("src", file, "is not JSON, and PyYAML is not installed where this runs")
+    try:
+        return list(yaml.safe_load_all(text))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise BadInput("src", file, f"is neither JSON nor YAML: {str(error).splitlines()[0]}")
+
+
+def _members(document: Any, file: str) -> Iterator[Object]:
+    if document is None:
+        return
+    for item in document if isinstance(document, list) else [document]:
+        if not isinstance(item, Mapping):
+            raise BadInput("src", file, "holds something that is not an object")
+        yield item
+
+
+def _check_interfaces(interfaces: Optional[Mapping[str, Any]]) -> None:
+    for name, addresses in (interfaces or {}).items():
+        if not isinstance(addresses, list) or not all(isinstance(text, str) for text in addresses):
+            raise BadInput(f"interfaces.{name}", addresses, "must be a list of addresses")
+
+
+def _calico_version(objects: Sequence[Object]) -> str:
+    for item in objects:
+        if item.get("kind") == "ClusterInformation":
+            return str((item.get("spec") or {}).get("calicoVersion") or "")
+    return ""
+
+
+def _own_name(reading: Reading) -> str:
+    told = reading.environment.get("FELIX_FELIXHOSTNAME") or reading.environment.get("NODENAME")
+    if told:
+        return told
+    if not reading.live:
+        raise BadInput("node", None, "name the node that the dump was taken on")
+    return kernel.hostname()
+
+
+def _live() -> Reading:
+    rulesets = kernel.rulesets()
+    environment = kernel.felix_environment()
+    maps = {}
+    for family in (4, 6):
+        text = kernel.bpf_failsafes(family)
+        if text is not None:
+            maps[family] = kernel.load_json(text)
+    return Reading(rulesets, maps, vital.facts(), environment, live=True)
+
+
+def _recorded(files: Mapping[str, str]) -> Reading:
+    rulesets: list[Ruleset] = []
+    maps: dict[int, Any] = {}
+    for family, name in ((4, "iptables_save"), (6, "ip6tables_save")):
+        if name in files:
+            rulesets.append(iptables_save.parse(kernel.text_lines(kernel.file_blocks(files[name])), family))
+    if "nft_ruleset" in files:
+        blocks = kernel.file_blocks(files["nft_ruleset"])
+        rulesets.extend(nft_json.parse(block.decode("utf-8", "replace") for block in blocks))
+    for family, name in ((4, "bpf_failsafes_v4"), (6, "bpf_failsafes_v6")):
+        if name in files:
+            text = b"".join(kernel.file_blocks(files[name])).decode("utf-8", "replace")
+            try:
+                maps[family] = json.loads(text)
+            except (ValueError, RecursionError):
+                maps[family] = None
+    return Reading(rulesets, maps, NodeFacts(), {}, live=False)
+
+
+def _uses_bpf(expectation: Expectation, reading: Reading) -> bool:
+    if expectation.bpf:
+        return True
+    # A pinned map stays behind when the data plane is switched; only with nothing else is it the data plane.
+    return bool(reading.bpf) and not any(ruleset.holds_calico for ruleset in reading.rulesets)
+
+
+def _dataplane(expectation: Expectation, reading: Reading) -> str:
+    return "bpf" if _uses_bpf(expectation, reading) else active_backend(reading.rulesets)
+
+
+def _judge(expectation: Expectation, reading: Reading) -> list[Finding]:
+    if not _uses_bpf(expectation, reading):
+        return verify(expectation, reading.rulesets)
+    findings: list[Finding] = []
+    for family in (4, 6) if expectation.ipv6 else (4,):
+        if family in reading.bpf:
+            findings.extend(verify_map(expectation, reading.bpf[family], family))
+        elif expectation.active:
+            findings.append(
+                Finding(
+                    "family.missing",
+                    ERROR,
+                    f"there is no failsafe map for IPv{family}",
+                    "see that calico-node runs on this node, in eBPF mode",
+                    family,
+                    "bpf",
+                )
+            )
+    return findings
+
+
+def _expected(expectation: Expectation) -> dict[str, Any]:
+    failsafes = expectation.failsafes
+    return {
+        "node": expectation.node,
+        "inbound": [str(entry) for entry in failsafes.inbound],
+        "inbound_source": failsafes.inbound_source,
+        "outbound": [str(entry) for entry in failsafes.outbound],
+        "outbound_source": failsafes.outbound_source,
+        "endpoints": [
+            {"interface": item.interface, "name": item.name, "classes": item.classes} for item in expectation.endpoints
+        ],
+    }
+
+
+def _observed(ruleset: Ruleset) -> dict[str, Any]:
+    tables = {name: table for name, table in ruleset.tables.items() if table.declared}
+    return {
+        "backend": ruleset.backend,
+        "family": f"ipv{ruleset.family}",
+        "tables": sorted(tables),
+        "chains": sum(len(table.declared) for table in tables.values()),
+        "failsafes": {
+            f"{name}/{chain}": [str(rule) for rule in table.chains[chain].rules]
+            for name, table in sorted(tables.items())
+            for chain in (FAILSAFE_IN, FAILSAFE_OUT)
+            if chain in table.chains
+        },
+    }
+
+
+def _summary(expectation: Expectation, findings: Sequence[Finding]) -> str:
+    errors = [finding for finding in findings if finding.severity == ERROR]
+    if errors:
+        first = errors[0]
+        place = "/".join(part for part in (f"IPv{first.family}" if first.family else "", first.table, first.chain) if part)
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        return f"{first.id}: {place + ': ' if place else ''}{first.message}{more}"
+    if not expectation.active:
+        return f"no host endpoint is active on {expectation.node}: nothing is filtered"
+    inbound, outbound = len(expectation.failsafes.inbound), len(expectation.failsafes.outbound)
+    return f"{inbound} inbound and {outbound} outbound failsafe ports are in force"

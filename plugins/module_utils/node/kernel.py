@@ -1,0 +1,300 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What this machine's kernel holds: rules of every back end, BPF maps, interfaces, Felix's environment.
+
+Reads only. Nothing is listed that would load a kernel module: legacy tables are asked for only where they exist.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+from ..calico.failsafe_rules import Ruleset
+from . import iptables_save, nft_json
+
+SYSTEM_PATH = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin:/usr/local/bin"
+CHUNK = 256 * 1024
+BPF_DIRECTORY = "/sys/fs/bpf/tc/globals"
+BPF_MAPS = {4: "cali_v4_fsafes2", 6: "cali_v6_fsafes2"}
+FELIX_PROCESSES = ("calico-felix", "calico-node")
+
+# Variables of Felix that say what its failsafes must be, and nothing secret.
+FELIX_VARIABLES = (
+    "FELIX_FAILSAFEINBOUNDHOSTPORTS",
+    "FELIX_FAILSAFEOUTBOUNDHOSTPORTS",
+    "FELIX_BPFENABLED",
+    "FELIX_IPV6SUPPORT",
+    "FELIX_INTERFACEPREFIX",
+    "FELIX_FELIXHOSTNAME",
+    "FELIX_TYPHAADDR",
+    "FELIX_TYPHAK8SSERVICENAME",
+    "NODENAME",
+)
+
+
+class NodeError(Exception):
+    """This machine could not be read; the message is one line and says what to do."""
+
+
+def rulesets() -> list[Ruleset]:
+    """The rules of every back end and family on this machine.
+
+    :raises NodeError: not root, no tool to read with, or a tool that fails
+    """
+    if os.geteuid() != 0:
+        raise NodeError("reading the kernel's rules needs root: set become to true for this task")
+    commands = iptables_commands()
+    nft = find("nft")
+    if not commands and nft is None:
+        raise NodeError(
+            "neither iptables-save nor nft is on this node: install one of them, or check a dump that was "
+            "taken in the calico-node container (option dump)"
+        )
+    # All dumps start at once: the kernel works on the next while this process reads the last.
+    with contextlib.ExitStack() as running:
+        started = [
+            (family, backend, command, running.enter_context(_Output(command)))
+            for family, backend, command in commands
+        ]
+        read = []
+        for family, backend, command, output in started:
+            read.append(iptables_save.parse(output.lines(), family, backend))
+            output.check(command)
+    if nft is not None:
+        read.extend(_nftables(nft))
+    return read
+
+
+def find(name: str) -> Optional[str]:
+    """Path of a system tool, whatever the user's PATH is."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}")
+
+
+def iptables_commands() -> list[tuple[int, str, list[str]]]:
+    """Family, back end and command of each dump of iptables rules that this machine can give."""
+    commands = []
+    for family, program, proc in ((4, "iptables", "ip_tables_names"), (6, "ip6tables", "ip6_tables_names")):
+        native = find(f"{program}-nft-save")
+        legacy = find(f"{program}-legacy-save")
+        plain = find(f"{program}-save")
+        if native:
+            commands.append((family, "iptables-nft", [native]))
+        if legacy and _has_legacy_tables(proc):
+            commands.append((family, "iptables-legacy", [legacy]))
+        if not native and not legacy and plain:
+            commands.append((family, "iptables", [plain]))
+    return commands
+
+
+def _has_legacy_tables(name: str) -> bool:
+    try:
+        return bool(Path("/proc/net", name).read_text().strip())
+    except OSError:
+        return False  # the kernel's legacy tables are not loaded
+
+
+def _nftables(nft: str) -> list[Ruleset]:
+    reader = nft_json.Reader()
+    listing = json.loads(_run([nft, "-j", "list", "tables"]) or '{"nftables": []}')
+    for element in listing.get("nftables", []):
+        reader.add(element)
+        table = element.get("table")
+        if table is None or nft_json.is_iptables(str(table["family"]), str(table["name"])):
+            continue
+        if table["family"] not in nft_json.FAMILIES:
+            continue
+        command = [nft, "-j", "-t", "list", "table", str(table["family"]), str(table["name"])]
+        with _Output(command) as output:
+            reader.document(output.chunks())
+            output.check(command)
+    return list(reader.finish())
+
+
+class _Output:
+    """A running command's output, read as it comes."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+        )
+
+    def __enter__(self) -> _Output:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        if self.process.stdout:
+            self.process.stdout.close()
+        self.process.wait()
+
+    def lines(self) -> Iterator[str]:
+        return text_lines(_blocks(self.process))
+
+    def chunks(self) -> Iterator[str]:
+        for block in _blocks(self.process):
+            yield block.decode("utf-8", "replace")
+
+    def check(self, command: Sequence[str]) -> None:
+        if self.process.wait() != 0:
+            raise NodeError(
+                f"{' '.join(command)} failed with status {self.process.returncode}: run it by hand to see why"
+            )
+
+
+def _blocks(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+    if process.stdout is None:
+        return
+    while True:
+        block = os.read(process.stdout.fileno(), CHUNK)
+        if not block:
+            return
+        yield block
+
+
+def text_lines(blocks: Iterable[bytes], longest: int = 64 * 1024) -> Iterator[str]:
+    """Lines of text from blocks of bytes; a line without end is cut into pieces, so that memory stays bounded."""
+    rest = b""
+    for block in blocks:
+        pieces = (rest + block).split(b"\n")
+        rest = pieces.pop()
+        if len(rest) > longest:
+            pieces.append(rest)
+            rest = b""
+        for piece in pieces:
+            yield piece.decode("utf-8", "replace")
+    if rest:
+        yield rest.decode("utf-8", "replace")
+
+
+def file_blocks(path: str) -> Iterator[bytes]:
+    """A file in blocks.
+
+    :raises NodeError: it cannot be read
+    """
+    try:
+        with open(path, "rb") as file:
+            while True:
+                block = file.read(CHUNK)
+                if not block:
+                    return
+                yield block
+    except OSError as error:
+        raise NodeError(f"{path}: {error.strerror}")
+
+
+def _run(command: Sequence[str]) -> str:
+    done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        why = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise NodeError(f"{' '.join(command)}: {why[0] if why else f'status {done.returncode}'}")
+    return done.stdout.decode("utf-8", "replace")
+
+
+def bpf_failsafes(family: int) -> Optional[str]:
+    """``bpftool -j map dump`` of Calico's failsafe map, or None where there is no such map.
+
+    :raises NodeError: the map is there and bpftool is not
+    """
+    path = f"{BPF_DIRECTORY}/{BPF_MAPS[family]}"
+    if not os.path.exists(path):
+        return None
+    bpftool = find("bpftool")
+    if bpftool is None:
+        raise NodeError(f"{path} is pinned, and bpftool is not on this node: install bpftool to read it")
+    return _run([bpftool, "-j", "map", "dump", "pinned", path])
+
+
+def interfaces() -> dict[str, list[str]]:
+    """Interface names and their addresses with prefix length."""
+    command = find("ip")
+    if command is not None:
+        listed = json.loads(_run([command, "-j", "addr"]) or "[]")
+        return {
+            str(link["ifname"]): [
+                f"{entry['local']}/{entry['prefixlen']}" for entry in link.get("addr_info", []) if "local" in entry
+            ]
+            for link in listed
+            if "ifname" in link
+        }
+    return {name: [*_ipv4(name), *_ipv6(name)] for _, name in socket.if_nameindex()}
+
+
+def _ipv4(name: str) -> list[str]:
+    siocgifaddr = 0x8915
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            answer = fcntl.ioctl(probe.fileno(), siocgifaddr, struct.pack("256s", name.encode()[:15]))
+        except OSError:
+            return []
+    return [f"{socket.inet_ntoa(answer[20:24])}/32"]
+
+
+def _ipv6(name: str) -> list[str]:
+    found = []
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/net/if_inet6").read_text().splitlines():
+            words = line.split()
+            if words[-1] == name:
+                address = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(words[0]))
+                found.append(f"{address}/{int(words[2], 16)}")
+    return found
+
+
+def felix_environment() -> dict[str, str]:
+    """The variables of the running Felix that matter for failsafes; empty where none runs here or root is missing.
+
+    A Felix of another network namespace is not this node's.
+    """
+    own = _network_namespace("self")
+    for process in processes():
+        if process_name(process) in FELIX_PROCESSES and _network_namespace(process) == own:
+            with contextlib.suppress(OSError):
+                raw = Path("/proc", process, "environ").read_bytes().decode("utf-8", "replace")
+                pairs = (entry.partition("=") for entry in raw.split("\0"))
+                # Felix takes its variables in any case of letters.
+                found = {name.upper(): value for name, _, value in pairs}
+                return {name: found[name] for name in FELIX_VARIABLES if name in found}
+    return {}
+
+
+def processes() -> Iterator[str]:
+    """Numbers of all processes."""
+    return (name for name in os.listdir("/proc") if name.isdigit())
+
+
+def process_name(process: str) -> str:
+    try:
+        return Path("/proc", process, "comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _network_namespace(process: str) -> str:
+    try:
+        return os.readlink(f"/proc/{process}/ns/net")
+    except OSError:
+        return ""
+
+
+def hostname() -> str:
+    """The name under which Calico knows this machine where nothing else is set: the kernel's, in lower case."""
+    return socket.gethostname().lower()
+
+
+def load_json(text: str) -> Any:
+    """:raises NodeError: it is not JSON"""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise NodeError("bpftool's output is not JSON")
