@@ -222,7 +222,7 @@ class _Run:
         plan = self._plan(seen)
         _refuse(seen, plan, self._request.allow_uncovered)
         self._try_out(seen, plan)
-        report = Report(plan, seen, seen, _findings(seen, plan))
+        report = Report(plan, seen, seen, _findings(seen, seen, plan))
         report.progress = self._progress(report)
         if dry_run:
             return report
@@ -376,7 +376,7 @@ class _Run:
             report.progress = self._progress(report)
             left = _left_to_do(report)
             if not left:
-                report.findings = _findings(report.after, report.plan)
+                report.findings = _findings(report.before, report.after, report.plan)
                 return report
             if patience.spent(left, len(report.after.autos)):
                 raise self._stalled(report)
@@ -395,7 +395,8 @@ class _Run:
             log = f"{report.after.kube_controllers.kubectl} logs deployment/{WORKLOAD}"
             lacking = f", {_some(list(progress.missing))} missing" if progress and progress.missing else ""
             why = [Finding(f"it runs and does not say why{lacking}", f"read its log: {log}")]
-        report.findings = [*why, *(f for f in _findings(report.after, report.plan) if f not in why)]
+        others = _findings(report.before, report.after, report.plan)
+        report.findings = [*why, *(f for f in others if f not in why)]
         stand = report.summary() if progress else f"{len(report.after.autos)} HostEndpoints remain"
         return Stalled(
             f"kube-controllers has not moved for {self._request.wait_timeout:g} s ({stand}): "
@@ -544,19 +545,20 @@ def _left_to_do(report: Report) -> int:
     return waiting + (running is None or differs)
 
 
-def _findings(seen: Seen, plan: Plan) -> list[Finding]:
+def _findings(before: Seen, after: Seen, plan: Plan) -> list[Finding]:
     """What the user should know even when all goes well."""
-    findings = [seen.kube_controllers.override] if seen.kube_controllers.override else []
-    if seen.autos and plan.switches_off:
+    override = after.kube_controllers.override
+    findings = [override] if override else []
+    if before.autos and plan.switches_off:
         findings.append(
             Finding(
                 "Calico deletes every HostEndpoint that carries its label projectcalico.org/created-by, also "
-                f"one made by hand: {_some(seen.autos)}",
+                f"one made by hand: {_some(before.autos)}",
                 "take that label off those that are to stay",
             )
         )
     if plan.config.enabled and not plan.hands_off:
-        without = coverage(plan.config, seen.nodes, seen.heps, {}).without
+        without = coverage(plan.config, after.nodes, after.heps, {}).without
         if without:
             findings.append(
                 Finding(
