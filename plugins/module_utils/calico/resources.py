@@ -68,6 +68,7 @@ CALICO_KINDS = (
     "Profile",
     "FelixConfiguration",
     "WorkloadEndpoint",
+    "IPPool",
 )
 
 
@@ -242,6 +243,8 @@ class _Reader:
                 self.host_endpoint(ref, spec, labels, notes)
             elif kind == "WorkloadEndpoint":
                 self.workload_endpoint(ref, spec, labels, notes)
+            elif kind == "IPPool":
+                self.add_pod_nets([spec.get("cidr")])
             elif kind == "Tier":
                 self.tier(ref, spec, notes)
             elif kind == "Profile":
@@ -330,6 +333,7 @@ class _Reader:
     def policy(self, ref: Reference, spec: Raw, notes: Notes) -> None:
         staged = ref.kind.startswith("Staged")
         if staged and spec.get("stagedAction") == "Delete":
+            self.store.staged_deletions.append(ref)
             return
         types = [str(item).lower() for item in list_field(spec, "types", "spec")]
         types_given = bool(types)
@@ -377,6 +381,8 @@ class _Reader:
         if raw.get("apiVersion") != "v1":
             return
         metadata = raw["metadata"]
+        spec = raw.get("spec") or {}
+        self.add_pod_nets(spec.get("podCIDRs") or [spec.get("podCIDR")])
         listed = (raw.get("status") or {}).get("addresses") or []
         addresses = [
             parse_address(entry.get("address", "")) for entry in listed if isinstance(entry, Mapping)
@@ -385,6 +391,10 @@ class _Reader:
         self.store.nodes[metadata["name"]] = Node(
             metadata["name"], labels, tuple(address for address in addresses if address)
         )
+
+    def add_pod_nets(self, texts: Iterable[object]) -> None:
+        nets = [parse_net(text) for text in texts if isinstance(text, str)]
+        self.store.pod_nets.extend(net for net in nets if net)
 
     def add_namespace(self, raw: Raw) -> None:
         name = raw["metadata"]["name"]
@@ -438,6 +448,7 @@ class _Reader:
         if account:
             labels[SERVICE_ACCOUNT_LABEL] = account
         profiles = (f"kns.{namespace}", f"ksa.{namespace}.{account}") if account else (f"kns.{namespace}",)
+        unknown = self.unknown_labels(namespace, profiles[-1] if account else "")
         ports = tuple(
             EndpointPort(
                 port["name"], PROTOCOLS[str(port.get("protocol") or "TCP").lower()], port["containerPort"]
@@ -448,8 +459,17 @@ class _Reader:
         )
         ref = Reference("Pod", metadata["name"], namespace, "v1", metadata["name"])
         self.store.workloads.append(
-            Workload(ref, str(spec.get("nodeName") or ""), labels, addresses, ports, "", profiles)
+            Workload(ref, str(spec.get("nodeName") or ""), labels, addresses, ports, "", profiles, unknown)
         )
+
+    def unknown_labels(self, namespace: str, account_profile: str) -> tuple[str, ...]:
+        """Beginnings of the labels that a namespace or a service account that we were not given would add."""
+        unknown = []
+        if namespace not in self.namespace_labels:
+            unknown.append("pcns.")
+        if account_profile not in self.account_labels:
+            unknown.append("pcsa.")
+        return tuple(unknown)
 
     # -- the whole -------------------------------------------------------------------------------
 

@@ -141,7 +141,7 @@ class HostEndpoint:
 
 @dataclass(frozen=True)
 class Workload:
-    """A pod: its own and its namespace's and service account's labels, addresses and named ports."""
+    """A pod. ``labels`` are its own; ``unknown_labels`` are beginnings of labels that nothing told us."""
 
     ref: Reference
     node: str
@@ -150,6 +150,7 @@ class Workload:
     ports: tuple[EndpointPort, ...] = ()
     interface: str = ""
     profiles: tuple[str, ...] = ()
+    unknown_labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -202,10 +203,15 @@ class Node:
 
 @dataclass
 class Store:
-    """All that was read. Objects that Felix drops are in ``dropped`` only, with the reasons."""
+    """All that was read. Objects that Felix drops are in ``dropped`` only, with the reasons.
+
+    ``staged_deletions`` would delete the policy of their name once enforced; Felix never sees them.
+    ``pod_nets`` are the nets that pods get their addresses from.
+    """
 
     host_endpoints: list[HostEndpoint] = field(default_factory=list)
     policies: list[Policy] = field(default_factory=list)
+    staged_deletions: list[Reference] = field(default_factory=list)
     tiers: dict[str, Tier] = field(default_factory=dict)
     network_sets: list[NetworkSet] = field(default_factory=list)
     profiles: dict[str, Profile] = field(default_factory=dict)
@@ -213,6 +219,7 @@ class Store:
     services: dict[str, tuple[ServiceEndpoint, ...]] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
     felix_configurations: list[dict[str, Any]] = field(default_factory=list)
+    pod_nets: list[Net] = field(default_factory=list)
     dropped: list[tuple[Reference, tuple[Misreading, ...]]] = field(default_factory=list)
     misreadings: list[tuple[Reference, Misreading]] = field(default_factory=list)
 

@@ -120,19 +120,16 @@ class Selector:
                 results.append(all(joined) if step.op == "&&" else any(joined))
         return results[0]
 
-    def decide(self, labels: Mapping[str, str], unknown: frozenset[str]) -> Optional[bool]:
-        """As :meth:`matches`, where the labels named in ``unknown`` may or may not be set.
+    def decide(self, labels: Mapping[str, str], unknown: tuple[str, ...]) -> Optional[bool]:
+        """As :meth:`matches`, where labels that start with one of ``unknown`` may or may not be set.
 
-        :param unknown: label names; the name ``*`` stands for every label that ``labels`` lacks
+        :param unknown: beginnings of label names; the empty text stands for every label that ``labels`` lacks
         :returns: None when the answer depends on an unknown label
         """
-        everything = "*" in unknown
         results: list[Optional[bool]] = []
         for step in self.program:
             if isinstance(step, Term):
-                hidden = (
-                    bool(step.label) and step.label not in labels and (everything or step.label in unknown)
-                )
+                hidden = bool(step.label) and step.label not in labels and step.label.startswith(unknown)
                 results.append(None if hidden else step.matches(labels))
                 continue
             joined = results[-step.count :]
