@@ -41,6 +41,7 @@ ENABLED_CONTROLLERS = "ENABLED_CONTROLLERS"
 _MAX_NAME = 253
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _CIDR = re.compile(r"[0-9a-fA-F:.]+/(0|[1-9][0-9]{0,2})")
+_OS_LABEL = "kubernetes.io/os"
 _INTERFACES_ANNOTATION = "projectcalico.org/Interfaces"
 
 # What Go's RE2 and Python's re understand alike, and more than interface names need.
@@ -271,28 +272,41 @@ def refuse_equal_names(config: AutoHostEndpoints, nodes: Iterable[Object]) -> No
 
 
 def left_uncovered(nodes: Iterable[Object], heps: Iterable[Object]) -> list[str]:
-    """Nodes that have no HostEndpoint but those that Calico deletes when they are switched off."""
+    """Nodes that have no HostEndpoint but those that Calico deletes when they are disabled.
+
+    On Windows a HostEndpoint protects nothing, so none is missed there.
+    """
     kept = {(h.get("spec") or {}).get("node") for h in heps if not is_auto(h)}
-    return sorted(n["metadata"]["name"] for n in nodes if n["metadata"]["name"] not in kept)
+    linux = (n["metadata"] for n in nodes if (n["metadata"].get("labels") or {}).get(_OS_LABEL) != "windows")
+    return sorted(metadata["name"] for metadata in linux if metadata["name"] not in kept)
 
 
-def enabled_by_us(configuration: Object) -> bool:
+def is_enabled(configuration: Optional[Object]) -> bool:
+    """Whether automatic HostEndpoints are configured, whatever kube-controllers runs with.
+
+    :param configuration: KubeControllersConfiguration ``default``, or None where there is none
+    """
+    spec = (configuration or {}).get("spec") or {}
+    return bool(host_endpoint_config(spec.get("controllers")).get("autoCreate") == "Enabled")
+
+
+def is_enabled_by_us(configuration: Optional[Object]) -> bool:
     """Whether Hostfence switched them on.
 
     Calico's clients move what others annotated into their own annotation when they write the object.
     """
-    annotations = configuration["metadata"].get("annotations") or {}
+    annotations = (configuration or {"metadata": {}})["metadata"].get("annotations") or {}
     noted = {**annotations, **_hidden_annotations(annotations)}
     return bool(noted.get(ENABLED_ANNOTATION) == ENABLED_BY_US)
 
 
-def note_of_ownership(configuration: Object, ours: bool) -> Object:
-    """The annotations to write (None removes one) so that :func:`enabled_by_us` is as told."""
-    if enabled_by_us(configuration) == ours:
+def note_of_ownership(configuration: Optional[Object], ours: bool) -> Object:
+    """The annotations to write (None removes one) so that :func:`is_enabled_by_us` is as told."""
+    if is_enabled_by_us(configuration) == ours:
         return {}
     if ours:
         return {ENABLED_ANNOTATION: ENABLED_BY_US}
-    annotations = configuration["metadata"].get("annotations") or {}
+    annotations = (configuration or {"metadata": {}})["metadata"].get("annotations") or {}
     hidden = _hidden_annotations(annotations)
     note: Object = {ENABLED_ANNOTATION: None}
     if hidden.pop(ENABLED_ANNOTATION, None) is not None:

@@ -23,8 +23,9 @@ from ..calico.auto_host_endpoints import (
     Template,
     check_labels,
     coverage,
-    enabled_by_us,
     host_endpoint_config,
+    is_enabled,
+    is_enabled_by_us,
     left_uncovered,
     note_of_ownership,
     refuse_equal_names,
@@ -172,7 +173,7 @@ class Report:
         note = (patch.get("metadata") or {}).get("annotations")
         if note:
             return self.plan.config.enabled
-        return _enabled_by_us(self.before)
+        return is_enabled_by_us(self.before.kube_controllers.configuration)
 
 
 class Stalled(ClusterError):
@@ -264,11 +265,12 @@ class _Run:
         return names
 
     def _plan(self, seen: Seen) -> Plan:
-        hands_off = self._request.state == ABSENT and not _enabled_by_us(seen)
+        hands_off = self._request.state == ABSENT and not is_enabled_by_us(
+            seen.kube_controllers.configuration
+        )
         config = self._wanted(seen) if self._request.state == ENABLED else AutoHostEndpoints()
         if hands_off:
-            stored = host_endpoint_config(seen.kube_controllers.controllers)
-            config = AutoHostEndpoints(enabled=stored.get("autoCreate") == "Enabled")
+            config = AutoHostEndpoints(enabled=is_enabled(seen.kube_controllers.configuration))
         ours = {n["metadata"]["name"]: _labels_of_ours(n) for n in seen.nodes}
         wanted = {name: dict(self._request.node_labels) if name in seen.labelled else {} for name in ours}
         differing = {name: labels for name, labels in wanted.items() if labels != ours[name]}
@@ -440,7 +442,7 @@ def _patch(seen: Seen, config: AutoHostEndpoints) -> Object:
     fields = config.difference(found.controllers)
     note: Object = {}
     if "autoCreate" in fields or not config.enabled:
-        note = note_of_ownership(found.configuration or {"metadata": {}}, ours=config.enabled)
+        note = note_of_ownership(found.configuration, ours=config.enabled)
     patch: Object = {}
     if fields:
         patch["spec"] = {"controllers": {"node": {"hostEndpoint": fields}}}
@@ -451,11 +453,6 @@ def _patch(seen: Seen, config: AutoHostEndpoints) -> Object:
 
 def _fields(patch: Object) -> Object:
     return host_endpoint_config((patch.get("spec") or {}).get("controllers"))
-
-
-def _enabled_by_us(seen: Seen) -> bool:
-    configuration = seen.kube_controllers.configuration
-    return configuration is not None and enabled_by_us(configuration)
 
 
 def _refuse(seen: Seen, plan: Plan, allow_uncovered: bool) -> None:
