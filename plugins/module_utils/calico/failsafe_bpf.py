@@ -94,7 +94,9 @@ def verify_map(expectation: Expectation, document: Any, family: int) -> list[Fin
     try:
         held = set(read_map(document, family))
     except ValueError as error:
-        return [Finding("dump.unreadable", ERROR, f"{name}: {error}", "take the dump again", family, "bpf", name)]
+        return [
+            Finding("dump.unreadable", ERROR, f"{name}: {error}", "take the dump again", family, "bpf", name)
+        ]
     wanted = set(expected_keys(expectation.failsafes, family))
     return [
         *_report("failsafe.missing", "missing", wanted - held, family),

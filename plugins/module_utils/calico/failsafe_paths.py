@@ -105,17 +105,18 @@ def _ingress(node: str, objects: Sequence[Mapping[str, Any]], facts: NodeFacts) 
     for port in facts.ssh or (22,):
         yield "ssh", "in", "tcp", port, ""
     nodes = [item for item in objects if item.get("kind") == "Node"]
-    control_plane = [item for item in nodes if _is_control_plane(item)]
+    control_plane = [item for item in nodes if is_control_plane(item)]
     for item in control_plane:
         for address in _internal_addresses(item):
             yield "kubelet", "in", "tcp", KUBELET_PORT, address
-    is_control_plane = any(_name(item) == node for item in control_plane)
+    runs_control_plane = any(_name(item) == node for item in control_plane)
     for port in (2379, 2380):
-        if port in facts.listening or is_control_plane:
+        if port in facts.listening or runs_control_plane:
             yield "etcd", "in", "tcp", port, ""
 
 
-def _is_control_plane(item: Mapping[str, Any]) -> bool:
+def is_control_plane(item: Mapping[str, Any]) -> bool:
+    """Whether a Node object is one of the control plane's."""
     labels = (item.get("metadata") or {}).get("labels") or {}
     return any(label in labels for label in CONTROL_PLANE_LABELS)
 

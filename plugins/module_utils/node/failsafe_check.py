@@ -82,7 +82,9 @@ def _objects(resources: Optional[Sequence[Object]], src: Optional[str]) -> list[
         return list(resources)
     if src is None:
         raise BadInput(
-            "resources", None, "give the cluster's objects as resources, or their files as src; the role failsafes collects them"
+            "resources",
+            None,
+            "give the cluster's objects as resources, or their files as src; the role failsafes collects them",
         )
     return list(load(src))
 
@@ -225,7 +227,8 @@ def _expected(expectation: Expectation) -> dict[str, Any]:
         "outbound": [str(entry) for entry in failsafes.outbound],
         "outbound_source": failsafes.outbound_source,
         "endpoints": [
-            {"interface": item.interface, "name": item.name, "classes": item.classes} for item in expectation.endpoints
+            {"interface": item.interface, "name": item.name, "classes": item.classes}
+            for item in expectation.endpoints
         ],
     }
 
@@ -250,7 +253,9 @@ def _summary(expectation: Expectation, findings: Sequence[Finding]) -> str:
     errors = [finding for finding in findings if finding.severity == ERROR]
     if errors:
         first = errors[0]
-        place = "/".join(part for part in (f"IPv{first.family}" if first.family else "", first.table, first.chain) if part)
+        place = "/".join(
+            part for part in (f"IPv{first.family}" if first.family else "", first.table, first.chain) if part
+        )
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         return f"{first.id}: {place + ': ' if place else ''}{first.message}{more}"
     if not expectation.active:

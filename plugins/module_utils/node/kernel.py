@@ -222,7 +222,9 @@ def interfaces() -> dict[str, list[str]]:
         listed = json.loads(_run([command, "-j", "addr"]) or "[]")
         return {
             str(link["ifname"]): [
-                f"{entry['local']}/{entry['prefixlen']}" for entry in link.get("addr_info", []) if "local" in entry
+                f"{entry['local']}/{entry['prefixlen']}"
+                for entry in link.get("addr_info", [])
+                if "local" in entry
             ]
             for link in listed
             if "ifname" in link

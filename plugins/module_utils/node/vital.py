@@ -55,7 +55,9 @@ def facts() -> NodeFacts:
         item.local[1] for item in sockets if item.state == _LISTEN and not _loopback(item.local[0])
     )
     return NodeFacts(
-        api=tuple(sorted({*_configured_api(), *(item.remote for item in ours if item.remote[1] in API_PORTS)})),
+        api=tuple(
+            sorted({*_configured_api(), *(item.remote for item in ours if item.remote[1] in API_PORTS)})
+        ),
         typha=tuple(sorted({item.remote for item in ours if item.remote[1] == TYPHA_PORT})),
         dns=tuple(_dns()),
         ssh=tuple(sorted(_ssh_ports(sockets))),
@@ -124,7 +126,9 @@ def _target(text: str) -> Optional[Target]:
     """``0100007F:0016``: groups of four bytes in the machine's order, and a port."""
     address, _, port = text.partition(":")
     raw = bytes.fromhex(address)
-    ordered = b"".join(struct.pack("=I", *struct.unpack("!I", raw[at : at + 4])) for at in range(0, len(raw), 4))
+    ordered = b"".join(
+        struct.pack("=I", *struct.unpack("!I", raw[at : at + 4])) for at in range(0, len(raw), 4)
+    )
     if ordered[:12] == b"\0" * 10 + b"\xff\xff":
         ordered = ordered[12:]
     family = socket.AF_INET if len(ordered) == 4 else socket.AF_INET6
