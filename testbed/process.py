@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from testbed.errors import TestbedError
 # is on record, whatever happens to the command that started it.
 _RECORD_THEN_EXEC = 'read -r stat < "/proc/$$/stat"; printf "%s\n" "$stat" > "$0"; exec "$@"'
 _KILL_SECONDS = 10
+_ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,14 @@ class Processes:
             )
         self._children.append(child)
         return child
+
+    def spawn_python(
+        self, name: str, module: str, *arguments: str, netns: str, pass_fds: Sequence[int] = ()
+    ) -> None:
+        """Starts a module of the testbed, as :meth:`spawn` starts a program."""
+        environment = {"PYTHONPATH": str(_ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+        command = [sys.executable, "-m", module, *arguments]
+        self.spawn(name, command, netns=netns, pass_fds=pass_fds, environment=environment)
 
     def get(self, name: str) -> Process | None:
         """The record of one process, whether it lives or not."""

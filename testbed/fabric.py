@@ -1,0 +1,161 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The network of the testbed: one namespace with a bridge, one namespace a node.
+
+Nothing of it touches the machine's own network: the bridge lives in the fabric's namespace, and the only way
+in is ``nsenter`` (for ssh) or the forwarder that listens on 127.0.0.1 (for the API).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from testbed.commands import run
+from testbed.control_plane import SERVICE_ADDRESS
+from testbed.errors import TestbedError
+
+API_ADDRESS = "10.99.0.1"
+API_PORT = 6443
+
+_NAMED = Path("/run/netns")
+_BRIDGE = "br0"
+_API_ADDRESS_V6 = "fd99::1"
+_FIRST_HOST = 10
+_LAST_HOST = 254
+_KILL_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Fabric:
+    """The namespaces of one testbed.
+
+    :param prefix: begins the name of each
+    """
+
+    prefix: str
+
+    @property
+    def netns(self) -> str:
+        """Where the bridge and the control plane are."""
+        return f"{self.prefix}-net"
+
+    def node_netns(self, node: str) -> str:
+        return f"{self.prefix}-node-{node}"
+
+    def create(self) -> None:
+        """Makes the fabric's namespace and its bridge."""
+        run(["ip", "netns", "add", self.netns])
+        addresses = [f"{API_ADDRESS}/24", f"{_API_ADDRESS_V6}/64 nodad", f"{SERVICE_ADDRESS}/32"]
+        lines = [f"link add {_BRIDGE} type bridge", f"link set {_BRIDGE} up", "link set lo up"]
+        lines += [f"addr add {address} dev {_BRIDGE}" for address in addresses]
+        _batch(self.netns, lines)
+
+    def attach(self, node: str, addresses: tuple[str, str]) -> None:
+        """Makes a node's namespace with an ``eth0`` on the bridge."""
+        netns = self.node_netns(node)
+        run(["ip", "netns", "add", netns])
+        # Interface names hold 15 characters, node names more: the address is unique as well.
+        port = f"port{addresses[0].rpartition('.')[2]}"
+        _batch(
+            self.netns,
+            [
+                f"link add {port} type veth peer name eth0 netns {netns}",
+                f"link set {port} master {_BRIDGE} up",
+            ],
+        )
+        _batch(
+            netns,
+            [
+                "link set lo up",
+                "link set eth0 up",
+                f"addr add {addresses[0]}/24 dev eth0",
+                f"addr add {addresses[1]}/64 dev eth0 nodad",
+                f"route add {SERVICE_ADDRESS}/32 via {API_ADDRESS}",
+            ],
+        )
+
+    def detach(self, node: str) -> None:
+        """Removes a node's namespace and with it its interfaces."""
+        self._remove(self.node_netns(node))
+
+    def destroy(self) -> None:
+        """Ends every process in the namespaces and removes them, whatever state they are in."""
+        if not _NAMED.is_dir():
+            return
+        names = [path.name for path in _NAMED.iterdir() if path.name.startswith(f"{self.prefix}-")]
+        for name in names:
+            self._remove(name)
+
+    def _remove(self, netns: str) -> None:
+        if not (_NAMED / netns).exists():
+            return
+        end_processes(_NAMED / netns)
+        run(["ip", "netns", "delete", netns])
+
+
+def addresses(index: int) -> tuple[str, str]:
+    """IPv4 and IPv6 address of the node with this number, from 1.
+
+    :raises TestbedError: the network is full
+    """
+    host = _FIRST_HOST + index
+    if host > _LAST_HOST:
+        raise TestbedError(f"node number {index}: at most {_LAST_HOST - _FIRST_HOST} nodes fit")
+    return f"10.99.0.{host}", f"fd99::{host}"
+
+
+def end_processes(netns: Path) -> None:
+    """Kills whatever runs in a network namespace: all of it is the testbed's, nothing else gets in there.
+
+    :raises TestbedError: something does not end
+    """
+    deadline = time.monotonic() + _KILL_SECONDS
+    while inside := _processes_in(netns):
+        if time.monotonic() > deadline:
+            raise TestbedError(f"process {inside[0]} in {netns.name} does not end")
+        for pid in inside:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def leave_no_directory(existed: bool) -> None:
+    """Undoes what the first ``ip netns add`` of a machine leaves behind: a directory mounted on itself."""
+    if existed or not _NAMED.is_dir() or any(_NAMED.iterdir()):
+        return
+    with suppress(TestbedError):
+        run(["umount", str(_NAMED)])
+    _NAMED.rmdir()
+
+
+def directory_exists() -> bool:
+    """Whether the machine has named network namespaces already."""
+    return _NAMED.is_dir()
+
+
+def _processes_in(netns: Path) -> list[int]:
+    try:
+        wanted = netns.stat()
+    except OSError:
+        return []
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            namespace = (entry / "ns" / "net").stat()
+        except OSError:
+            continue
+        if (namespace.st_dev, namespace.st_ino) == (wanted.st_dev, wanted.st_ino):
+            found.append(int(entry.name))
+    return found
+
+
+def _batch(netns: str, lines: Sequence[str]) -> None:
+    run(["ip", "-n", netns, "-batch", "-"], "\n".join(lines) + "\n")

@@ -1,0 +1,58 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Programs of the machine that the testbed runs on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from testbed.binaries import Say
+from testbed.errors import TestbedError
+
+_SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+# Program -> Debian's package of it.
+_PACKAGES = {
+    "ip": "iproute2",
+    "iptables-nft": "iptables",
+    "iptables-legacy": "iptables",
+    "nft": "nftables",
+    "ipset": "ipset",
+    "conntrack": "conntrack",
+    "sshd": "openssh-server",
+    "ssh": "openssh-client",
+    "socat": "socat",
+    "modprobe": "kmod",
+    "sysctl": "procps",
+    "unshare": "util-linux",
+    "nsenter": "util-linux",
+}
+
+
+def require(say: Say) -> None:
+    """Makes sure that every program is there, installing packages where apt-get can.
+
+    :raises TestbedError: something is missing and stays so
+    """
+    missing = _missing()
+    if not missing:
+        return
+    names = " ".join(missing)
+    if not shutil.which("apt-get"):
+        raise TestbedError(f"missing programs: install the equivalent of Debian's packages {names}")
+    say(f"installing Debian packages: {names}")
+    # openssh-server would start the machine's own sshd; the nodes need the program only.
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
+    for command in (["apt-get", "update"], install):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode or _missing():
+        lines = done.stderr.strip().splitlines() or ["apt-get gave no reason"]
+        raise TestbedError(f"packages {names} could not be installed: {lines[-1]}")
+
+
+def _missing() -> list[str]:
+    return sorted(
+        {package for program, package in _PACKAGES.items() if not shutil.which(program, path=_SEARCH)}
+    )
