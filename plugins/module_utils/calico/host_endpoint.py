@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_interface
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Any, Optional
 
 from .bad_input import BadInput
@@ -174,20 +174,21 @@ def desired(node: Object, template: HostEndpointTemplate, api_version: str) -> O
 
 def is_ours(hep: Object) -> bool:
     """Whether we made this HostEndpoint."""
-    return bool(effective_labels(hep).get(OWNER_LABEL) == OWNER)
+    return effective_labels(hep).get(OWNER_LABEL) == OWNER
 
 
 def is_auto(hep: Object) -> bool:
     """Whether kube-controllers made this HostEndpoint."""
-    return bool(effective_labels(hep).get(AUTO_CREATED_BY_LABEL) == AUTO_CREATED_BY)
+    return effective_labels(hep).get(AUTO_CREATED_BY_LABEL) == AUTO_CREATED_BY
 
 
-def effective_labels(hep: Object) -> dict[str, str]:
+def effective_labels(hep: Object) -> Mapping[str, str]:
     """The labels that Felix evaluates: those of Calico's metadata annotation where there is one."""
     metadata = hep["metadata"]
     annotation = (metadata.get("annotations") or {}).get(METADATA_ANNOTATION)
     if annotation is None:
-        return dict(metadata.get("labels") or {})
+        labels: Mapping[str, str] = metadata.get("labels") or {}
+        return labels
     try:
         hidden = json.loads(annotation)
     except ValueError:
@@ -204,7 +205,8 @@ def correction(live: Object, wanted: Object) -> Optional[Object]:
     metadata = live["metadata"]
     annotations = dict(metadata.get("annotations") or {})
     had = effective_labels(live)
-    labels = {k: v for k, v in had.items() if k not in _labels_written_by_us(live)}
+    stale = _labels_written_by_us(live) if had != wanted["metadata"]["labels"] else set()
+    labels = {k: v for k, v in had.items() if k not in stale}
     labels.update(wanted["metadata"]["labels"])
     hides_labels = annotations.pop(METADATA_ANNOTATION, None) is not None
     if labels == had and not (hides_labels and labels != metadata.get("labels")) and same_spec(live, wanted):
@@ -219,7 +221,8 @@ def correction(live: Object, wanted: Object) -> Optional[Object]:
 
 def same_spec(live: Object, wanted: Object) -> bool:
     """Whether both say the same; an absent field is as good as an empty one."""
-    return _normal_spec(live.get("spec") or {}) == _normal_spec(wanted["spec"])
+    stored = live.get("spec") or {}
+    return stored == wanted["spec"] or _normal_spec(stored) == _normal_spec(wanted["spec"])
 
 
 def active_wildcard(heps: Iterable[Object], node_name: str) -> Optional[Object]:
@@ -248,10 +251,13 @@ def _normal_spec(spec: Object) -> Object:
 
 
 def _plain_ip(text: str) -> str:
-    """An address without its prefix length, or empty where it is none."""
+    """An address in canonical form without its prefix length, or empty where it is none."""
+    address = text.partition("/")[0]
+    family = AF_INET6 if ":" in address else AF_INET
     try:
-        return str(ip_interface(text).ip if "/" in text else ip_address(text))
-    except ValueError:
+        # Ten times as fast as the module ipaddress, which counts on thousands of nodes.
+        return inet_ntop(family, inet_pton(family, address))
+    except OSError:
         return ""
 
 

@@ -101,6 +101,10 @@ class Cluster:
         self._pool = self._api.rest_client.pool_manager
         self._host: str = configuration.host.rstrip("/")
         self._headers = {"Accept": JSON, "User-Agent": FIELD_MANAGER, **(headers or {})}
+        # Only a plugin that renews its token makes a difference between two requests.
+        self._renews_auth = configuration.refresh_api_key_hook is not None
+        if not self._renews_auth:
+            self._authenticate(self._headers)
         self.requests_sent = 0
         # A write is only ever repeated because each of ours can be: apply, replace at a known
         # version, delete. A wrong certificate does not get better by trying again (other=0).
@@ -169,7 +173,8 @@ class Cluster:
         :raises NoAnswer: no answer at all
         """
         headers = dict(self._headers)
-        self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
+        if self._renews_auth:
+            self._authenticate(headers)
         data = None
         if body is not None:
             headers["Content-Type"] = content_type
@@ -177,7 +182,7 @@ class Cluster:
         url = self._host + path + (f"?{urlencode(params)}" if params else "")
         self.requests_sent += 1
         try:
-            answer = self._pool.request(
+            answer = self._pool.urlopen(
                 method, url, body=data, headers=headers, retries=self._retries, timeout=60
             )
         except urllib3.exceptions.HTTPError as error:
@@ -185,6 +190,9 @@ class Cluster:
         if answer.status >= 400:
             raise _api_error(answer, method, path)
         return _decode(answer.data)
+
+    def _authenticate(self, headers: dict[str, str]) -> None:
+        self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
 
     def get(self, path: str) -> Object:
         """One object, or any other document the API serves.

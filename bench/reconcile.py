@@ -1,0 +1,266 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reconciling HostEndpoints: ours beside the bare API, kubectl and kubernetes.core.k8s, in one run.
+
+    python bench/reconcile.py --nodes 1000 --nodes 5000
+
+Every way is a process of its own against the same real API server; what counts are the ratios. The floor
+sends the same writes, already encoded, over 8 keep-alive connections, and reads one paged list.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint import (  # noqa: E402
+    HostEndpointTemplate,
+    desired,
+)
+
+from testbed import binaries, crds, node_objects  # noqa: E402
+from testbed.api import Api  # noqa: E402
+from testbed.control_plane import ControlPlane  # noqa: E402
+
+MODULE = "ansible_collections.hostfence.calico.plugins.modules.host_endpoints"
+HEPS = "/apis/crd.projectcalico.org/v1/hostendpoints"
+NODE_LABELS = [
+    "kubernetes.io/hostname",
+    "node-role.kubernetes.io/control-plane",
+    "topology.kubernetes.io/zone",
+]
+LOOP_SAMPLE = 100
+
+
+@dataclass
+class Measured:
+    """One way of doing one thing: seconds of wall time, requests the server counted, peak memory in MiB."""
+
+    seconds: float
+    requests: int
+    writes: int
+    mebibytes: float
+
+
+class Bench:
+    """An API server with a number of Node objects, and the ways to give each its HostEndpoint."""
+
+    def __init__(self, run: Path, nodes: int, definitions: str) -> None:
+        self.run = run
+        found = binaries.locate(binaries.CONTROL_PLANE, lambda line: print(line, file=sys.stderr))
+        self.control_plane = ControlPlane(run, found, tied=True)
+        self.control_plane.start()
+        self.api: Api = self.control_plane.api()
+        crds.install(self.api, crds.load(definitions, "v1"))
+        node_objects.create(self.api, node_objects.simulated(nodes))
+        template = HostEndpointTemplate(labels={"host-endpoint": "ingress"}, node_labels=NODE_LABELS)
+        stored = self.api.list(node_objects.PATH)
+        self.wanted = [desired(node, template, "crd.projectcalico.org/v1") for node in stored]
+        self.file = run / "heps.yml"
+        self.file.write_text(yaml.safe_dump_all(self.wanted, sort_keys=False))
+        self.nodes = nodes
+
+    def clear(self) -> None:
+        self.api.delete(HEPS)
+
+    def measure(self, command: Sequence[str], text: str = "", **env: str) -> Measured:
+        """Runs a command and asks the server what it was asked meanwhile."""
+        before = self._counted()
+        begun = time.monotonic()
+        with tempfile.TemporaryFile("w+") as stdin, tempfile.TemporaryFile("w+") as output:
+            stdin.write(text)
+            stdin.seek(0)
+            process = subprocess.Popen(
+                command,
+                stdin=stdin,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "KUBECONFIG": str(self.control_plane.kubeconfig), **env},
+            )
+            _pid, status, usage = os.wait4(process.pid, 0)
+            seconds = time.monotonic() - begun
+            process.returncode = os.waitstatus_to_exitcode(status)
+            output.seek(0)
+            self.output = output.read()
+        if process.returncode:
+            sys.exit(f"{' '.join(command)} failed: {self.output[-2000:]}")
+        after = self._counted()
+        reads, writes = (after[kind] - before[kind] for kind in ("reads", "writes"))
+        return Measured(seconds, reads + writes, writes, usage.ru_maxrss / 1024)
+
+    def ours(self, **options: object) -> Measured:
+        arguments = {"kubeconfig": str(self.control_plane.kubeconfig), **options}
+        return self.measure([sys.executable, "-m", MODULE], json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
+
+    def floor(self, what: str, requests: list[tuple[str, str, str]] | None = None) -> tuple[float, Measured]:
+        """The bare API; returns the seconds inside the process (without its start), and the process."""
+        job = {"kubeconfig": str(self.control_plane.kubeconfig), "what": what, "requests": requests or []}
+        measured = self.measure([sys.executable, str(ROOT / "bench" / "floor.py")], json.dumps(job))
+        return float(self.output), measured
+
+    def _counted(self) -> dict[str, int]:
+        """Requests for nodes and HostEndpoints so far, by the server's own metrics."""
+        text = self.api._request("GET", "/metrics", None, {}, "").data.decode()
+        counted = {"reads": 0, "writes": 0}
+        for labels, value in re.findall(r"^apiserver_request_total\{(.*)\} (\S+)$", text, re.M):
+            if re.search(r'resource="(nodes|hostendpoints)"', labels) and 'subresource=""' in labels:
+                verb = re.search(r'verb="(\w+)"', labels)
+                if verb and verb[1] in ("GET", "LIST"):
+                    counted["reads"] += int(float(value))
+                elif verb and verb[1] in ("POST", "PUT", "PATCH", "APPLY", "DELETE"):
+                    counted["writes"] += int(float(value))
+        return counted
+
+
+def imports() -> float:
+    """Seconds until the module could begin: interpreter and imports."""
+    begun = time.monotonic()
+    subprocess.run([sys.executable, "-c", f"import {MODULE}"], check=True)
+    return time.monotonic() - begun
+
+
+def median(repeat: int, once: Callable[[], Measured]) -> Measured:
+    """The run whose time is the middle one."""
+    runs = sorted((once() for _ in range(repeat)), key=lambda m: m.seconds)
+    return runs[len(runs) // 2]
+
+
+def run_size(nodes: int, repeat: int, others: bool, definitions: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="hostfence-bench-") as run:
+        bench = Bench(Path(run), nodes, definitions)
+        try:
+            _ours(bench, repeat)
+            if others:
+                _others(bench)
+        finally:
+            bench.control_plane.stop()
+
+
+def _ours(bench: Bench, repeat: int) -> None:
+    start = statistics.median(imports() for _ in range(5))
+    print(
+        f"\n### {bench.nodes:,} nodes\n\n"
+        f"Interpreter start and imports of our module: {start:.2f} s (in 'wall', not in 'work')\n"
+    )
+    print("| what | floor | ours: work | ratio | wall | requests | writes | peak MiB |")
+    print("|---|---|---|---|---|---|---|---|")
+
+    def row(what: str, floor: float, ours: Measured) -> None:
+        work = ours.seconds - start
+        print(
+            f"| {what} | {floor:.2f} s | {work:.2f} s | **{work / floor:.2f}** | {ours.seconds:.2f} s | "
+            f"{ours.requests:,} | {ours.writes:,} | {ours.mebibytes:.0f} |",
+            flush=True,
+        )
+
+    firsts, floors = [], []
+    for _ in range(repeat):
+        bench.clear()
+        floors.append(bench.floor("write", [("POST", HEPS, json.dumps(w)) for w in bench.wanted])[0])
+        bench.clear()
+        firsts.append(bench.ours())
+    firsts.sort(key=lambda m: m.seconds)
+    row("first run", statistics.median(floors), firsts[len(firsts) // 2])
+
+    one_list = statistics.median(bench.floor("list-heps")[0] for _ in range(repeat + 2))
+    two_lists = statistics.median(bench.floor("list-both")[0] for _ in range(repeat + 2))
+    unchanged = median(repeat + 2, bench.ours)
+    row("unchanged, beside one paged list of the HostEndpoints", one_list, unchanged)
+    row("unchanged, beside the two paged lists it needs (Nodes too)", two_lists, unchanged)
+
+    def replacements(every: int) -> list[tuple[str, str, str]]:
+        stored = bench.api.list(HEPS)[::every]
+        return [("PUT", f"{HEPS}/{s['metadata']['name']}", json.dumps(_relabelled(s))) for s in stored]
+
+    for what, every in (("1 % changed", 100), ("all changed", 1)):
+        floor, _measured = bench.floor("write", replacements(every))
+        row(what, floor + two_lists, bench.ours())
+    bench.unchanged = unchanged  # type: ignore[attr-defined]
+    bench.start = start  # type: ignore[attr-defined]
+
+
+def _relabelled(hep: dict) -> dict:
+    hep["metadata"]["labels"]["host-endpoint"] = "edited"
+    return hep
+
+
+def _others(bench: Bench) -> None:
+    ours = bench.unchanged.seconds  # type: ignore[attr-defined]
+    print("\n| unchanged, whole process | wall | times ours | requests | writes | peak MiB |")
+    print("|---|---|---|---|---|---|")
+
+    def row(what: str, measured: Measured) -> None:
+        print(
+            f"| {what} | {measured.seconds:.2f} s | {measured.seconds / ours:.0f} | {measured.requests:,} | "
+            f"{measured.writes:,} | {measured.mebibytes:.0f} |",
+            flush=True,
+        )
+
+    row("hostfence.calico.host_endpoints", bench.unchanged)  # type: ignore[attr-defined]
+    kubectl = shutil.which("kubectl")
+    if not kubectl:
+        print("\nkubectl is not on this machine: its rows are missing.")
+    else:
+        for flag in ([], ["--server-side", "--force-conflicts"]):
+            bench.clear()
+            apply = [kubectl, "apply", *flag, "-f", str(bench.file)]
+            bench.measure(apply)
+            row(" ".join(["kubectl apply", *flag[:1]]), bench.measure(apply))
+        row(f"shell loop of kubectl apply ({LOOP_SAMPLE}, scaled)", _loop(bench, kubectl))
+    bench.clear()
+    playbook = bench.run / "k8s.yml"
+    playbook.write_text(yaml.safe_dump([_k8s_play(bench.file)]))
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", str(playbook)]
+    bench.measure(command)
+    row("kubernetes.core.k8s, one task with all documents", bench.measure(command))
+
+
+def _loop(bench: Bench, kubectl: str) -> Measured:
+    folder = bench.run / "one-by-one"
+    folder.mkdir()
+    for index, wanted in enumerate(bench.wanted[:LOOP_SAMPLE]):
+        (folder / f"{index}.yml").write_text(yaml.safe_dump(wanted))
+    script = f'for f in {folder}/*.yml; do "{kubectl}" apply -f "$f" >/dev/null || exit 1; done'
+    one = bench.measure(["sh", "-c", script])
+    scale = bench.nodes / LOOP_SAMPLE
+    return Measured(one.seconds * scale, int(one.requests * scale), int(one.writes * scale), one.mebibytes)
+
+
+def _k8s_play(file: Path) -> dict:
+    return {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {"ansible_connection": "local", "ansible_python_interpreter": sys.executable},
+        "tasks": [{"kubernetes.core.k8s": {"src": str(file), "state": "present"}}],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--nodes", type=int, action="append", help="how many; may be given again")
+    parser.add_argument("--repeat", type=int, default=3, help="runs of which the middle one counts")
+    parser.add_argument("--ours-only", action="store_true", help="without kubectl and kubernetes.core")
+    parser.add_argument("--crds", default="ours", help="'ours', or a directory of v1 CRDs")
+    options = parser.parse_args()
+    for nodes in options.nodes or [1000, 5000]:
+        run_size(nodes, options.repeat, not options.ours_only, options.crds)
+
+
+if __name__ == "__main__":
+    main()
