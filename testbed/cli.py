@@ -88,7 +88,7 @@ def _down(options: argparse.Namespace) -> None:
 
 
 def _add_node(options: argparse.Namespace) -> None:
-    node = _testbed().add_node(options.name)
+    node = _testbed().add_node(options.name or "")
     print(f"{node.name} {node.ipv4} {node.ipv6}")
 
 
@@ -192,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     down.set_defaults(command=_down)
 
     add = commands.add_parser("add-node", help="add a machine")
-    add.add_argument("name", nargs="?", type=_node_name, default="", help="default: node and the next number")
+    add.add_argument("name", nargs="?", type=_node_name, default=None, help="default: node and the next number")
     add.set_defaults(command=_add_node)
 
     remove = commands.add_parser("remove-node", help="remove a machine and its Node object")

@@ -130,7 +130,7 @@ def leave_no_directory(existed: bool) -> None:
     if existed or not _NAMED.is_dir() or any(_NAMED.iterdir()):
         return
     with suppress(TestbedError):
-        run(["umount", str(_NAMED)])
+        run(["umount", "--no-mtab", str(_NAMED)])
     _NAMED.rmdir()
 
 
