@@ -1,0 +1,86 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Write some fields of a FelixConfiguration and leave the others alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..calico.felix import OPTIONAL_FIELDS, changed_fields
+from .client import ApiError, Cluster
+from .flavour import Flavour, FlavourKind, detect, refuse_during_migration
+
+KIND = "FelixConfiguration"
+TRIES = 3
+
+
+@dataclass
+class Outcome:
+    """What was, or would be, written.
+
+    :ivar fields: the fields that differed, as wanted
+    :ivar before: the spec as it was
+    :ivar unknown_fields: fields that the API drops
+    """
+
+    fields: dict[str, Any]
+    before: dict[str, Any] = field(default_factory=dict)
+    unknown_fields: list[str] = field(default_factory=list)
+
+
+def write(cluster: Cluster, name: str, spec: Mapping[str, Any], check_mode: bool) -> Outcome:
+    """Set fields of one FelixConfiguration, which is created if absent.
+
+    :raises ClusterError: the API refuses, or somebody else keeps writing the object
+    """
+    served = detect(cluster)
+    if check_mode and served.kind is FlavourKind.NONE:
+        return Outcome(dict(spec))  # the role crds would have made the kind
+    refuse_during_migration(cluster)
+    for attempt in range(TRIES):
+        try:
+            return _write_once(cluster, served, name, spec, check_mode)
+        except ApiError as error:
+            if not error.conflict or attempt == TRIES - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _write_once(
+    cluster: Cluster, served: Flavour, name: str, spec: Mapping[str, Any], check_mode: bool
+) -> Outcome:
+    live = cluster.find(served.path(KIND, name))
+    before = dict((live or {}).get("spec") or {})
+    fields = changed_fields(before, spec)
+    unknown: list[str] = []
+    if any(item in OPTIONAL_FIELDS for item in fields):
+        kept = _send(cluster, served, name, live, fields, dry_run=True)
+        unknown = [
+            item for item in fields if item in OPTIONAL_FIELDS and item not in (kept.get("spec") or {})
+        ]
+        fields = {item: value for item, value in fields.items() if item not in unknown}
+    if fields:
+        _send(cluster, served, name, live, fields, dry_run=check_mode)
+    return Outcome(fields, before, unknown)
+
+
+def _send(
+    cluster: Cluster,
+    served: Flavour,
+    name: str,
+    live: Any,
+    fields: Mapping[str, Any],
+    dry_run: bool,
+) -> dict[str, Any]:
+    if live is None:
+        body = {
+            "apiVersion": served.api_version,
+            "kind": KIND,
+            "metadata": {"name": name},
+            "spec": dict(fields),
+        }
+        return cluster.create(served.path(KIND), body, dry_run)
+    patch = {"metadata": {"resourceVersion": live["metadata"]["resourceVersion"]}, "spec": dict(fields)}
+    return cluster.merge(served.path(KIND, name), patch, dry_run)
