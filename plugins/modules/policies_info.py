@@ -1,0 +1,184 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: policies_info
+short_description: Tell which policy sets a cluster has, and who else decides about its hosts
+version_added: 0.1.0
+author: The Hostfence founders (@hostfence)
+description:
+  - Lists the sets that M(hostfence.calico.policies) made, the tiers they use, and the global policies of
+    others that select a HostEndpoint.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.attributes
+  - hostfence.calico.attributes.cluster
+attributes:
+  check_mode:
+    support: full
+    description: Only reads.
+  diff_mode:
+    support: N/A
+    description: Only reads.
+  idempotent:
+    support: full
+options: {}
+seealso:
+  - module: hostfence.calico.policies
+"""
+
+EXAMPLES = r"""
+- name: See what is enforced
+  hostfence.calico.policies_info:
+  register: found
+
+- name: Nothing may be left half done
+  ansible.builtin.assert:
+    that: found.sets | map(attribute='bridges') | flatten | length == 0
+"""
+
+RETURN = r"""
+sets:
+  description: The sets, by name.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the set.
+      type: str
+    state:
+      description:
+        - V(staged), V(enforced), V(mixed) where a run was interrupted, or V(not stored) where the set has
+          no policy in the cluster (staged before Calico 3.30).
+      type: str
+    objects:
+      description: Its objects, each with C(kind) and C(name) as stored.
+      type: list
+      elements: dict
+    tiers:
+      description: Tiers it uses, each with C(name) and what the set wants at its end, C(wants).
+      type: list
+      elements: dict
+    bridges:
+      description: Policies that an interrupted run left, which allow all that they select. Run again.
+      type: list
+      elements: str
+tiers:
+  description: All tiers with C(name), C(order), C(default_action) and whether they are C(ours).
+  returned: always
+  type: list
+  elements: dict
+foreign:
+  description: Enforced global policies of others that select at least one HostEndpoint.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name as stored.
+      type: str
+    tier:
+      description: Its tier.
+      type: str
+    order:
+      description: Its place in the tier, or none for the last.
+      type: float
+    host_endpoints:
+      description: How many HostEndpoints it selects.
+      type: int
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.hostfence.calico.plugins.module_utils.calico import resources
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import (
+    POLICY,
+    STAGED_POLICY,
+    TIER,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.transition import is_bridge
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, policies
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+
+def work(_module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
+    served = flavour.detect(cluster)
+    if served.kind is flavour.FlavourKind.NONE:
+        return {"changed": False, "sets": [], "tiers": [], "foreign": []}
+    inventory = policies.read(cluster, served)
+    tiers = [o for o in inventory.objects if o.kind == TIER]
+    names = {o.set_name for o in inventory.objects} | {n for t in tiers for n in policies.wishes(t.stored)}
+    return {
+        "changed": False,
+        "sets": [_set(inventory, tiers, name) for name in sorted(names - {""})],
+        "tiers": [_tier(t) for t in tiers],
+        "foreign": _foreign(cluster, served, inventory),
+    }
+
+
+def _set(inventory: policies.Inventory, tiers: list[policies.Live], name: str) -> dict[str, Any]:
+    objects = inventory.of_set(name)
+    wants = [(t.name, policies.wishes(t.stored).get(name)) for t in tiers]
+    return {
+        "name": name,
+        "state": _state({o.kind for o in objects if not is_bridge(o.name, name)}),
+        "objects": [{"kind": o.kind, "name": o.stored_name} for o in objects],
+        "tiers": [{"name": tier, "wants": wish} for tier, wish in wants if wish],
+        "bridges": [o.stored_name for o in objects if o.kind == POLICY and is_bridge(o.name, name)],
+    }
+
+
+def _state(kinds: set[str]) -> str:
+    if {POLICY, STAGED_POLICY} <= kinds:
+        return "mixed"
+    if POLICY in kinds:
+        return policies.ENFORCED
+    return policies.STAGED if STAGED_POLICY in kinds else "not stored"
+
+
+def _tier(tier: policies.Live) -> dict[str, Any]:
+    return {
+        "name": tier.name,
+        "order": tier.spec.get("order"),
+        "default_action": tier.spec.get("defaultAction", "Deny"),
+        "ours": tier.ours,
+    }
+
+
+def _foreign(
+    cluster: Cluster, served: flavour.Flavour, inventory: policies.Inventory
+) -> list[dict[str, Any]]:
+    heps = list(cluster.list(served.path("HostEndpoint"))) if served.serves("HostEndpoint") else []
+    foreign = {o.stored_name: o for o in inventory.objects if o.kind == POLICY and not o.ours}
+    typed = [_typed(served, "HostEndpoint", h) for h in heps]
+    typed += [_typed(served, POLICY, o.stored) for o in foreign.values()]
+    store = resources.read(typed)
+    found = []
+    for policy in store.policies:
+        selected = sum(policy.selector.matches(h.labels) for h in store.host_endpoints)
+        if selected:
+            name = policy.ref.stored_name or policy.ref.name
+            found.append(
+                {"name": name, "tier": policy.tier, "order": policy.order, "host_endpoints": selected}
+            )
+    return found
+
+
+def _typed(served: flavour.Flavour, kind: str, obj: dict[str, Any]) -> dict[str, Any]:
+    return {**obj, "apiVersion": served.api_version, "kind": kind}
+
+
+def main() -> None:
+    run({}, work)
+
+
+if __name__ == "__main__":
+    main()

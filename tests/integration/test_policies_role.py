@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The role policies, run by ansible-playbook against a real API server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PLAY = [
+    {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+        },
+        "roles": ["hostfence.calico.policies"],
+    }
+]
+NETWORKS = {
+    "policies_node_cidrs": ["10.99.0.0/24", "fd99::/64"],
+    "policies_cluster_cidrs": ["10.244.0.0/16", "10.96.0.0/16"],
+    "policies_ssh_sources": ["192.0.2.0/24", "2001:db8::/32"],
+    "policies_nodeport_sources": ["198.51.100.0/24"],
+    "policies_settle": 0,
+}
+
+
+@pytest.fixture
+def play(clean_api, tmp_path):
+    """Runs the role; returns the exit code, the number of changed tasks and the output."""
+    (tmp_path / "play.yml").write_text(json.dumps(PLAY))
+
+    def run(*flags, **variables):
+        done = subprocess.run(
+            [
+                str(Path(sys.executable).with_name("ansible-playbook")),
+                "-i",
+                "localhost,",
+                str(tmp_path / "play.yml"),
+                "-e",
+                json.dumps({**NETWORKS, **variables}),
+                *flags,
+            ],
+            env={**os.environ, "K8S_AUTH_KUBECONFIG": clean_api.kubeconfig, "ANSIBLE_NOCOLOR": "1"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        changed = re.search(r"changed=(\d+)", done.stdout)
+        return done.returncode, int(changed[1]) if changed else None, done.stdout + done.stderr
+
+    return run
+
+
+def names(api, kind):
+    return {o["metadata"]["name"].rpartition(".")[2] for o in api.admin.list(api.path(kind))}
+
+
+SHIPPED = {
+    "ingress-lockdown": {"ingress-lockdown-outbound", "ingress-lockdown-inbound", "ingress-lockdown-drop"},
+    "nodeport": {"nodeport"},
+}
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_shipped_set_in_every_state(clean_api, play, name):
+    for state, kind in (("staged", "StagedGlobalNetworkPolicy"), ("enforced", "GlobalNetworkPolicy")):
+        code, changed, output = play(policies_state=state, policies_sets=[name])
+        assert code == 0, output
+        if kind in clean_api.kinds:
+            assert changed == 1
+            assert names(clean_api, kind) == SHIPPED[name]
+        code, changed, output = play(policies_state=state, policies_sets=[name])
+        assert (code, changed) == (0, 0), output
+    code, changed, output = play(policies_state="absent", policies_sets=[name])
+    assert (code, changed) == (0, 1), output
+    assert names(clean_api, "GlobalNetworkPolicy") == set()
+
+
+def test_enforcing_without_ssh_sources_is_refused(clean_api, play):
+    code, _changed, output = play(policies_state="enforced", policies_ssh_sources=[])
+    assert code != 0
+    assert "policies_ssh_sources: must not be empty" in output
+    assert names(clean_api, "GlobalNetworkPolicy") == set()
+
+
+def test_unknown_set_is_refused(play):
+    code, _changed, output = play(policies_sets=["lockdown"])
+    assert code != 0
+    assert "lockdown: no such set" in output
