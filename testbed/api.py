@@ -21,6 +21,17 @@ Json = dict[str, Any]
 
 # As many as the API server handles at once for one client without queueing on two cores.
 _CONNECTIONS = 8
+# A server that has just started answers 429 until its caches are filled.
+_WAIT_IF_TOLD_TO = urllib3.Retry(
+    total=10,
+    connect=0,
+    read=0,
+    status=10,
+    other=0,
+    status_forcelist=(429,),
+    allowed_methods=None,
+    raise_on_status=False,
+)
 _MERGE_PATCH = "application/merge-patch+json"
 
 
@@ -54,7 +65,7 @@ class Api:
             maxsize=_CONNECTIONS,
             block=True,
             ssl_context=_ssl_context(cluster, user),
-            retries=False,
+            retries=_WAIT_IF_TOLD_TO,
             timeout=urllib3.Timeout(connect=5, read=60),
         )
 
