@@ -55,6 +55,85 @@ options:
   src:
     description: A file of such objects, or a directory of files, where the module runs.
     type: path
+  platform:
+    description:
+      - Adds policies that allow what the hosts of a platform need to live, in the cluster described here.
+    type: dict
+    suboptions:
+      preset:
+        description: The platform.
+        type: str
+        required: true
+        choices: [aks, eks, gardener, gke, k3s, kubeadm, openshift, rke2]
+      selector:
+        description: Which HostEndpoints.
+        type: str
+        default: host-endpoint == 'ingress'
+      control_plane_selector:
+        description: Which of them are control-plane hosts.
+        type: str
+        default: has(node-role.kubernetes.io/control-plane)
+      directions:
+        description: Which directions the policies speak of.
+        type: list
+        elements: str
+        choices: [Ingress, Egress]
+        default: [Ingress, Egress]
+      pre_dnat:
+        description: Whether to allow what comes in before DNAT too, past a preDNAT deny of another set.
+        type: bool
+        default: false
+      nodes:
+        description: Networks of the nodes' addresses.
+        type: list
+        elements: str
+        default: []
+      cluster:
+        description: Networks of pods and services.
+        type: list
+        elements: str
+        default: []
+      api:
+        description:
+          - Networks where nodes reach the API servers. By default those of the service C(kubernetes) and of
+            the connection's server, or anywhere if that is a name.
+        type: list
+        elements: str
+        default: []
+      api_ports:
+        description: Their ports. By default as found in the same places, and the preset's.
+        type: list
+        elements: int
+        default: []
+      control_plane:
+        description: Networks from which API servers reach kubelets; by default the nodes'.
+        type: list
+        elements: str
+        default: []
+      dns:
+        description: Networks of name servers; by default anywhere.
+        type: list
+        elements: str
+        default: []
+      ntp:
+        description: Networks of time servers; by default anywhere.
+        type: list
+        elements: str
+        default: []
+      local:
+        description: Addresses that never leave a node.
+        type: list
+        elements: str
+        default: [127.0.0.0/8, "::1/128", 169.254.20.10/32]
+      ssh:
+        description: Networks that may log in; by default none.
+        type: list
+        elements: str
+        default: []
+      ssh_port:
+        description: Port of the SSH servers.
+        type: int
+        default: 22
   tier:
     description:
       - Tier of policies that name none. It is made where it is used, and goes when nothing uses it.
@@ -114,6 +193,15 @@ EXAMPLES = r"""
               destination:
                 ports: [22]
 
+- name: Stage what the hosts of a kubeadm cluster need
+  hostfence.calico.policies:
+    name: platform-flows
+    platform:
+      preset: kubeadm
+      nodes: [10.0.0.0/24, "fd00::/64"]
+      cluster: [10.244.0.0/16, 10.96.0.0/12]
+    default_action: Pass
+
 - name: Take a set away
   hostfence.calico.policies:
     name: edge
@@ -169,9 +257,19 @@ api:
 
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.platform import (
+    PLATFORMS,
+    Shape,
+    Surroundings,
+    required_flows,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.platform import policies as allowing
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import (
+    EGRESS,
+    INGRESS,
     TIER,
     Definitions,
+    Document,
     parse,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, policies
@@ -185,11 +283,35 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_fi
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
+NETWORKS: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
+
 OPTIONS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "state": {"type": "str", "choices": ["staged", "enforced", "absent"], "default": "staged"},
     "definitions": {"type": "list", "elements": "raw", "default": []},
     "src": {"type": "path"},
+    "platform": {
+        "type": "dict",
+        "options": {
+            "preset": {"type": "str", "required": True, "choices": sorted(PLATFORMS)},
+            "selector": {"type": "str", "default": "host-endpoint == 'ingress'"},
+            "control_plane_selector": {
+                "type": "str",
+                "default": "has(node-role.kubernetes.io/control-plane)",
+            },
+            "directions": {
+                "type": "list",
+                "elements": "str",
+                "choices": [INGRESS, EGRESS],
+                "default": [INGRESS, EGRESS],
+            },
+            "pre_dnat": {"type": "bool", "default": False},
+            **dict.fromkeys(("nodes", "cluster", "api", "control_plane", "dns", "ntp", "ssh"), NETWORKS),
+            "api_ports": {"type": "list", "elements": "int", "default": []},
+            "local": {**NETWORKS, "default": ["127.0.0.0/8", "::1/128", "169.254.20.10/32"]},
+            "ssh_port": {"type": "int", "default": 22},
+        },
+    },
     "tier": {
         "type": "dict",
         "default": {},
@@ -209,7 +331,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     wanted = policies.PolicySet(
         name=params["name"],
         state=params["state"],
-        definitions=_definitions(params),
+        definitions=_definitions(params, cluster),
         tier=params["tier"]["name"],
         tier_order=params["tier"]["order"],
         default_action=params["default_action"],
@@ -230,13 +352,41 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     return _result(module, cluster, served, wanted, planned, kept, done, problem)
 
 
-def _definitions(params: dict[str, Any]) -> Definitions:
+def _definitions(params: dict[str, Any], cluster: Cluster) -> Definitions:
     if params["state"] == policies.ABSENT:
         return Definitions()
     documents = read_definitions(params["definitions"])
     if params["src"]:
         documents += read_path(params["src"])
+    if params["platform"]:
+        documents += _platform(params["name"], params["platform"], cluster)
     return parse(documents, params["tier"]["name"])
+
+
+def _platform(name: str, options: dict[str, Any], cluster: Cluster) -> list[Document]:
+    api, ports = options["api"], options["api_ports"]
+    if not (api and ports):
+        found_api, found_ports = policies.discover_api(cluster)
+        api = api or found_api
+        ports = ports or sorted({*found_ports, PLATFORMS[options["preset"]].api_port})
+    networks = {key: tuple(options[key]) for key in ("nodes", "cluster", "control_plane", "dns", "ntp")}
+    around = Surroundings(
+        **networks,
+        local=tuple(options["local"]),
+        ssh=tuple(options["ssh"]),
+        ssh_port=options["ssh_port"],
+        api=tuple(api),
+        api_ports=tuple(ports),
+    )
+    shape = Shape(
+        set_name=name,
+        selector=options["selector"],
+        control_plane_selector=options["control_plane_selector"],
+        directions=tuple(options["directions"]),
+        pre_dnat=options["pre_dnat"],
+    )
+    flows = required_flows(options["preset"], around)
+    return [Document(p, f"platform {options['preset']}") for p in allowing(flows, around, shape)]
 
 
 def _plan(

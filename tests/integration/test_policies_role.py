@@ -69,6 +69,12 @@ def names(api, kind):
 SHIPPED = {
     "ingress-lockdown": {"ingress-lockdown-outbound", "ingress-lockdown-inbound", "ingress-lockdown-drop"},
     "nodeport": {"nodeport"},
+    "platform-flows": {
+        f"platform-flows-{where}-{direction}"
+        for where in ("all-hosts", "control-plane")
+        for direction in ("ingress", "egress")
+    },
+    "platform-tier": {"platform-tier-all-hosts-ingress", "platform-tier-control-plane-ingress"},
 }
 
 

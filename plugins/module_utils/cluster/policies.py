@@ -13,7 +13,9 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
 from typing import Any, Optional
+from urllib.parse import urlsplit
 
 from ..calico import transition
 from ..calico.bad_input import BadInput
@@ -201,6 +203,24 @@ def namespaced_policies(cluster: Cluster, flavour: Flavour, tier: str) -> bool:
             if not error.not_found:
                 return True
     return False
+
+
+def discover_api(cluster: Cluster) -> tuple[list[str], list[int]]:
+    """Where the API servers are: networks, and ports.
+
+    :returns: no network where nodes may reach the API by a name, whose addresses nobody tells
+    """
+    path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+    slices = list(cluster.list(path, labelSelector="kubernetes.io/service-name=kubernetes"))
+    server = urlsplit(cluster.host)
+    ports = {int(p["port"]) for s in slices for p in s.get("ports") or [] if p.get("port")}
+    ports.add(server.port or 443)
+    hosts = [str(server.hostname)] + [a for s in slices for e in s["endpoints"] for a in e["addresses"]]
+    try:
+        nets = [str(ip_network(host)) for host in dict.fromkeys(hosts)]
+    except ValueError:
+        nets = []
+    return nets, sorted(ports)
 
 
 def shown(obj: Optional[Object]) -> Object:
