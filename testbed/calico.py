@@ -11,6 +11,7 @@ from testbed.errors import TestbedError
 from testbed.fabric import Fabric
 from testbed.nodes import Nodes
 from testbed.process import Processes
+from testbed.standins.recorded_felix import BACKENDS
 from testbed.state import NodeRecord, State
 
 FELIX_BACKENDS = ("nft", "legacy", "nftables")
@@ -36,6 +37,17 @@ def binaries_directory() -> str:
         if not os.access(Path(directory) / name, os.X_OK):
             raise TestbedError(f"HOSTFENCE_CALICO_BIN: {directory} has no executable {name}")
     return directory
+
+
+def check_backend(backend: str, directory: str) -> None:
+    """Refuses a back end that nothing can program.
+
+    :raises TestbedError: stand-ins are in use and have no recording of it
+    """
+    if not directory and backend not in BACKENDS:
+        raise TestbedError(
+            f"--felix-backend {backend}: not recorded; set HOSTFENCE_CALICO_BIN for a real Felix"
+        )
 
 
 def description(state: State) -> str:
@@ -78,6 +90,7 @@ class Calico:
             "FELIX_HEALTHENABLED": "true",
             "FELIX_LOGSEVERITYSCREEN": "Warning",
             "FELIX_LOGFILEPATH": "none",
+            "FELIX_LOGSEVERITYSYS": "none",
             # A build without cgo cannot look for the load balancer it would clean up, and ends at once.
             "FELIX_DebugSkipCTLBCleanup": "true",
             **_BACKEND_SETTINGS[self._state.felix_backend],

@@ -104,7 +104,7 @@ def _status(_options: argparse.Namespace) -> None:
     print(f"CRDs     {record.crds}{version}, Calico {record.calico_version}")
     print(f"Calico   {calico.description(record) if record.crds != 'none' else 'none: no CRDs'}")
     print(f"objects  {len(record.nodes)} nodes, {record.simulated} further Node objects")
-    _table(["NODE", "IPV4", "IPV6", "ROLE", "STATE"], testbed.rows())
+    _table(["NODE", "IPV4", "IPV6", "ROLE", "STATE", "RULES"], testbed.rows())
     ended = [name for name, _pid, alive in testbed.processes() if not alive]
     if ended:
         raise TestbedError(f"ended: {', '.join(ended)} (logs in {testbed.run / 'logs'})")
@@ -192,7 +192,9 @@ def _parser() -> argparse.ArgumentParser:
     down.set_defaults(command=_down)
 
     add = commands.add_parser("add-node", help="add a machine")
-    add.add_argument("name", nargs="?", type=_node_name, default=None, help="default: node and the next number")
+    add.add_argument(
+        "name", nargs="?", type=_node_name, default=None, help="default: node and the next number"
+    )
     add.set_defaults(command=_add_node)
 
     remove = commands.add_parser("remove-node", help="remove a machine and its Node object")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from testbed.control_plane import ControlPlane
 from testbed.errors import TestbedError
 from testbed.nodes import Nodes
 from testbed.process import Processes
+from testbed.standins import recorded_felix
 from testbed.state import NodeRecord, State
 
 ALREADY_UP = 3
@@ -95,6 +97,7 @@ class Testbed:
         """
         definitions = crds.load(options.crds, options.crds_version)
         calico_bin = calico.binaries_directory()
+        calico.check_backend(options.felix_backend, calico_bin)
         packages.require(self._say)
         found = binaries.locate(binaries.CONTROL_PLANE, self._say)
         with state.locked(self.run):
@@ -166,9 +169,13 @@ class Testbed:
         record = self.running()
         return self._control_plane({}, record.port).client_kubeconfig(user, groups, path)
 
-    def rows(self) -> list[tuple[str, str, str, str, str]]:
-        """One row a node: name, IPv4, IPv6, role, whether it runs."""
+    def rows(self) -> list[tuple[str, ...]]:
+        """One row a node: name, IPv4, IPv6, role, whether it runs, which rules it has."""
         record = self.running()
+        try:
+            loaded = json.loads((self.run / recorded_felix.STATUS).read_text())
+        except OSError:
+            loaded = {}
         return [
             (
                 node.name,
@@ -176,6 +183,7 @@ class Testbed:
                 node.ipv6,
                 "control-plane" if node.control_plane else "worker",
                 "running" if self._nodes.alive(node.name) else "ended",
+                _rules(record, loaded.get(node.name, {})),
             )
             for node in record.nodes.values()
         ]
@@ -313,6 +321,15 @@ class Testbed:
             commands.run(["umount", "--lazy", mount])
         shutil.rmtree(self.run, ignore_errors=True)
         fabric.leave_no_directory(record.netns_existed)
+
+
+def _rules(record: State, loaded: dict[str, str]) -> str:
+    if record.calico_bin:
+        return "by Felix"
+    if not loaded:
+        return "none yet"
+    differs = loaded["differs"]
+    return f"recorded: {loaded['recording']}" + (f" (not what Felix would do: {differs})" if differs else "")
 
 
 def check_given(kubeconfig: str) -> None:
