@@ -173,6 +173,12 @@ def judged(things: list[dict[str, Any]], asked: Sequence[dict[str, Any]]) -> tup
     ]
 
 
+def best(things: list[dict[str, Any]], asked: Sequence[dict[str, Any]]) -> tuple[float, list[str]]:
+    """The best of three runs: other work on the machine only ever adds time."""
+    runs = [judged(things, asked) for _ in range(3)]
+    return min(seconds for seconds, _ in runs), runs[0][1]
+
+
 def naive(things: list[dict[str, Any]], asked: Sequence[dict[str, Any]]) -> tuple[float, list[str]]:
     """The same with every rule asked."""
     table = verdict_chain.RuleTable
@@ -194,27 +200,24 @@ def main() -> int:
 
     things = objects(size.nodes, size.policies, size.rules, False)
     asked = flows(size.flows, size.nodes)
-    full, answers = judged(things, asked)
-    full = min(full, judged(things, asked)[0])
-    more_flows, _ = judged(things, flows(10 * size.flows, size.nodes))
+    full, answers = best(things, asked)
+    more_flows, _ = best(things, flows(10 * size.flows, size.nodes))
     many = objects(10 * size.nodes, size.policies, size.rules, False)
-    more_nodes, _ = judged(many, flows(size.flows, 10 * size.nodes))
-    own, _ = judged(objects(size.nodes, size.policies, size.rules, True), asked)
+    more_nodes, _ = best(many, flows(size.flows, 10 * size.nodes))
+    own, _ = best(objects(size.nodes, size.policies, size.rules, True), asked)
     sample = asked[: size.naive_flows]
     slow, naive_answers = naive(things, sample)
     same = naive_answers == answers[: len(sample)]
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
-    print(
-        f"{size.flows} flows x {size.policies} policies x {size.rules} rules, {size.nodes} nodes: {full:.2f} s"
-    )
+    shape = f"{size.flows} flows x {size.policies} policies x {size.rules} rules, {size.nodes} nodes"
+    print(f"{shape}: {full:.2f} s")
     print(f"10x flows: {more_flows:.2f} s, {more_flows / full:.1f}x the time")
     print(f"10x nodes, same labels: {more_nodes:.2f} s, {more_nodes / full:.2f}x the time")
     print(f"every node told apart by policy: {own:.2f} s, {own / full:.1f}x the time")
     scaled = slow * size.flows / len(sample)
-    print(
-        f"naive, {len(sample)} flows: {slow:.2f} s; for all about {scaled:.0f} s, {scaled / full:.0f}x; same verdicts: {same}"
-    )
+    print(f"naive, {len(sample)} flows: {slow:.2f} s; all about {scaled:.0f} s, {scaled / full:.0f}x")
+    print(f"naive gives the same verdicts: {'yes' if same else 'NO'}")
     print(f"peak memory of this process, all runs: {memory:.0f} MiB")
     return 0 if same else 1
 

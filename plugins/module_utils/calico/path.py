@@ -297,8 +297,8 @@ def _pod_to_host(flow: Flow, settings: Settings) -> Settled:
         )
     if action is None:
         assumption = (
-            "defaultEndpointToHostAction is in no FelixConfiguration: Drop is built in, Calico's manifests set "
-            "ACCEPT in the environment; tell which of them holds"
+            "defaultEndpointToHostAction is in no FelixConfiguration: Drop is built in, Calico's manifests "
+            "set ACCEPT in the environment; tell which of them holds"
         )
     else:
         assumption = f"the egress policy of the pod {flow.source} allows it (host policy has no say here)"

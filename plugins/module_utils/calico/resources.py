@@ -10,9 +10,11 @@ The strict reader, for what users hand us to be written, is another one (policy.
 
 from __future__ import annotations
 
+import gc
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Optional
 
 from .bad_input import BadInput
@@ -86,12 +88,25 @@ def read(objects: Iterable[Raw], native_v3: bool = False) -> Store:
         policy of the v3 CRDs does it (an empty list of rules counts), not as the API server does
     :raises BadInput: an object without kind or name, a field of the wrong type, or two objects of one name
     """
-    raws = sorted(_opened(objects), key=_identity)
-    _refuse_repetition(raws)
-    reader = _Reader(native_v3)
-    for raw in raws:
-        reader.add(raw)
-    return reader.finished()
+    with _without_collection():
+        raws = sorted(_opened(objects), key=_identity)
+        _refuse_repetition(raws)
+        reader = _Reader(native_v3)
+        for raw in raws:
+            reader.add(raw)
+        return reader.finished()
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """All that is made here is kept: looking for garbage in it would double the time for a large cluster."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def canonical_name(kind: str, stored_name: str, tier: str, annotated: str = "") -> str:
@@ -508,13 +523,15 @@ _ALLOW = (Rule(0, "allow"),)
 
 def inherited_labels(
     labels: Mapping[str, str], profiles: Iterable[str], known: Mapping[str, Profile]
-) -> dict[str, str]:
+) -> Mapping[str, str]:
     """The labels that selectors see on an endpoint: its own win over those of its profiles."""
     merged: dict[str, str] = {}
     for name in profiles:
         profile = known.get(name)
         for key, value in (profile.labels if profile else {}).items():
             merged.setdefault(key, value)
+    if not merged:
+        return labels
     merged.update(labels)
     return merged
 

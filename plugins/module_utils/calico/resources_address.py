@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Optional
 
 BITS = {4: 32, 6: 128}
 _MAPPED = 0xFFFF << 32
+_QUAD = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\Z")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,9 @@ def parse_address(text: str) -> Optional[Address]:
     """
     if not isinstance(text, str) or "%" in text or "/" in text:
         return None
+    quad = _QUAD.match(text)
+    if quad:
+        return _from_quad(*quad.groups())
     try:
         parsed = ipaddress.ip_address(text)
     except ValueError:
@@ -65,6 +70,17 @@ def parse_address(text: str) -> Optional[Address]:
     if parsed.version == 6 and number >> 32 == 0xFFFF:
         return Address(4, number - _MAPPED)
     return Address(parsed.version, number)
+
+
+def _from_quad(*parts: str) -> Optional[Address]:
+    """Dotted IPv4 by hand: a cluster's objects hold thousands of them."""
+    number = 0
+    for part in parts:
+        value = int(part)
+        if value > 255 or (part[0] == "0" and part != "0"):
+            return None
+        number = number << 8 | value
+    return Address(4, number)
 
 
 @lru_cache(maxsize=65536)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Optional
 
 from .bad_input import BadInput
@@ -85,9 +86,14 @@ def flag_field(spec: Raw, key: str) -> bool:
     return value
 
 
+@lru_cache(maxsize=65536)
+def _is_label(name: str, value: str) -> bool:
+    return bool(_LABEL_NAME.match(name) and _LABEL_VALUE.match(value))
+
+
 def check_labels(labels: Mapping[str, str], notes: Notes) -> None:
     for name, value in labels.items():
-        if not _LABEL_NAME.match(name) or not _LABEL_VALUE.match(value):
+        if not _is_label(name, value):
             notes.add(
                 f"metadata.labels[{name}]", value, MISSING, "not a label for Felix: the object is ignored"
             )

@@ -15,6 +15,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_, itemgetter
 from typing import Optional, TypeVar
 
 from .flow import ICMP, ICMPV6, WITH_PORTS
@@ -62,12 +64,21 @@ class Members:
 
 @dataclass(frozen=True)
 class _Item:
-    """An endpoint or network set that a selector can find."""
+    """An endpoint (with ``addresses``) or network set (with ``nets``) that a selector can find."""
 
     labels: Mapping[str, str]
-    unknown: tuple[str, ...]
-    spans: Mapping[int, tuple[Interval, ...]]
+    unknown: tuple[str, ...] = ()
+    addresses: tuple[Address, ...] = ()
+    nets: tuple[Net, ...] = ()
     ports: tuple[EndpointPort, ...] = ()
+
+    def spans(self, version: int) -> Iterable[Interval]:
+        for address in self.addresses:
+            if address.version == version:
+                yield address.number, address.number
+        for net in self.nets:
+            if net.version == version:
+                yield net.number, net.number + (1 << BITS[version] - net.prefix) - 1
 
 
 class AddressSets:
@@ -91,11 +102,12 @@ class AddressSets:
             certain: list[Interval] = []
             possible: list[Interval] = []
             for item, sure in self._matching(selector):
-                spans = item.spans[version]
-                possible.extend(spans)
+                possible.extend(item.spans(version))
                 if sure:
-                    certain.extend(spans)
-            self._members[key] = Members(merged(sorted(certain)), merged(sorted(possible)))
+                    certain.extend(item.spans(version))
+            sure_spans = merged(sorted(certain))
+            all_sure = len(certain) == len(possible)
+            self._members[key] = Members(sure_spans, sure_spans if all_sure else merged(sorted(possible)))
         return self._members[key]
 
     def of_named_port(
@@ -110,11 +122,8 @@ class AddressSets:
                 for port in item.ports:
                     if port.name != name or protocol not in (None, port.protocol):
                         continue
-                    found = {
-                        (number, port.protocol, port.port)
-                        for first, last in item.spans[version]
-                        for number in range(first, last + 1)
-                    }
+                    addresses = (address for address in item.addresses if address.version == version)
+                    found = {(address.number, port.protocol, port.port) for address in addresses}
                     possible |= found
                     if sure:
                         certain |= found
@@ -150,25 +159,32 @@ class AddressSets:
 def _items(store: Store, complete: bool) -> Iterable[_Item]:
     for hep in store.host_endpoints:
         labels = inherited_labels(hep.labels, hep.profiles, store.profiles)
-        yield _Item(labels, (), _spans(map(host_net, hep.expected_ips)), hep.ports)
-    pods: list[Net] = []
+        yield _Item(labels, (), hep.expected_ips, (), hep.ports)
     for workload in store.workloads:
         labels = inherited_labels(workload.labels, workload.profiles, store.profiles)
-        nets = [host_net(address) for address in workload.addresses]
-        pods.extend(nets)
-        yield _Item(labels, workload.unknown_labels, _spans(nets), workload.ports)
+        yield _Item(labels, workload.unknown_labels, workload.addresses, (), workload.ports)
     for network_set in store.network_sets:
-        yield _Item(network_set.labels, (), _spans(network_set.nets))
+        yield _Item(network_set.labels, nets=network_set.nets)
     if store.pod_nets and not complete:
         # An address of the pods' nets that belongs to no pod we were told of may carry any label.
-        nets_of_pods, taken = _spans(store.pod_nets), _spans(pods)
-        free = {version: tuple(_without(nets_of_pods[version], taken[version])) for version in BITS}
-        yield _Item({}, ("",), free)
+        yield _Item({}, ("",), nets=tuple(_free_nets(store)))
 
 
-def _spans(nets: Iterable[Net]) -> dict[int, tuple[Interval, ...]]:
-    listed = list(nets)
-    return {version: intervals(net for net in listed if net.version == version) for version in BITS}
+def _free_nets(store: Store) -> Iterable[Net]:
+    taken = [host_net(address) for workload in store.workloads for address in workload.addresses]
+    for version in BITS:
+        whole = intervals(net for net in store.pod_nets if net.version == version)
+        holes = intervals(net for net in taken if net.version == version)
+        for first, last in _without(whole, holes):
+            yield from _nets_between(version, first, last)
+
+
+def _nets_between(version: int, first: int, last: int) -> Iterable[Net]:
+    while first <= last:
+        aligned = (first & -first).bit_length() - 1 if first else BITS[version]
+        size = min(aligned, (last - first + 1).bit_length() - 1)
+        yield Net(version, first, BITS[version] - size)
+        first += 1 << size
 
 
 def _without(whole: Sequence[Interval], holes: Sequence[Interval]) -> Iterable[Interval]:
@@ -396,26 +412,27 @@ class IntervalTable:
 
     def finish(self) -> None:
         """Sweep once over all bounds. No table can be asked before."""
-        events: dict[int, list[int]] = {0: [0] * len(self._layers)}
-        for index, (_inside, demands) in enumerate(self._layers):
-            for spans, rules in demands.items():
-                for first, last in spans:
-                    events.setdefault(first, [0] * len(self._layers))[index] ^= rules
-                    events.setdefault(last + 1, [0] * len(self._layers))[index] ^= rules
+        events: list[tuple[int, int, int]] = []
         state = []
-        for inside, demands in self._layers:
+        for layer, (inside, demands) in enumerate(self._layers):
             concerned = 0
-            for rules in demands.values():
+            for spans, rules in demands.items():
                 concerned |= rules
+                for first, last in spans:
+                    events.append((first, layer, rules))
+                    events.append((last + 1, layer, rules))
             state.append(self.everything & ~concerned if inside else self.everything)
+        events.sort(key=itemgetter(0))
         self._starts, self._rules = [], []
-        for start in sorted(events):
-            content = self.everything
-            for index, change in enumerate(events[start]):
-                state[index] ^= change
-                content &= state[index]
-            self._starts.append(start)
-            self._rules.append(content)
+        position = 0
+        for start, layer, change in events:
+            if start != position:
+                self._starts.append(position)
+                self._rules.append(reduce(and_, state))
+                position = start
+            state[layer] ^= change
+        self._starts.append(position)
+        self._rules.append(reduce(and_, state, self.everything))
 
     def at(self, number: int) -> int:
         """The rules that are content with this number."""

@@ -46,7 +46,7 @@ REASONS = {
     "invalid-state": "The packet belongs to no connection and opens none: host endpoints drop it.",
     "no-connection": "nftables: the kernel keeps no connection for it, so egress policy is not reached.",
     "neighbour-discovery": "IPv6 neighbour discovery that Calico always lets pass here.",
-    "not-an-ebpf-interface": "eBPF: the interface does not match bpfDataIfacePattern; host endpoints are ignored.",
+    "not-an-ebpf-interface": "eBPF: the interface is outside bpfDataIfacePattern, it has no policy.",
     "host-to-pod": "A node's traffic to its own pods is never policed.",
     "pod-to-host": "From a pod to its own node, DefaultEndpointToHostAction decides, not host policy.",
     "pod-policy": "Host policy lets the packet pass; the pod's own policy decides.",
@@ -167,10 +167,7 @@ class Judge:
         self._local: dict[str, list[HostEndpoint]] = {}
         for hep in store.host_endpoints:
             self._local.setdefault(hep.node, []).append(hep)
-        self._wildcards = {
-            node: min((hep for hep in heps if hep.interface == WILDCARD), key=_name, default=None)
-            for node, heps in self._local.items()
-        }
+        self._wildcards: dict[str, Optional[HostEndpoint]] = {}
         self._own_settings = {
             str((item.get("metadata") or {}).get("name")) for item in store.felix_configurations
         } | (
@@ -234,9 +231,15 @@ class Judge:
             )
         return self._owned[key]
 
+    def _wildcard_of(self, node: str) -> Optional[HostEndpoint]:
+        if node not in self._wildcards:
+            heps = (hep for hep in self._local.get(node, ()) if hep.interface == WILDCARD)
+            self._wildcards[node] = min(heps, key=_name, default=None)
+        return self._wildcards[node]
+
     def _ways(self, flow: Flow, program: Program) -> Iterable[tuple[Flow, Owners, str]]:
         """Every way in which the flow's interfaces may be owned, with its condition."""
-        wildcard = self._wildcards.get(flow.node)
+        wildcard = self._wildcard_of(flow.node)
         leaving = (
             self._owners_of(flow.node, flow.out_interface)
             if flow.direction == FORWARD
