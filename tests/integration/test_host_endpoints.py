@@ -213,7 +213,7 @@ def test_a_user_without_the_right_is_told_which(clean_api):
 
 
 def test_killed_api_server_in_the_middle_and_a_second_run(clean_api):
-    total = 1500
+    total = 800
     clean_api.add_nodes(total)
     outcome = {}
     worker = threading.Thread(target=lambda: outcome.update(run_module("host_endpoints", clean_api)))
@@ -234,6 +234,51 @@ def test_killed_api_server_in_the_middle_and_a_second_run(clean_api):
     assert again["summary"] == f"{total} of {total} nodes have their HostEndpoint"
     assert len(heps(clean_api)) == total
     assert not run_module("host_endpoints", clean_api)["changed"]
+
+
+def test_a_server_that_says_429_is_asked_again(clean_api):
+    """Priority and fairness gives this user one request at a time and refuses the others."""
+    flowcontrol = "/apis/flowcontrol.apiserver.k8s.io/v1"
+    rbac = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+    user = [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "busy"}]
+    admin = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+    limited = {"nominalConcurrencyShares": 1, "lendablePercent": 0, "borrowingLimitPercent": 0}
+    rule = {
+        "subjects": [{"kind": "User", "user": {"name": "busy"}}],
+        "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": True}],
+    }
+    clean_api.admin.post(rbac, {"metadata": {"name": "busy"}, "subjects": user, "roleRef": admin})
+    clean_api.admin.post(
+        f"{flowcontrol}/prioritylevelconfigurations",
+        {
+            "metadata": {"name": "busy"},
+            "spec": {"type": "Limited", "limited": {**limited, "limitResponse": {"type": "Reject"}}},
+        },
+    )
+    clean_api.admin.post(
+        f"{flowcontrol}/flowschemas",
+        {
+            "metadata": {"name": "busy"},
+            "spec": {
+                "priorityLevelConfiguration": {"name": "busy"},
+                "matchingPrecedence": 2,
+                "rules": [rule],
+            },
+        },
+    )
+    try:
+        clean_api.add_nodes(60)
+        time.sleep(2)  # the server learns of new flow schemas through a watch
+        result = run_module("host_endpoints", clean_api, kubeconfig=clean_api.client_kubeconfig("busy"))
+        refused = 'apiserver_flowcontrol_rejected_requests_total{flow_schema="busy"'
+        metrics = clean_api.admin._request("GET", "/metrics", None, {}, "").data.decode()
+    finally:
+        clean_api.admin.delete(f"{flowcontrol}/flowschemas/busy")
+        clean_api.admin.delete(f"{flowcontrol}/prioritylevelconfigurations/busy")
+        clean_api.admin.delete(f"{rbac}/busy")
+    assert not result["failed"], result["msg"]
+    assert result["summary"] == "60 of 60 nodes have their HostEndpoint"
+    assert refused in metrics, "the server refused nothing, so this proved nothing"
 
 
 def test_info_tells_who_covers_which_node(clean_api):
