@@ -143,10 +143,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return hashlib.sha256(chosen.encode()).hexdigest()[:12]
 
     def _read(self) -> list[Object]:
+        selector = self.get_option("label_selector")
         try:
             cluster = Cluster.of_options({name: self.get_option(name) for name in CONNECTION_OPTIONS})
-            nodes, _names, heps = read(cluster, detect(cluster), self.get_option("label_selector"))
-        except (BadInput, ClusterError) as error:
+            nodes, _names, heps = read(cluster, detect(cluster), selector)
+        except BadInput as error:
+            raise AnsibleParserError(str(BadInput("label_selector", selector, error.remedy)))
+        except ClusterError as error:
             raise AnsibleParserError(str(error))
         covered = coverage((n["metadata"]["name"] for n in nodes), heps)
         return [described(node, covered.get(node["metadata"]["name"])) for node in nodes]
