@@ -172,32 +172,29 @@ def _go(command: list[str], work: Path) -> str:
 
 
 def _run_with_progress(command: list[str], work: Path, name: str, say: Say) -> None:
-    """Runs a build; go -v prints a line a package, which is what progress can be told from."""
-    packages = downloads = 0
-    last = ""
-    started = told = time.monotonic()
-    with subprocess.Popen(
-        command, cwd=work, env=_go_environment(), stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        try:
-            for line in process.stderr:
-                last = line.strip() or last
-                if line.startswith("go: downloading"):
-                    downloads += 1
-                else:
-                    packages += 1
-                if time.monotonic() - told >= _PROGRESS_SECONDS:
-                    told = time.monotonic()
-                    say(
-                        f"  {name}: {downloads} modules fetched, {packages} packages compiled, "
-                        f"{told - started:.0f} s"
-                    )
-        except BaseException:
+    """Runs a build; go -v prints a line a package, from which progress can be told."""
+    started = time.monotonic()
+    output = work / "build.log"
+    with output.open("w") as log:
+        process = subprocess.Popen(command, cwd=work, env=_go_environment(), stderr=log)
+    try:
+        while True:
+            try:
+                process.wait(_PROGRESS_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                lines = output.read_text(errors="replace").splitlines()
+                fetched = sum(line.startswith("go: downloading") for line in lines)
+                say(
+                    f"  {name}: {fetched} modules fetched, {len(lines) - fetched} packages compiled, "
+                    f"{time.monotonic() - started:.0f} s"
+                )
+    finally:
+        if process.poll() is None:
             process.terminate()
-            raise
+            process.wait()
     if process.returncode:
-        raise TestbedError(f"building {name}: {last}")
+        raise TestbedError(f"building {name}: {_last_line(output.read_text(errors='replace'))}")
 
 
 def _last_line(text: str) -> str:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
-from testbed.api import Api, ApiError, Json
-from testbed.standins.auto_host_endpoints import body, current, running_config, wanted
+from testbed.api import Api, ApiError, Json, in_parallel
+from testbed.standins.auto_host_endpoints import Wanted, body, current, running_config, wanted
 from testbed.standins.watching import Mirror, calico_group_version, say
 
 Objects = dict[str, dict[str, Json]]
@@ -49,6 +50,7 @@ class NodeController:
         self._report(configuration, config)
         ours = {name: found for name, item in objects["endpoints"].items() if (found := current(item))}
         keep = set()
+        writes = []
         for name, node in objects["nodes"].items():
             endpoints, delete_others = wanted(node, config)
             keep |= {endpoint.name for endpoint in endpoints}
@@ -57,11 +59,11 @@ class NodeController:
             for endpoint in endpoints:
                 there = ours.get(endpoint.name)
                 if there is None or not endpoint.same(there):
-                    self._write(endpoint, objects["endpoints"].get(endpoint.name) if there else None)
-        for name in ours.keys() - keep:
-            self._delete(name)
+                    stored = objects["endpoints"][endpoint.name] if there else None
+                    writes.append(partial(self._write, endpoint, stored))
+        in_parallel([*writes, *(partial(self._delete, name) for name in ours.keys() - keep)])
 
-    def _write(self, endpoint, stored: Json | None) -> None:
+    def _write(self, endpoint: Wanted, stored: Json | None) -> None:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         item = body(endpoint, self._group_version, now)
         path = f"{self._base}/hostendpoints"
