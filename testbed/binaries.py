@@ -142,20 +142,22 @@ def _build(name: str, cache: Path, say: Say) -> Path:
 
 def _write_module(work: Path, recipe: Recipe) -> None:
     """A main module that requires the tagged one, so that the module proxy and its checksums are used."""
-    lines = ["module hostfence.invalid/testbed", "", f"require {recipe.module} {recipe.version}"]
-    lines += [f"replace {path} => {path} {_KUBERNETES_STAGING}" for path in _replaced_modules(work, recipe)]
-    (work / "go.mod").write_text("\n".join(lines) + "\n")
-    (work / "tools.go").write_text(f'//go:build tools\n\npackage tools\n\nimport _ "{recipe.package}"\n')
-
-
-def _replaced_modules(work: Path, recipe: Recipe) -> list[str]:
-    """Modules that the tag takes from its own tree and that outsiders get as modules of their own."""
     downloaded = json.loads(
         _go(["go", "mod", "download", "-json", f"{recipe.module}@{recipe.version}"], work)
     )
     module = json.loads(_go(["go", "mod", "edit", "-json", downloaded["GoMod"]], work))
+    # The tag takes some modules from its own tree; outsiders get them as modules of their own.
     local = [entry for entry in module.get("Replace") or [] if entry["New"]["Path"].startswith("./staging/")]
-    return [entry["Old"]["Path"] for entry in local]
+    paths = [entry["Old"]["Path"] for entry in local]
+    lines = [
+        "module hostfence.invalid/testbed",
+        # Without it Go assumes an old version and picks other versions of the dependencies.
+        f"go {module['Go']}",
+        f"require {recipe.module} {recipe.version}",
+        *(f"replace {path} => {path} {_KUBERNETES_STAGING}" for path in paths),
+    ]
+    (work / "go.mod").write_text("\n".join(lines) + "\n")
+    (work / "tools.go").write_text(f'//go:build tools\n\npackage tools\n\nimport _ "{recipe.package}"\n')
 
 
 def _go_environment() -> dict[str, str]:
