@@ -10,7 +10,8 @@ short_description: Prove that Calico's failsafe ports are in force on a node
 version_added: 0.1.0
 author: The Hostfence founders (@hostfence)
 description:
-  - Reads the rules of the node it runs on, of every back end and both address families, and compares them with
+  - Reads the rules of the node it runs on, of every back end and both address families, and compares them
+    with
     what the API's objects ask for - hooks, dispatch, endpoint chains, failsafe chains, their order, and the
     hashes with which Felix signs each rule.
   - Changes nothing on the node and needs nothing there but Python; root, to read the kernel's rules.
@@ -36,11 +37,14 @@ options:
     elements: dict
   src:
     description:
-      - File or directory of such objects, as JSON, or as YAML where PyYAML is installed. In a directory, files that end in
+      - File or directory of such objects, as JSON, or as YAML where PyYAML is installed. In a directory,
+        files that end in
         C(.json), C(.yaml) or C(.yml) are read.
     type: path
   node:
-    description: The node's name in Calico. By default what the running Felix was told, else the kernel's host name.
+    description:
+      - The node's name in Calico. By default what the running Felix was told, else the kernel's host
+        name.
     type: str
   interfaces:
     description: Interface names and their addresses. Read from the kernel unless given.
@@ -66,12 +70,14 @@ options:
         type: path
   probe:
     description:
-      - Open a new TCP connection to each of O(probe_targets) from the machine that this runs on, and close it.
+      - Open a new TCP connection to each of O(probe_targets) from the machine that this runs on, and
+        close it.
       - Without O(probe_targets), only RV(probe_targets) is returned - run it again elsewhere with those.
     type: bool
     default: false
   probe_targets:
-    description: Where to connect to, as C(address:port) or C([address]:port). With it nothing else is checked.
+    description:
+      - Where to connect to, as C(address:port) or C([address]:port). With it nothing else is checked.
     type: list
     elements: str
 seealso:
@@ -111,7 +117,9 @@ protected:
   returned: unless probing
   type: bool
 dataplane:
-  description: V(iptables-nft), V(iptables-legacy), V(iptables), V(nftables), V(bpf), V(none), or several joined by C(+).
+  description:
+    - V(iptables-nft), V(iptables-legacy), V(iptables), V(nftables), V(bpf), V(none), or several joined by
+      C(+).
   returned: unless probing
   type: str
 families:
@@ -146,7 +154,9 @@ expected:
       type: list
       elements: dict
 observed:
-  description: What was read, by back end and family - tables, number of Calico's chains, the failsafe chains' rules.
+  description:
+    - What was read, by back end and family - tables, number of Calico's chains, the failsafe chains'
+      rules.
   returned: unless probing
   type: list
   elements: dict
@@ -200,7 +210,8 @@ vital_paths:
       type: str
     status:
       description:
-        - V(covered) by a failsafe, V(partly) where it covers some addresses only, V(uncovered) where policy alone decides,
+        - V(covered) by a failsafe, V(partly) where it covers some addresses only, V(uncovered) where
+          policy alone decides,
           V(unfiltered) where no host endpoint is active.
       type: str
     failsafe:

@@ -10,7 +10,8 @@ short_description: Collect what every node needs to check its own failsafes
 version_added: 0.1.0
 author: The Hostfence founders (@hostfence)
 description:
-  - A node's check (M(hostfence.calico.failsafe_info)) does not talk to the API. This module reads, in a few requests
+  - A node's check (M(hostfence.calico.failsafe_info)) does not talk to the API. This module reads, in a
+    few requests
     for all nodes together, the objects that it compares the node with, trimmed to what matters.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
@@ -45,12 +46,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 shared:
-  description: Objects that every node needs - policies without their rules, Tiers, FelixConfigurations, the control plane's Nodes.
+  description:
+    - Objects that every node needs - policies without their rules, Tiers, FelixConfigurations, the
+      control plane's Nodes.
   returned: always
   type: list
   elements: dict
 by_node:
-  description: Objects of one node only, by the node's name - its Node, unless it is shared, and its HostEndpoints.
+  description:
+    - Objects of one node only, by the node's name - its Node, unless it is shared, and its HostEndpoints.
   returned: always
   type: dict
 """

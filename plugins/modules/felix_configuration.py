@@ -10,9 +10,11 @@ short_description: Set Felix's failsafe ports, for all nodes or for one
 version_added: 0.1.0
 author: The Hostfence founders (@hostfence)
 description:
-  - Writes the fields of a FelixConfiguration that concern host protection, and no other. A list is replaced as a whole.
+  - Writes the fields of a FelixConfiguration that concern host protection, and no other. A list is
+    replaced as a whole.
   - Refuses, before anything is written, an entry that the API would take and that Felix would not start with.
-  - A change makes every Felix it reaches restart, which takes a few seconds; the kernel's rules stay meanwhile.
+  - A change makes every Felix it reaches restart, which takes a few seconds; the kernel's rules stay
+    meanwhile.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - hostfence.calico.attributes
@@ -55,11 +57,15 @@ options:
     elements: dict
     suboptions: *entry
   dns_trusted_servers:
-    description: DNS servers whose answers Felix trusts. Left out with a warning where the API does not know the field.
+    description:
+      - DNS servers whose answers Felix trusts. Left out with a warning where the API does not know the
+        field.
     type: list
     elements: str
   flow_logs_enable_host_endpoint:
-    description: Whether flows of host endpoints are logged. Left out with a warning where the API does not know the field.
+    description:
+      - Whether flows of host endpoints are logged. Left out with a warning where the API does not know
+        the field.
     type: bool
 """
 

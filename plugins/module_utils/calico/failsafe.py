@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Compare what a node's kernel holds with what its failsafes need.
 
-Each way for a failsafe not to work is a finding of its own with a stable id (documented in docs/failsafes.md).
+Each way for a failsafe not to work is a finding of its own with a stable id (docs/failsafes.md lists them).
 Nothing is proven by a name: a rule counts when its body does what is expected, and its chain's hashes can be
 computed again from the rules.
 """
@@ -101,6 +101,17 @@ HOOKS = (
 )
 
 
+TABLES = ("raw", "mangle", "filter", "nat")
+
+ALWAYS = (
+    ("nat", "cali-PREROUTING", "cali-fip-dnat"),
+    ("nat", "cali-OUTPUT", "cali-fip-dnat"),
+    ("filter", "cali-wl-to-host", "cali-from-wl-dispatch"),
+)
+"""Table, chain and a jump that Felix writes there whatever is configured, to a chain that others jump to
+as well."""
+
+
 def verify(expectation: Expectation, rulesets: Sequence[Ruleset]) -> list[Finding]:
     """Everything that is wrong with a node's failsafes in iptables or nftables.
 
@@ -110,7 +121,9 @@ def verify(expectation: Expectation, rulesets: Sequence[Ruleset]) -> list[Findin
     for ruleset in rulesets:
         findings.extend(_unreadable(ruleset))
     for family in (4, 6):
-        findings.extend(_family(expectation, family, [item for item in rulesets if item.family == family]))
+        mine = [ruleset for ruleset in rulesets if ruleset.family == family]
+        elsewhere = any(ruleset.holds_calico for ruleset in rulesets if ruleset.family != family)
+        findings.extend(_family(expectation, family, mine, elsewhere))
     return findings
 
 
@@ -168,12 +181,15 @@ def _unreadable(ruleset: Ruleset) -> Iterator[Finding]:
         )
 
 
-def _family(expectation: Expectation, family: int, rulesets: Sequence[Ruleset]) -> Iterator[Finding]:
+def _family(
+    expectation: Expectation, family: int, rulesets: Sequence[Ruleset], elsewhere: bool
+) -> Iterator[Finding]:
+    """:param elsewhere: whether the other family holds Calico's chains"""
     holders = [ruleset for ruleset in rulesets if ruleset.holds_calico]
     if family == 6 and not expectation.ipv6:
         holders = []
     elif not holders:
-        if expectation.active:
+        if expectation.active or elsewhere:
             yield Finding(
                 "family.missing",
                 ERROR,
@@ -191,9 +207,7 @@ def _family(expectation: Expectation, family: int, rulesets: Sequence[Ruleset]) 
         checker = _Checker(expectation, active)
         yield from checker.findings()
         others = [ruleset for ruleset in rulesets if ruleset is not active]
-        for table, chain, severity, id_, message in foreign_findings(
-            active, others, expectation.failsafes, expectation.active
-        ):
+        for table, chain, severity, id_, message in foreign_findings(active, others, expectation.failsafes):
             remedy = "let Calico's chains stand first (chainInsertMode: Insert), or take the rule away"
             yield Finding(id_, severity, message, remedy, family, table, chain)
 
@@ -241,6 +255,8 @@ class _Checker:
         for table in ("raw", "mangle", "filter"):
             self.check_endpoints(table)
             self.check_failsafe_chains(table, broken)
+        self.check_base_chains()
+        self.check_nat()
         self.check_references()
         return self.found
 
@@ -263,7 +279,7 @@ class _Checker:
         """Find the chains whose hashes are not those of their rules."""
         broken: dict[tuple[str, str], HashBreak] = {}
         for table_name, table in self.ruleset.tables.items():
-            if table_name not in ("raw", "mangle", "filter"):
+            if table_name not in TABLES:
                 continue
             for name, chain in table.chains.items():
                 if not is_watched(name):
@@ -288,7 +304,9 @@ class _Checker:
             return
         # What cannot be proven is an error only where it stands in the way of a failsafe.
         before_jump = any(item.action in ("jump", "goto") for item in chain.rules[found.index + 1 :])
-        harmless = rule.action in ("none", "set-mark", "clear-mark", "nflog") or not before_jump
+        harmless = (
+            rule.action in ("none", "set-mark", "clear-mark", "nflog") or not before_jump or table == "nat"
+        )
         self.add(
             "hash.unverified",
             table,
@@ -310,7 +328,7 @@ class _Checker:
             if hook.direction == "from" or hook.kernel_chain != "FORWARD":
                 self.add(
                     "hook.missing", hook.table, hook.kernel_chain,
-                    f"the kernel's {hook.kernel_chain} does not jump to {hook.chain}: none of Calico's rules is met there",
+                    f"the kernel's {hook.kernel_chain} does not jump to {hook.chain}: no rule of Calico's is met",
                 )  # fmt: skip
             return
         self.check_jump(hook, jumps)
@@ -356,6 +374,33 @@ class _Checker:
                 hook.chain,
                 f"{hook.chain} ends with {_short(last)}: rules are missing at its end",
             )
+
+    def check_base_chains(self) -> None:
+        """nftables' base chains are Calico's own: in each stands the jump, and nothing else but in
+        FORWARD."""
+        if self.dialect != NFTABLES:
+            return
+        for table_name, table in self.ruleset.tables.items():
+            for name, chain in table.chains.items():
+                if not chain.hook or not chain.rules:
+                    continue
+                strangers = chain.rules if name != "FORWARD" else chain.rules[:1]
+                for rule in strangers:
+                    if rule.target != f"cali-{name}":
+                        self.add("hook.foreign", table_name, name, f"not a rule of Felix: {_short(rule)}")
+
+    def check_nat(self) -> None:
+        """No failsafe depends on nat or on pods; but what Felix keeps up is whole, or Felix is not at
+        work."""
+        table = self.table("nat")
+        for name in ("PREROUTING", "OUTPUT", "POSTROUTING"):
+            kernel = table.chains.get(name)
+            if kernel is not None and not any(rule.target == f"cali-{name}" for rule in kernel.rules):
+                self.add("hook.missing", "nat", name, f"the kernel's {name} does not jump to cali-{name}")
+        for table_name, chain, target in ALWAYS:
+            table = self.table(table_name)
+            if chain in table.declared and target not in table.jumps.get(chain, ()):
+                self.add("path.missing", table_name, chain, f"{chain} does not jump to {target}")
 
     # -- from the dispatch to the endpoint -----------------------------------------------------------
 
@@ -411,7 +456,7 @@ class _Checker:
         if at is None or chain.rules[at].body != Rule((), "jump", failsafe).body:
             self.add(
                 "endpoint.no-failsafe", table, name,
-                f"{name} does not jump to {failsafe}" + ("" if at is None else f" but {_short(chain.rules[at])}"),
+                f"{name} does not jump to {failsafe}" + (f" but {_short(chain.rules[at])}" if at is not None else ""),
             )  # fmt: skip
             return
         for rule in chain.rules[:at]:
@@ -478,7 +523,7 @@ class _Checker:
                 "failsafe.config", table, name,
                 "Felix runs with other failsafe ports than configured "
                 f"({source}): missing {_shorts(missing)}; beyond it {_shorts(extra)}",
-                remedy="see which environment, file or FelixConfiguration this node's Felix reads, and that it restarted",
+                remedy="see which environment, file or FelixConfiguration this Felix reads, and that it restarted",
             )  # fmt: skip
             return
         if missing:

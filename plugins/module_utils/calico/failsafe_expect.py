@@ -267,7 +267,8 @@ def _ipv6(
     interfaces: Optional[Mapping[str, Sequence[str]]],
     environment: Optional[Mapping[str, str]],
 ) -> bool:
-    """Felix programs IPv6 unless told not to, or the kernel has none (then not even ``lo`` has an address)."""
+    """Felix programs IPv6 unless told not to, or the kernel has none (then not even ``lo`` has an
+    address)."""
     if not _flag(store, node, "ipv6Support", "FELIX_IPV6SUPPORT", environment, default=True):
         return False
     if not interfaces or not any(interfaces.values()):

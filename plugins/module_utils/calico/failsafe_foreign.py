@@ -36,25 +36,22 @@ Found = tuple[str, str, str, str, str]
 """Table, chain, severity, id, message."""
 
 
-def foreign_findings(
-    active: Ruleset, others: Sequence[Ruleset], failsafes: Failsafes, judged: bool
-) -> Iterator[Found]:
+def foreign_findings(active: Ruleset, others: Sequence[Ruleset], failsafes: Failsafes) -> Iterator[Found]:
     """What other programs do to packets on the way to failsafe ports.
 
     :param active: the ruleset that holds Calico's chains
     :param others: rulesets of the same family that hold none
-    :param judged: whether a host endpoint is active; without one only what stands there is told
     """
     if active.dialect == NFTABLES:
         with_iptables = any(other.dialect != NFTABLES for other in others)
-        yield from _base_chains(active.hooked, active.tables, failsafes, judged, with_iptables)
+        yield from _base_chains(active.hooked, active.tables, failsafes, with_iptables)
     else:
-        yield from _built_in(active, failsafes, judged, before_calico=True)
+        yield from _built_in(active, failsafes, before_calico=True)
     for other in others:
         if other.dialect == NFTABLES:
-            yield from _base_chains(other.hooked, other.tables, failsafes, judged, without_iptables=True)
+            yield from _base_chains(other.hooked, other.tables, failsafes, without_iptables=True)
         else:
-            yield from _built_in(other, failsafes, judged, before_calico=False)
+            yield from _built_in(other, failsafes, before_calico=False)
     for text in [*active.set_marks, *(text for other in others for text in other.set_marks)]:
         yield (
             "", "", "warning", "mark.collision",
@@ -62,7 +59,7 @@ def foreign_findings(
         )  # fmt: skip
 
 
-def _built_in(ruleset: Ruleset, failsafes: Failsafes, judged: bool, before_calico: bool) -> Iterator[Found]:
+def _built_in(ruleset: Ruleset, failsafes: Failsafes, before_calico: bool) -> Iterator[Found]:
     for table_name, name, direction in IPTABLES_WAY:
         table = ruleset.tables.get(table_name)
         chain = table.chains.get(name) if table else None
@@ -70,13 +67,13 @@ def _built_in(ruleset: Ruleset, failsafes: Failsafes, judged: bool, before_calic
             continue
         rules = _foreign_rules(chain, name, until_calico=before_calico and table_name == "filter")
         ports = failsafes.inbound if direction == "in" else failsafes.outbound
-        yield from _judge(rules, table, table_name, name, ports, judged)
+        yield from _judge(rules, table, table_name, name, ports)
         ends_here = not before_calico or table_name != "filter"
         if chain.policy == "DROP" and ends_here:
-            severity = "error" if judged and not rules else "warning"
+            severity = "error" if not rules else "warning"
             yield (
                 table_name, name, severity, "foreign.policy",
-                f"the policy of {table_name}/{name} is DROP: what other programs do not accept does not reach its port",
+                f"the policy of {table_name}/{name} is DROP: what other programs do not accept is lost",
             )  # fmt: skip
 
 
@@ -94,7 +91,6 @@ def _base_chains(
     chains: Sequence[BaseChain],
     tables: dict[str, Table],
     failsafes: Failsafes,
-    judged: bool,
     without_iptables: bool,
 ) -> Iterator[Found]:
     foreign = tables.get("") or Table()
@@ -103,12 +99,12 @@ def _base_chains(
         if direction is None or (without_iptables and chain.of_iptables):
             continue
         ports = failsafes.inbound if direction == "in" else failsafes.outbound
-        yield from _judge(chain.rules, foreign, "", chain.name, ports, judged)
+        yield from _judge(chain.rules, foreign, "", chain.name, ports)
         if chain.policy == "drop":
-            severity = "error" if judged and not chain.rules else "warning"
+            severity = "error" if not chain.rules else "warning"
             yield (
                 "", chain.name, severity, "foreign.policy",
-                f"the policy of {chain.name} is drop: what its program does not accept does not reach its port",
+                f"the policy of {chain.name} is drop: what its program does not accept is lost",
             )  # fmt: skip
 
 
@@ -118,7 +114,6 @@ def _judge(
     table_name: str,
     name: str,
     ports: Sequence[FailsafePort],
-    judged: bool,
 ) -> Iterator[Found]:
     if not rules:
         return
@@ -128,7 +123,7 @@ def _judge(
         if rule.action in ("drop", "reject"):
             reach = _reach(rule, ports)
             if reach:
-                severity = "error" if judged and reach == "all" else "warning"
+                severity = "error" if reach == "all" else "warning"
                 yield (
                     table_name,
                     name,
@@ -139,7 +134,7 @@ def _judge(
         elif rule.action in ("jump", "goto"):
             drops = _drops(table, rule.target)
             if drops:
-                certain = judged and drops == "all" and _reach(rule, ports) == "all"
+                certain = drops == "all" and _reach(rule, ports) == "all"
                 yield (
                     table_name, name, "error" if certain else "warning", "foreign.drop",
                     f"{rule.target} of another program {'drops everything' if certain else 'may drop'} "
@@ -160,11 +155,10 @@ def _reach(rule: Rule, ports: Sequence[FailsafePort]) -> str:
     protocol = said.get("proto")
     if protocol is not None and not any(entry.protocol == protocol for entry in ports):
         return ""
-    if "dports" in said:
-        if not any(
-            _in_ports(entry.port, said["dports"]) and protocol in (None, entry.protocol) for entry in ports
-        ):
-            return ""
+    if "dports" in said and not any(
+        _in_ports(entry.port, said["dports"]) and protocol in (None, entry.protocol) for entry in ports
+    ):
+        return ""
     for kind, value in rule.match:
         if kind in ("proto", "dports") or (kind, value) == ("ctstate", "NEW"):
             continue

@@ -32,8 +32,10 @@ class Rule:
     """A rule of any back end.
 
     :ivar match: conditions in the order of the back end's listing
-    :ivar action: accept, drop, reject, return, jump, goto, set-mark, clear-mark, notrack, nflog, none, or ``?``
-    :ivar target: chain of jump and goto (without nftables' layer), mark of set-mark and clear-mark, group, size
+    :ivar action: accept, drop, reject, return, jump, goto, set-mark, clear-mark, notrack, nflog, none,
+        or ``?``
+    :ivar target: chain of jump and goto (without nftables' layer), mark of set-mark and clear-mark,
+        group, size
         and prefix of nflog
     :ivar hash: 16 characters, or empty where the rule carries none
     :ivar comments: other comments
@@ -89,13 +91,18 @@ class Table:
 
     :ivar chains: Calico's chains on the way of host traffic, and the kernel's own
     :ivar declared: names of all of Calico's chains
-    :ivar referenced: names that some rule jumps to
+    :ivar jumps: chain to the names of Calico's chains that its rules jump to
     """
 
     chains: dict[str, Chain] = field(default_factory=dict)
     declared: set[str] = field(default_factory=set)
-    referenced: set[str] = field(default_factory=set)
+    jumps: dict[str, set[str]] = field(default_factory=dict)
     foreign: dict[str, ForeignChain] = field(default_factory=dict)
+
+    @property
+    def referenced(self) -> set[str]:
+        """Names that some rule jumps to."""
+        return set().union(*self.jumps.values())
 
 
 @dataclass
@@ -145,8 +152,10 @@ WATCHED_PREFIXES = (
     "cali-INPUT", "cali-OUTPUT", "cali-FORWARD", "cali-PREROUTING", "cali-POSTROUTING",
     "cali-failsafe-", "cali-from-host-endpoint", "cali-to-host-endpoint",
     "cali-from-hep-forward", "cali-to-hep-forward", "cali-fh-", "cali-th-", "cali-fhfw-", "cali-thfw-",
+    "cali-gi-", "cali-go-",
 )  # fmt: skip
-"""Chains whose rules are kept and hashed: those between the kernel's hook and a failsafe port."""
+"""Chains whose rules are kept and hashed: those between the kernel's hook and a failsafe port, and the groups
+of policies, whose jumps name the policies' chains."""
 
 
 def is_watched(chain: str) -> bool:
@@ -176,7 +185,8 @@ def follow(before: bytes, text: str) -> tuple[bytes, str]:
 
 
 def chain_hashes(rules: Iterable[Rule], chain: str, family: int, dialect: str) -> list[str]:
-    """The hashes that Felix writes for a chain of ours to expect; the first rendering of each rule is taken."""
+    """The hashes that Felix writes for a chain of ours to expect; the first rendering of each rule is
+    taken."""
     state, hashes = start(chain), []
     for rule in rules:
         state, text = follow(state, render(rule, chain, family, dialect)[0])

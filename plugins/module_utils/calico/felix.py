@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Felix's failsafe ports: reading them, refusing what Felix would die on, and which source wins.
 
-Forms, defaults and precedence follow felix/config/{config_params.go,param_types.go} and felix/daemon/daemon.go
-of Calico v3.32.1.
+Forms, defaults and precedence follow felix/config/{config_params.go,param_types.go} and
+felix/daemon/daemon.go of Calico v3.32.1.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class FailsafePort:
 class Failsafes:
     """The effective lists of one node, in the order in which Felix renders them.
 
-    :ivar inbound_source: what set the inbound list: an environment variable, ``FelixConfiguration NAME`` or the built-in
+    :ivar inbound_source: what set the inbound list: an environment variable, ``FelixConfiguration NAME`` or
+        the built-in
     :ivar undefined: why a list cannot be known (Felix would not start with what is configured), by field name
     """
 
@@ -82,8 +83,8 @@ _TYPHA_AND_API = ("tcp/5473", "tcp/6443")
 def built_in(calico_version: str = "") -> Failsafes:
     """Felix's own lists where nothing is configured.
 
-    :param calico_version: ``v3.32.1`` or the like; unknown is taken as current. Typha's 5473 and the API's 6443
-        are in them since v3.15.
+    :param calico_version: ``v3.32.1`` or the like; unknown is taken as current. Typha's 5473 and the
+        API's 6443 are in them since v3.15.
     """
     extra = () if _before_typha(calico_version) else _TYPHA_AND_API
     return Failsafes(_ports(_OLD_INBOUND, extra), _ports(_OLD_OUTBOUND, extra))
@@ -222,7 +223,8 @@ def effective(
 ) -> Failsafes:
     """What one node's Felix runs with.
 
-    Precedence: environment, ``node.<name>``, selector-scoped (oldest first, then by name), ``default``, built-in.
+    Precedence: environment, ``node.<name>``, selector-scoped (oldest first, then by name), ``default``,
+    built-in.
 
     :param configurations: FelixConfiguration objects, of any flavour
     :param environment: of the running Felix, where it could be read

@@ -84,7 +84,7 @@ def _objects(resources: Optional[Sequence[Object]], src: Optional[str]) -> list[
         raise BadInput(
             "resources",
             None,
-            "give the cluster's objects as resources, or their files as src; the role failsafes collects them",
+            "give the cluster's objects, or their files as src; the role failsafes collects them",
         )
     return list(load(src))
 

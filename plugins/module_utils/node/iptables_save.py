@@ -38,7 +38,8 @@ _OPTIONS = {
     "-i": "iif", "--in-interface": "iif",
     "-o": "oif", "--out-interface": "oif",
     "-p": "proto", "--protocol": "proto", "--proto": "proto",
-    "--dports": "dports", "--destination-ports": "dports", "--dport": "dports", "--destination-port": "dports",
+    "--dports": "dports", "--destination-ports": "dports",
+    "--dport": "dports", "--destination-port": "dports",
     "--sports": "sports", "--source-ports": "sports", "--sport": "sports", "--source-port": "sports",
     "--ctstate": "ctstate", "--state": "ctstate",
     "--mark": "mark",
@@ -160,20 +161,20 @@ class _Reader:
         name = line[3:end] if end > 0 else line[3:].rstrip()
         chain = table.chains.get(name)
         if chain is not None:
-            self.keep(chain, line, number)
+            self.keep(name, chain, line, number)
         elif name.startswith(CALICO_PREFIX):
             if name not in table.declared:
                 self.problems.add(f"line {number}: a rule of the undeclared chain {name[:40]!r}")
                 return
             found = _JUMP.search(_without_comments(line))
             if found and found[2].startswith(CALICO_PREFIX):
-                table.referenced.add(found[2])
+                table.jumps.setdefault(name, set()).add(found[2])
         elif name in BUILT_IN or "\0" in line or "\ufffd" in line:
             self.problems.add(f"line {number}: a rule of the undeclared chain {name!r}, or binary data")
         elif self.table_name != "nat":
             self.summarise(table, name, line)
 
-    def keep(self, chain: Chain, line: str, number: int) -> None:
+    def keep(self, name: str, chain: Chain, line: str, number: int) -> None:
         self.kept += 1
         if self.kept > MAX_KEPT_RULES:
             self.problems.add(f"line {number}: more than {MAX_KEPT_RULES} rules on the way of host traffic")
@@ -187,7 +188,7 @@ class _Reader:
             and rule.target.startswith(CALICO_PREFIX)
             and self.table is not None
         ):
-            self.table.referenced.add(rule.target)
+            self.table.jumps.setdefault(name, set()).add(rule.target)
         if not rule.hash:
             self.note_mark(line)
         chain.rules.append(rule)
@@ -213,7 +214,7 @@ class _Reader:
         elif target == "MARK":
             self.note_mark(line)
         elif target.startswith(CALICO_PREFIX):
-            table.referenced.add(target)
+            table.jumps.setdefault(name, set()).add(target)
         elif not target.isupper() or target not in _TERMINAL:
             summary.jumps.add(target)
 

@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What this machine's kernel holds: rules of every back end, BPF maps, interfaces, Felix's environment.
 
-Reads only. Nothing is listed that would load a kernel module: legacy tables are asked for only where they exist.
+Reads only. Nothing is listed that would load a kernel module: legacy tables are asked for only where they
+exist.
 """
 
 from __future__ import annotations
@@ -163,7 +164,8 @@ def _blocks(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
 
 
 def text_lines(blocks: Iterable[bytes], longest: int = 64 * 1024) -> Iterator[str]:
-    """Lines of text from blocks of bytes; a line without end is cut into pieces, so that memory stays bounded."""
+    """Lines of text from blocks of bytes; a line without end is cut into pieces, so that memory stays
+    bounded."""
     rest = b""
     for block in blocks:
         pieces = (rest + block).split(b"\n")
@@ -254,7 +256,7 @@ def _ipv6(name: str) -> list[str]:
 
 
 def felix_environment() -> dict[str, str]:
-    """The variables of the running Felix that matter for failsafes; empty where none runs here or root is missing.
+    """The variables of the running Felix that matter for failsafes; empty where none runs here.
 
     A Felix of another network namespace is not this node's.
     """
@@ -290,7 +292,8 @@ def _network_namespace(process: str) -> str:
 
 
 def hostname() -> str:
-    """The name under which Calico knows this machine where nothing else is set: the kernel's, in lower case."""
+    """The name under which Calico knows this machine where nothing else is set: the kernel's, in lower
+    case."""
     return socket.gethostname().lower()
 
 

@@ -217,7 +217,7 @@ class Reader:
             return
         read = read_rule(rule, layer)
         if read.action in ("jump", "goto"):
-            home.referenced.add(read.target)
+            home.jumps.setdefault(short, set()).add(read.target)
         chain = home.chains.get(short)
         if chain is None:
             if short not in home.declared:
