@@ -1,0 +1,257 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Read what matters of a cluster before its hosts are protected: a dozen requests, whatever its size."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Callable, Optional, TypeVar
+
+from ..calico.auto_host_endpoints import ENVIRONMENT_OVERRIDE, is_enabled, is_enabled_by_us
+from ..calico.failsafe_paths import CONTROL_PLANE_LABELS
+from ..calico.preflight import AutoHostEndpointsFact, Facts, HostEndpointFact, NodeFact, Workload
+from . import kube_controllers, permissions
+from .client import CONCURRENCY, ApiError, Cluster, Object
+from .flavour import Flavour, detect, migration_phase
+from .host_endpoints import NODES, list_stored, made_by
+
+T = TypeVar("T")
+
+_DAEMONSETS = "/apis/apps/v1/daemonsets"
+_API_ENDPOINTS = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+_WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+# calico/node, rancher/hardened-calico and the like; the Windows DaemonSet has no HostEndpoints.
+_FELIX_IMAGE = re.compile(r"(^|/)(calico/node|calico-node|hardened-calico|mirrored-calico-node)([:@]|$)")
+_FELIX_LABELS = ("calico-node", "canal")
+# Where in an object the fields lie that we ask the API about.
+_SCHEMA_PATHS = {
+    "FelixConfiguration": ("spec",),
+    "GlobalNetworkPolicy": ("spec",),
+    "HostEndpoint": ("spec",),
+    "KubeControllersConfiguration": ("spec", "controllers", "node", "hostEndpoint"),
+    "Tier": ("spec",),
+}
+
+
+@dataclass(frozen=True)
+class ClusterFacts:
+    """What was read.
+
+    :ivar facts: what preflight judges
+    :ivar nodes: Node objects
+    :ivar served: all kinds that the API serves in the group in use
+    :ivar schema: kind -> the fields of it that the API knows (of KubeControllersConfiguration: those of
+        ``spec.controllers.node.hostEndpoint``)
+    :ivar api_endpoints: addresses and ports under which the nodes reach the API server
+    :ivar user: name of the user of this connection; empty where the API cannot tell (before 1.28)
+    """
+
+    facts: Facts
+    flavour: Flavour
+    nodes: Sequence[Object]
+    served: frozenset[str]
+    schema: dict[str, list[str]]
+    api_endpoints: Sequence[dict[str, Any]]
+    environment: dict[str, str]
+    user: str
+
+
+def read(cluster: Cluster, tasks: Optional[Sequence[str]] = None) -> ClusterFacts:
+    """Read it all, side by side.
+
+    :param tasks: check the permissions of these (:data:`permissions.TASKS`); None checks none
+    :raises ClusterError: the API does not answer, or nodes may not be listed
+    """
+    flavour = detect(cluster)
+    with ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
+
+        def start(work: Callable[..., T], *arguments: Any) -> Future[T]:
+            return pool.submit(work, *arguments)
+
+        version = start(cluster.get, "/version")
+        nodes = start(lambda: list(cluster.list(NODES)))
+        served = start(_served, cluster, flavour)
+        information = start(_readable, cluster, flavour, "ClusterInformation")
+        configuration = start(_readable, cluster, flavour, "KubeControllersConfiguration")
+        heps = start(_host_endpoints, cluster, flavour)
+        deployment = start(kube_controllers.read_deployment, cluster)
+        felix = start(_felix, cluster)
+        migration = start(migration_phase, cluster)
+        schema = start(_schema, cluster, flavour)
+        endpoints = start(_endpoints, cluster)
+        user = start(_user, cluster)
+    lacking = permissions.missing(cluster, permissions.required(flavour, tasks)) if tasks is not None else []
+    found, visible = deployment.result()
+    controllers = kube_controllers.KubeControllers(configuration.result(), found, visible)
+    calico = (information.result() or {}).get("spec") or {}
+    node_objects = nodes.result()
+    daemonset, daemonsets_visible = felix.result()
+    facts = Facts(
+        server_version=str(version.result().get("gitVersion", "")),
+        flavour=flavour.kind.value,
+        api_version=flavour.api_version,
+        kinds=flavour.kinds,
+        calico_version=str(calico.get("calicoVersion") or ""),
+        datastore_ready=calico.get("datastoreReady"),
+        migration=migration.result(),
+        nodes=[_node_fact(node) for node in node_objects],
+        host_endpoints=[_hep_fact(hep) for hep in heps.result()],
+        felix=daemonset,
+        kube_controllers=_deployment_fact(found),
+        workloads_visible=visible and daemonsets_visible,
+        auto=AutoHostEndpointsFact(
+            enabled=is_enabled(configuration.result()),
+            ours=is_enabled_by_us(configuration.result()),
+            environment=controllers.environment.get(ENVIRONMENT_OVERRIDE),
+        ),
+        missing_permissions=[str(permission) for permission in lacking],
+    )
+    return ClusterFacts(
+        facts=facts,
+        flavour=flavour,
+        nodes=node_objects,
+        served=served.result(),
+        schema=schema.result(),
+        api_endpoints=endpoints.result(),
+        environment=dict(controllers.environment),
+        user=user.result(),
+    )
+
+
+def is_ready(node: Object) -> bool:
+    """Whether a Node's condition Ready is True."""
+    conditions = (node.get("status") or {}).get("conditions") or []
+    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
+
+
+def is_control_plane(node: Object) -> bool:
+    """Whether a Node is labelled as part of the control plane."""
+    return any(label in (node["metadata"].get("labels") or {}) for label in CONTROL_PLANE_LABELS)
+
+
+def _node_fact(node: Object) -> NodeFact:
+    return NodeFact(str(node["metadata"]["name"]), is_ready(node), is_control_plane(node))
+
+
+def _hep_fact(hep: Object) -> HostEndpointFact:
+    spec = hep.get("spec") or {}
+    return HostEndpointFact(
+        name=str(hep["metadata"]["name"]),
+        node=str(spec.get("node", "")),
+        interface=spec.get("interfaceName") or "by-ip",
+        made_by=made_by(hep),
+    )
+
+
+def _deployment_fact(deployment: Optional[Object]) -> Optional[Workload]:
+    if deployment is None:
+        return None
+    return Workload(
+        namespace=str(deployment["metadata"]["namespace"]),
+        name=str(deployment["metadata"]["name"]),
+        desired=int(deployment["spec"].get("replicas", 1)),
+        ready=int((deployment.get("status") or {}).get("readyReplicas", 0)),
+    )
+
+
+def _served(cluster: Cluster, flavour: Flavour) -> frozenset[str]:
+    document = cluster.find(f"/apis/{flavour.api_version}") or {}
+    return frozenset(str(resource["kind"]) for resource in document.get("resources") or [])
+
+
+def _readable(cluster: Cluster, flavour: Flavour, kind: str) -> Optional[Object]:
+    """The object ``default`` of a kind; None also where it may not be read, which the permissions tell."""
+    if not flavour.serves(kind):
+        return None
+    return _unless_forbidden(lambda: cluster.find(flavour.path(kind, "default")), None)
+
+
+def _host_endpoints(cluster: Cluster, flavour: Flavour) -> list[Object]:
+    return _unless_forbidden(lambda: list_stored(cluster, flavour), [])
+
+
+def _felix(cluster: Cluster) -> tuple[Optional[Workload], bool]:
+    daemonsets: Optional[list[Object]] = _unless_forbidden(lambda: list(cluster.list(_DAEMONSETS)), None)
+    if daemonsets is None:
+        return None, False
+    found = next((d for d in daemonsets if _is_felix(d)), None)
+    if found is None:
+        return None, True
+    status = found.get("status") or {}
+    return Workload(
+        namespace=str(found["metadata"]["namespace"]),
+        name=str(found["metadata"]["name"]),
+        desired=int(status.get("desiredNumberScheduled", 0)),
+        ready=int(status.get("numberReady", 0)),
+    ), True
+
+
+def _is_felix(daemonset: Object) -> bool:
+    metadata = daemonset["metadata"]
+    if metadata["name"] == "calico-node" or (metadata.get("labels") or {}).get("k8s-app") in _FELIX_LABELS:
+        return True
+    containers = daemonset["spec"]["template"]["spec"]["containers"]
+    return any(_FELIX_IMAGE.search(str(c.get("image", ""))) for c in containers)
+
+
+def _endpoints(cluster: Cluster) -> list[dict[str, Any]]:
+    selector = {"labelSelector": "kubernetes.io/service-name=kubernetes"}
+    slices: list[Object] = _unless_forbidden(lambda: list(cluster.list(_API_ENDPOINTS, **selector)), [])
+    return [
+        {"address": address, "port": port["port"]}
+        for part in slices
+        for endpoint in part.get("endpoints") or []
+        for address in endpoint["addresses"]
+        for port in part.get("ports") or []
+    ]
+
+
+def _user(cluster: Cluster) -> str:
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    try:
+        answer = cluster.create(_WHO_AM_I, review)
+    except ApiError as error:
+        if error.status in (403, 404):
+            return ""
+        raise
+    return str(answer["status"]["userInfo"].get("username", ""))
+
+
+def _schema(cluster: Cluster, flavour: Flavour) -> dict[str, list[str]]:
+    path = f"/openapi/v3/apis/{flavour.group}/{flavour.version}"
+    document: Optional[Object] = (
+        _unless_forbidden(lambda: cluster.find(path), None) if flavour.kinds else None
+    )
+    schemas = ((document or {}).get("components") or {}).get("schemas") or {}
+    found: dict[str, list[str]] = {}
+    for schema in schemas.values():
+        for served in schema.get("x-kubernetes-group-version-kind") or []:
+            if served.get("group") == flavour.group and served.get("kind") in _SCHEMA_PATHS:
+                found[served["kind"]] = _fields(schemas, schema, _SCHEMA_PATHS[served["kind"]])
+    return found
+
+
+def _fields(schemas: Object, schema: Object, path: Sequence[str]) -> list[str]:
+    for name in path:
+        schema = _resolved(schemas, (schema.get("properties") or {}).get(name) or {})
+    return sorted(schema.get("properties") or {})
+
+
+def _resolved(schemas: Object, schema: Object) -> Object:
+    """Follow a reference; calico-apiserver's document has them, that of CRDs has not."""
+    references = [schema.get("$ref"), *(part.get("$ref") for part in schema.get("allOf") or [])]
+    name = next((str(r).rpartition("/")[2] for r in references if r), "")
+    resolved: Object = schemas.get(name, schema)
+    return resolved
+
+
+def _unless_forbidden(read_it: Callable[[], T], otherwise: T) -> T:
+    try:
+        return read_it()
+    except ApiError as error:
+        if error.status in (403, 404):
+            return otherwise
+        raise

@@ -1,0 +1,133 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the collection's control-plane work needs to be allowed: one list for the ClusterRole and the check.
+
+A verb stands here because a request of ours is refused without it; tests/integration/test_access.py
+takes them away one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from .client import CONCURRENCY, Cluster, Object
+from .flavour import Flavour, FlavourKind
+
+CRDS = "crds"
+FELIX = "felix"
+HOST_ENDPOINTS_DIRECT = "host_endpoints_direct"
+HOST_ENDPOINTS_AUTO = "host_endpoints_auto"
+POLICIES = "policies"
+TASKS = (CRDS, FELIX, HOST_ENDPOINTS_DIRECT, HOST_ENDPOINTS_AUTO, POLICIES)
+
+_ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_CALICO = "<the group in use>"
+_POLICY_KINDS = ("globalnetworkpolicies", "stagedglobalnetworkpolicies")
+_WRITE = ("create", "patch", "get", "update", "delete")
+
+_Table = dict[tuple[str, str], tuple[str, ...]]
+
+# Reading, for every task.
+_ALWAYS: _Table = {
+    ("", "nodes"): ("list",),
+    ("apps", "daemonsets"): ("get", "list"),
+    ("apps", "deployments"): ("list",),
+    ("discovery.k8s.io", "endpointslices"): ("list",),
+    ("migration.projectcalico.org", "datastoremigrations"): ("list",),
+    (_CALICO, "clusterinformations"): ("get",),
+    (_CALICO, "felixconfigurations"): ("list",),
+    (_CALICO, "hostendpoints"): ("list",),
+    (_CALICO, "kubecontrollersconfigurations"): ("get",),
+    **{(_CALICO, plural): ("list",) for plural in (*_POLICY_KINDS, "globalnetworksets", "tiers")},
+}
+_BY_TASK: dict[str, _Table] = {
+    CRDS: {
+        ("apiextensions.k8s.io", "customresourcedefinitions"): ("create", "get", "list", "patch"),
+    },
+    FELIX: {(_CALICO, "felixconfigurations"): ("create", "get", "patch")},
+    HOST_ENDPOINTS_DIRECT: {(_CALICO, "hostendpoints"): ("create", "get", "update", "delete")},
+    HOST_ENDPOINTS_AUTO: {
+        ("", "nodes"): ("patch",),
+        (_CALICO, "hostendpoints"): ("delete",),
+        (_CALICO, "kubecontrollersconfigurations"): ("create", "patch"),
+    },
+    POLICIES: {
+        **{(_CALICO, plural): _WRITE for plural in (*_POLICY_KINDS, "globalnetworksets", "tiers")},
+        (_CALICO, "networkpolicies"): ("list",),
+        (_CALICO, "stagednetworkpolicies"): ("list",),
+    },
+}
+
+
+@dataclass(frozen=True, order=True)
+class Permission:
+    """One verb on one resource."""
+
+    group: str
+    resource: str
+    verb: str
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}" + (f".{self.group}" if self.group else "")
+
+
+def required(flavour: Flavour, tasks: Iterable[str] = TASKS) -> list[Permission]:
+    """What tasks need in the one group in use, sorted.
+
+    :param tasks: out of ``TASKS``
+    """
+    tables = [_ALWAYS, *(_BY_TASK[task] for task in tasks)]
+    found = {
+        Permission(flavour.group if group == _CALICO else group, resource, verb)
+        for table in tables
+        for (group, resource), verbs in table.items()
+        for verb in verbs
+    }
+    if flavour.kind in (FlavourKind.AGGREGATED, FlavourKind.V3_NATIVE):
+        found |= {_of_tier(p) for p in found if p.resource in _POLICY_KINDS}
+        found |= {Permission(flavour.group, "tiers", "get")}
+    if flavour.kind is FlavourKind.AGGREGATED:
+        found |= {Permission("apiregistration.k8s.io", "apiservices", "get")}
+    return sorted(found)
+
+
+def rules(permissions: Iterable[Permission]) -> list[Object]:
+    """The same as rules of a ClusterRole, as few as possible."""
+    verbs: dict[tuple[str, str], list[str]] = {}
+    for permission in sorted(permissions):
+        verbs.setdefault((permission.group, permission.resource), []).append(permission.verb)
+    resources: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (group, resource), allowed in verbs.items():
+        resources.setdefault((group, tuple(allowed)), []).append(resource)
+    return [
+        {"apiGroups": [group], "resources": names, "verbs": list(allowed)}
+        for (group, allowed), names in sorted(resources.items())
+    ]
+
+
+def missing(cluster: Cluster, permissions: Sequence[Permission]) -> list[Permission]:
+    """Which of them the user of this connection lacks, by asking the API for each.
+
+    :raises ClusterError: the API does not answer
+    """
+    with ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
+        allowed = list(pool.map(lambda permission: _is_allowed(cluster, permission), permissions))
+    return [permission for permission, yes in zip(permissions, allowed) if not yes]
+
+
+def _of_tier(permission: Permission) -> Permission:
+    """Calico checks writes of policies a second time, on a resource of this name (tiered RBAC)."""
+    return Permission(permission.group, f"tier.{permission.resource}", permission.verb)
+
+
+def _is_allowed(cluster: Cluster, permission: Permission) -> bool:
+    attributes = {"group": permission.group, "resource": permission.resource, "verb": permission.verb}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    answer = cluster.create(_ACCESS_REVIEWS, review)
+    return bool(answer["status"].get("allowed"))
