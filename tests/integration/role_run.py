@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs roles of the collection as an installer does: ansible-playbook, on the controller."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+_PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What became of it.
+
+    :ivar changed: number of changed tasks; -1 where the run did not get as far as the recap
+    """
+
+    code: int
+    changed: int
+    output: str
+
+    @property
+    def text(self) -> str:
+        """The output on one line, as wrapping differs with the message."""
+        return " ".join(self.output.split())
+
+
+def run_roles(
+    kubeconfig: str,
+    roles: Sequence[str],
+    *flags: str,
+    groups: dict[str, list[str]] | None = None,
+    **variables: Any,
+) -> Run:
+    """Run roles in one play.
+
+    :param groups: inventory groups and their hosts
+    """
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+        },
+        "roles": [f"hostfence.calico.{role}" for role in roles],
+    }
+    inventory = {name: {"hosts": {host: {} for host in hosts}} for name, hosts in (groups or {}).items()}
+    with tempfile.TemporaryDirectory(prefix="hostfence-role-") as directory:
+        place = Path(directory)
+        (place / "play.json").write_text(json.dumps([play]))
+        (place / "hosts.json").write_text(
+            json.dumps({"all": {"hosts": {"localhost": {}}, "children": inventory}})
+        )
+        done = subprocess.run(
+            [
+                str(_PLAYBOOK),
+                "-i",
+                place / "hosts.json",
+                place / "play.json",
+                "-e",
+                json.dumps(variables),
+                *flags,
+            ],
+            env={**os.environ, "K8S_AUTH_KUBECONFIG": kubeconfig, "ANSIBLE_NOCOLOR": "1"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    changed = re.search(r"changed=(\d+)", done.stdout)
+    return Run(done.returncode, int(changed[1]) if changed else -1, done.stdout + done.stderr)
