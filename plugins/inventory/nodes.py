@@ -55,10 +55,12 @@ options:
 """
 
 EXAMPLES = r"""
+---
 # nodes.yml: all nodes of the cluster that the kubeconfig names
 plugin: hostfence.calico.nodes
 kubeconfig: ~/.kube/config
 
+---
 # Through their external addresses, grouped by instance type, the list kept for ten minutes
 plugin: hostfence.calico.nodes
 address_types: [ExternalIP]
@@ -68,6 +70,7 @@ cache_plugin: ansible.builtin.jsonfile
 cache_connection: ./.cache
 cache_timeout: 600
 
+---
 # Nodes that are down, and those that no HostEndpoint covers, as groups of their own
 plugin: hostfence.calico.nodes
 groups:
