@@ -13,6 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import urllib3
+
 from testbed import calico, state
 from testbed.api import ApiError
 from testbed.cluster import ALREADY_UP, Options, Testbed, check_given
@@ -34,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.status
     except ApiError as error:
         _say(f"testbed: the API answered {error}")
+        return 1
+    except urllib3.exceptions.HTTPError as error:
+        _say(f"testbed: the API does not answer: {error}")
         return 1
     except KeyboardInterrupt:
         _say("testbed: interrupted")

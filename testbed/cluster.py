@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,6 +117,9 @@ class Testbed:
                 state.save(self.run, record)
                 self._start(record, options, found, definitions)
             except BaseException:
+                # A second Ctrl-C must not leave the half of it behind.
+                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    signal.signal(number, signal.SIG_IGN)
                 self._keep_logs()
                 self._take_down(record)
                 raise

@@ -56,6 +56,7 @@ class ControlPlane:
         self._processes = Processes(run)
         self._pki = Authority(run / "pki")
         self._etcd_port = 0
+        self._etcd_peer_port = 0
 
     @property
     def kubeconfig(self) -> Path:
