@@ -133,6 +133,14 @@ def judge_objects(
     return [judge.verdict(flow) for flow in parsed]
 
 
+def count_verdicts(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """How many flows got which verdict."""
+    counted = {ALLOW: 0, DENY: 0, UNDETERMINED: 0}
+    for verdict in verdicts:
+        counted[verdict.verdict] += 1
+    return counted
+
+
 @dataclass(frozen=True)
 class _Branch:
     """One way that a packet may take, as far as it has come."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Optional
+from typing import Callable, Optional
 
 from .flow import WITH_PORTS, Flow
 from .order import RankedTier
@@ -68,12 +68,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Link:
-    """A tier of one host endpoint, class and direction; ``rules`` are bits of the direction's table."""
+    """A tier of one host endpoint, class and direction.
+
+    ``rules`` and ``staged_rules`` are bits of the direction's table; Felix renders only the first.
+    """
 
     tier: str
     rules: int
     ends_in_drop: bool
     only_staged: bool
+    staged_rules: int = 0
 
 
 @dataclass(frozen=True)
@@ -141,21 +145,32 @@ class Program:
             self._view_of[hep.name] = known
         return known
 
+    def imagine(self, hep: HostEndpoint, selects: Callable[[Policy], bool]) -> None:
+        """Let a host endpoint that does not exist be governed by the policies that ``selects`` names."""
+        self._view_of[hep.name] = View(self._chains_of(selects), hep.profiles)
+
     def _chains(self, labels: Mapping[str, str]) -> dict[tuple[str, str], tuple[Link, ...]]:
+        return self._chains_of(lambda policy: policy.selector.matches(labels))
+
+    def _chains_of(self, selects: Callable[[Policy], bool]) -> dict[tuple[str, str], tuple[Link, ...]]:
         chains: dict[tuple[str, str], list[Link]] = {}
         for tier in self._ranked:
             selecting: dict[tuple[str, str], list[Policy]] = {}
             for policy in tier.policies:
-                if policy.selector.matches(labels):
+                if selects(policy):
                     for place in places(policy):
                         selecting.setdefault(place, []).append(policy)
             for (policy_class, direction), policies in selecting.items():
                 enforced = [policy for policy in policies if not policy.staged]
-                rules = 0
-                for policy in enforced:
-                    rules |= self._bits[direction, id(policy)]
+                rules = staged_rules = 0
+                for policy in policies:
+                    bits = self._bits[direction, id(policy)]
+                    if policy.staged:
+                        staged_rules |= bits
+                    else:
+                        rules |= bits
                 drop = bool(enforced) and tier.default_action != "Pass" and policy_class in (NORMAL, FORWARD)
-                link = Link(tier.name, rules, drop, not enforced)
+                link = Link(tier.name, rules, drop, not enforced, staged_rules)
                 chains.setdefault((policy_class, direction), []).append(link)
         return {place: tuple(links) for place, links in chains.items()}
 
@@ -264,6 +279,22 @@ class _Walk:
         if index == len(self.links):
             return self.after_tiers()
         link = self.links[index]
+        outcomes = self.of_link(index, link)
+        would = self.would(link) if link.staged_rules else ""
+        return [self.led_by(would, "", outcome) for outcome in outcomes] if would else outcomes
+
+    def would(self, link: Link) -> str:
+        """What the first staged rule that matches would do, if no enforced rule comes before it."""
+        hits = self.certain & ~self.program.logs[self.stage.direction]
+        bit = hits & link.staged_rules & -(hits & link.staged_rules)
+        enforced = hits & link.rules & -(hits & link.rules)
+        if not bit or (enforced and enforced < bit):
+            return ""
+        number = bit.bit_length() - 1
+        rule, ref = self.table.rules[number], self.program.owners[self.stage.direction][number].ref
+        return f"tier {link.tier}: {ref.kind} {ref.name} {self.stage.direction} rule {rule.index} would {rule.action}"
+
+    def of_link(self, index: int, link: Link) -> list[Outcome]:
         outcomes: list[Outcome] = []
         hits = self.possible & link.rules
         logs = self.program.logs[self.stage.direction]

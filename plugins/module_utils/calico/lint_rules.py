@@ -1,0 +1,231 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Lint rules about single rules of policies, and about rules that hide each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from .lint_survey import INFO, WARNING, Finding, Survey, rules_of
+from .path import EGRESS, INGRESS, NFTABLES
+from .resources_address import Net
+from .resources_model import Entity, Policy, Ports, Rule
+from .rule_match import merged
+from .verdict_chain import directions
+
+RULES = {
+    "one-family-allow": "An allow for nets of one family beside a deny of both: the other family is cut off.",
+    "one-family-deny": "A deny for nets of one family leaves the other open.",
+    "selector-without-addresses": "A rule's selector finds host endpoints that stand for no address.",
+    "unreachable-rule": "A rule that earlier rules leave nothing to match.",
+    "not-icmp-code": "notICMP with type and code means something else on nftables.",
+    "http-on-host": "Felix ignores http conditions on host endpoints: the rule matches without them.",
+}
+
+
+def check(survey: Survey) -> Iterator[Finding]:
+    """All findings of this file's rules."""
+    for policy in survey.policies:
+        if not survey.judges_hosts(policy):
+            continue
+        for direction, rule, place in rules_of(policy):
+            yield from _one_rule(survey, policy, direction, rule, place)
+    for tier in survey.tiers.values():
+        judging = [policy for policy in tier.policies if survey.judges_hosts(policy)]
+        for direction in (INGRESS, EGRESS):
+            yield from _unreachable(survey, judging, direction)
+
+
+def _one_rule(survey: Survey, policy: Policy, direction: str, rule: Rule, place: str) -> Iterator[Finding]:
+    name = str(policy.ref)
+    if rule.http:
+        yield Finding(
+            "http-on-host",
+            WARNING,
+            name,
+            f"{place}.http",
+            "host endpoints have no HTTP match: the rule matches every packet that fits otherwise",
+            "take the http part out, or keep the rule from hosts",
+        )
+    if rule.not_icmp and rule.not_icmp[1] is not None:
+        kind, code = rule.not_icmp
+        yield Finding(
+            "not-icmp-code",
+            WARNING if survey.options.dataplane == NFTABLES else INFO,
+            name,
+            f"{place}.notICMP",
+            f"iptables: anything but type {kind} code {code}; nftables: neither type {kind} nor code {code}",
+            "deny the type and code in a rule of its own before",
+        )
+    yield from _one_family(survey, policy, direction, rule, place)
+    for side, entity in (("source", rule.source), ("destination", rule.destination)):
+        yield from _without_addresses(survey, name, entity, f"{place}.{side}.selector")
+
+
+def _without_addresses(survey: Survey, name: str, side: Entity, place: str) -> Iterator[Finding]:
+    if side.selector is None:
+        return
+    bare = [
+        member.name
+        for kind in survey.kinds
+        if not kind.imagined and side.selector.matches(kind.labels)
+        for member in kind.members
+        if not member.expected_ips
+    ]
+    if bare:
+        more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
+        yield Finding(
+            "selector-without-addresses",
+            WARNING,
+            name,
+            place,
+            f"finds host endpoint {bare[0]}{more}, which has no expectedIPs: it stands for no address",
+            "set expectedIPs of the host endpoint to the node's addresses",
+        )
+
+
+def _families(rule: Rule) -> set[int]:
+    """The families of the nets that a rule wants; empty where it wants none."""
+    return {net.version for side in (rule.source, rule.destination) for net in side.nets}
+
+
+def _one_family(survey: Survey, policy: Policy, direction: str, rule: Rule, place: str) -> Iterator[Finding]:
+    families = _families(rule)
+    if len(families) != 1 or rule.ip_version is not None or rule.protocol in (1, 58):
+        return
+    family = next(iter(families))
+    other = 10 - family
+    rules = policy.ingress if direction == INGRESS else policy.egress
+    if rule.action == "deny":
+        if not any(_pairs(rule, mate, other) for mate in rules if mate.action == "deny"):
+            yield Finding(
+                "one-family-deny",
+                WARNING,
+                str(policy.ref),
+                place,
+                f"denies by IPv{family} nets only: the same over IPv{other} is not denied here",
+                f"add a rule with the IPv{other} nets, or set ipVersion: {family} to say that it is meant",
+            )
+        return
+    if rule.action != "allow" or not _denied_later(survey, policy, rule, rules, other):
+        return
+    tier = survey.tiers.get(policy.tier)
+    mates = [
+        mate
+        for companion in (tier.policies if tier else (policy,))
+        for side, mate, _place in rules_of(companion)
+        if side == direction and mate.action == "allow"
+    ]
+    if not any(_pairs(rule, mate, other) for mate in mates):
+        yield Finding(
+            "one-family-allow",
+            WARNING,
+            str(policy.ref),
+            place,
+            f"allows by IPv{family} nets only while the deny after it is for both families: "
+            f"the same over IPv{other} is cut off",
+            f"add the IPv{other} nets, or set ipVersion: {family} to say that it is meant",
+        )
+
+
+def _denied_later(survey: Survey, policy: Policy, rule: Rule, rules: Sequence[Rule], family: int) -> bool:
+    tier = survey.store.tiers.get(policy.tier)
+    ends = not (policy.pre_dnat or policy.do_not_track) and not (tier and tier.default_action == "Pass")
+    return ends or any(
+        later.action == "deny" and later.index > rule.index and _families(later) in (set(), {family}, {4, 6})
+        for later in rules
+    )
+
+
+def _pairs(rule: Rule, mate: Rule, family: int) -> bool:
+    """Whether another rule takes care of the same traffic of the other family."""
+    nets = _families(mate)
+    same_ports = _ports_cover(mate.destination.ports, rule.destination.ports)
+    return (
+        mate is not rule
+        and mate.protocol in (None, rule.protocol)
+        and mate.ip_version in (None, family)
+        and (not nets or family in nets)
+        and same_ports
+    )
+
+
+# -- rules that hide each other --------------------------------------------------------------------
+
+
+def _unreachable(survey: Survey, policies: Sequence[Policy], direction: str) -> Iterator[Finding]:
+    earlier: list[tuple[Policy, Rule]] = []
+    for policy in policies:
+        if direction not in directions(policy):
+            continue
+        for rule in policy.ingress if direction == INGRESS else policy.egress:
+            hiding = [(by, hider) for by, hider in earlier if _same_class(by, policy) and covers(hider, rule)]
+            if hiding:
+                shown = "; ".join(f"{by.ref.name} {direction}[{hider.index}]" for by, hider in hiding[:3])
+                yield Finding(
+                    "unreachable-rule",
+                    WARNING,
+                    survey.name_of("GlobalNetworkPolicy", policy.ref.name),
+                    f"spec.{direction}[{rule.index}]",
+                    f"never reached: everything it matches is decided by {shown}",
+                    "remove it, or move it before what hides it",
+                )
+            if rule.action != "log":
+                earlier.append((policy, rule))
+
+
+def _same_class(hider: Policy, policy: Policy) -> bool:
+    """Whether wherever the second is asked, the first was asked before it."""
+    if (hider.do_not_track, hider.pre_dnat) != (policy.do_not_track, policy.pre_dnat):
+        return False
+    if policy.apply_on_forward and not hider.apply_on_forward:
+        return False
+    return str(hider.selector) in ("all()", str(policy.selector))
+
+
+def covers(hider: Rule, rule: Rule) -> bool:
+    """Whether one rule surely matches every packet that another one matches."""
+    if hider.protocol not in (None, rule.protocol) or hider.ip_version not in (None, rule.ip_version):
+        return False
+    if hider.not_protocol is not None and hider.not_protocol != rule.not_protocol:
+        return False
+    if hider.icmp is not None and hider.icmp not in (rule.icmp, (rule.icmp[0], None) if rule.icmp else None):
+        return False
+    if hider.not_icmp is not None and hider.not_icmp != rule.not_icmp:
+        return False
+    return _side_covers(hider.source, rule.source) and _side_covers(hider.destination, rule.destination)
+
+
+def _side_covers(hider: Entity, side: Entity) -> bool:
+    if hider.selector is not None and hider.selector != side.selector:
+        return False
+    if hider.not_selector is not None and hider.not_selector != side.not_selector:
+        return False
+    if hider.service and hider.service != side.service:
+        return False
+    if hider.nets and not (side.nets and all(_within(net, hider.nets) for net in side.nets)):
+        return False
+    if hider.not_nets and not (side.not_nets and _not_nets_cover(hider.not_nets, side)):
+        return False
+    if hider.not_ports and hider.not_ports != side.not_ports:
+        return False
+    return _ports_cover(hider.ports, side.ports)
+
+
+def _within(net: Net, nets: Sequence[Net]) -> bool:
+    return any(wide.covers(net) for wide in nets)
+
+
+def _not_nets_cover(unwanted: Sequence[Net], side: Entity) -> bool:
+    """What the hider leaves out is left out by the rule as well; each family by itself."""
+    same_families = {net.version for net in unwanted} >= {net.version for net in side.not_nets}
+    return same_families and all(_within(net, side.not_nets) for net in unwanted)
+
+
+def _ports_cover(wide: Ports, narrow: Ports) -> bool:
+    if not wide:
+        return True
+    if not narrow or not set(narrow.names) <= set(wide.names):
+        return False
+    spans = merged(sorted(wide.ranges))
+    return all(any(low <= first and last <= high for low, high in spans) for first, last in narrow.ranges)

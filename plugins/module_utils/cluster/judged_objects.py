@@ -1,0 +1,180 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What modules ``flow_verdict`` and ``policy_lint`` judge: given objects, files, or the live cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ..calico.bad_input import BadInput
+from ..calico.endpoints import NodeFacts, parse_nodes
+from ..calico.path import DATAPLANES, EBPF, IPTABLES, NFTABLES
+from ..calico.verdict import Options
+from .client import ApiError, Cluster
+from .flavour import Flavour, FlavourKind, require
+from .policy_files import read_path
+
+Object = dict[str, Any]
+
+SOURCE_OPTIONS: dict[str, Any] = {
+    "resources": {"type": "list", "elements": "dict"},
+    "src": {"type": "path"},
+    "nodes": {"type": "list", "elements": "dict"},
+    "dataplane": {"type": "str", "choices": list(DATAPLANES)},
+    "calico_version": {"type": "str"},
+    "api": {"type": "str", "choices": ["aggregated", "v3-native"], "default": "aggregated"},
+    "felix_environment": {"type": "dict"},
+}
+SOURCE_RULES: dict[str, Any] = {"mutually_exclusive": [("resources", "src")]}
+
+CALICO_KINDS = (
+    "HostEndpoint",
+    "GlobalNetworkPolicy",
+    "StagedGlobalNetworkPolicy",
+    "Tier",
+    "GlobalNetworkSet",
+    "FelixConfiguration",
+)
+# Kinds that only some clusters serve, and that only some rules need.
+_MORE_CALICO_KINDS = {"NetworkSet": "networksets", "IPPool": "ippools"}
+_SLICES = "/apis/discovery.k8s.io/v1"
+_SIDES = ("source", "destination")
+_SELECTORS = ("selector", "notSelector", "namespaceSelector", "serviceAccounts")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What to judge, and how: ``origin`` says where the objects came from."""
+
+    objects: list[Object]
+    nodes: dict[str, NodeFacts]
+    options: Options
+    origin: str
+
+
+def gather(params: Mapping[str, Any], staged: str = "ignore") -> Judged:
+    """Collect the objects that a module's options name.
+
+    :param params: the module's parameters, :data:`SOURCE_OPTIONS` among them
+    :raises BadInput: a file or node that cannot be read
+    :raises ClusterError: no answer from the cluster, where it is asked
+    """
+    nodes = parse_nodes(params["nodes"] or [])
+    native, complete, version = params["api"] == "v3-native", False, params["calico_version"] or ""
+    if params["resources"] is not None:
+        objects, origin = list(params["resources"]), "resources"
+    elif params["src"]:
+        objects, origin = _from_files(params["src"]), params["src"]
+    else:
+        cluster = Cluster.of_options(params)
+        served = require(cluster)
+        objects, complete = _from_cluster(cluster, served)
+        native, origin = served.kind is FlavourKind.V3_NATIVE, cluster.host
+        version = version or _calico_version(cluster, served)
+    options = Options(
+        staged=staged,
+        dataplane=params["dataplane"] or configured_dataplane(objects),
+        calico_version=version,
+        environment={key: str(value) for key, value in (params["felix_environment"] or {}).items()},
+        native_v3=native,
+        complete=complete,
+    )
+    return Judged(objects, nodes, options, origin)
+
+
+def configured_dataplane(objects: Iterable[Mapping[str, Any]]) -> str:
+    """The data plane that FelixConfiguration ``default`` names; iptables where it names none."""
+    for item in objects:
+        if item.get("kind") == "FelixConfiguration" and (item.get("metadata") or {}).get("name") == "default":
+            spec = item.get("spec") or {}
+            if spec.get("bpfEnabled"):
+                return EBPF
+            if spec.get("nftablesMode") == "Enabled":
+                return NFTABLES
+    return IPTABLES
+
+
+def _from_files(path: str) -> list[Object]:
+    objects = []
+    for document in read_path(path):
+        if not isinstance(document.value, dict):
+            raise BadInput(
+                "document", document.value, "an object with apiVersion, kind and metadata", document.place
+            )
+        objects.append(document.value)
+    return objects
+
+
+def _from_cluster(cluster: Cluster, served: Flavour) -> tuple[list[Object], bool]:
+    objects = [
+        _typed(item, kind, served.api_version)
+        for kind in CALICO_KINDS
+        if served.serves(kind)
+        for item in cluster.list(served.path(kind))
+    ]
+    objects += [_typed(item, "Node", "v1") for item in cluster.list("/api/v1/nodes")]
+    for kind, plural in _MORE_CALICO_KINDS.items():
+        path = f"/apis/{served.group}/{served.version}/{plural}"
+        objects += [_typed(item, kind, served.api_version) for item in _if_served(cluster, path) or ()]
+    sides = list(_sides(objects))
+    complete = False
+    if any(side.get(key) for side in sides for key in _SELECTORS):
+        pods = _workloads(cluster)
+        complete = pods is not None
+        objects += pods or []
+    if any(side.get("services") for side in sides):
+        objects += _slices(_if_served(cluster, f"{_SLICES}/endpointslices"))
+    else:
+        objects += _slices(_if_served(cluster, f"{_SLICES}/namespaces/default/endpointslices"))
+        selector = "kubernetes.io/service-name=calico-typha"
+        objects += _slices(_if_served(cluster, f"{_SLICES}/endpointslices", labelSelector=selector))
+    return objects, complete
+
+
+def _sides(objects: Iterable[Object]) -> Iterator[Mapping[str, Any]]:
+    for item in objects:
+        if not str(item.get("kind")).endswith("NetworkPolicy"):
+            continue
+        spec = item.get("spec") or {}
+        for rule in (*(spec.get("ingress") or ()), *(spec.get("egress") or ())):
+            for side in _SIDES:
+                yield rule.get(side) or {}
+
+
+def _workloads(cluster: Cluster) -> Optional[list[Object]]:
+    """Pods and what gives them labels, or None where this user may not read them."""
+    found: list[Object] = []
+    for kind, plural in (("Pod", "pods"), ("Namespace", "namespaces"), ("ServiceAccount", "serviceaccounts")):
+        items = _if_served(cluster, f"/api/v1/{plural}")
+        if items is None:
+            return None
+        found += [_typed(item, kind, "v1") for item in items]
+    return found
+
+
+def _if_served(cluster: Cluster, path: str, **selectors: str) -> Optional[list[Object]]:
+    """A list, or None where the API does not serve it or does not let us read it."""
+    try:
+        return list(cluster.list(path, **selectors))
+    except ApiError as error:
+        if error.status in (403, 404):
+            return None
+        raise
+
+
+def _slices(items: Optional[list[Object]]) -> list[Object]:
+    return [_typed(item, "EndpointSlice", "discovery.k8s.io/v1") for item in items or ()]
+
+
+def _typed(item: Object, kind: str, api_version: str) -> Object:
+    """Items of a list do not say what they are."""
+    return {**item, "kind": kind, "apiVersion": api_version}
+
+
+def _calico_version(cluster: Cluster, served: Flavour) -> str:
+    if not served.serves("ClusterInformation"):
+        return ""
+    information = cluster.find(served.path("ClusterInformation", "default")) or {}
+    return str((information.get("spec") or {}).get("calicoVersion") or "")

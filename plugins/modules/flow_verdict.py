@@ -1,0 +1,195 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: flow_verdict
+short_description: Tell what Calico does with a packet on a host endpoint, and why
+version_added: 0.1.0
+author: The Hostfence founders (@hostfence)
+description:
+  - Judges packets as Felix would have the kernel do it, without touching any node.
+  - Open-source Calico does not evaluate staged policy for host endpoints and logs no host flow; this does
+    the evaluation.
+  - What the objects leave open gives the verdict V(undetermined), with the assumptions that would settle it.
+  - How a packet is judged, and every reason code, is in C(docs/verdict.md) of the collection.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.attributes
+  - hostfence.calico.attributes.cluster
+  - hostfence.calico.judged_objects
+attributes:
+  check_mode:
+    support: full
+    description: Only reads.
+  diff_mode:
+    support: N/A
+    description: Only reads.
+  idempotent:
+    support: full
+options:
+  flows:
+    description:
+      - The packets to judge, each as one node sees it.
+      - C(node), C(direction) (V(ingress), V(egress) or V(forward)), C(protocol) (a name such as V(TCP), or a
+        number), C(source) and C(destination) are needed.
+      - C(interface) is where the packet comes in, or goes out if it is egress; C(out_interface) is where a
+        forwarded one leaves.
+      - C(source_port), C(destination_port), C(icmp_type) and C(icmp_code) are of the packet;
+        C(original_destination) and C(original_destination_port) what it had before DNAT.
+      - C(state) is V(new) (if left out), V(established), V(related) or V(invalid).
+    type: list
+    elements: dict
+    required: true
+  staged:
+    description:
+      - V(ignore) staged policies as Felix does, judge them V(as_enforced), or V(compare) both.
+      - A staged policy takes the place of the enforced one of its name; one with C(stagedAction=Delete)
+        removes it.
+    type: str
+    choices: [ignore, as_enforced, compare]
+    default: ignore
+seealso:
+  - module: hostfence.calico.policy_lint
+"""
+
+EXAMPLES = r"""
+- name: Would the staged policies let Prometheus reach the kubelet?
+  hostfence.calico.flow_verdict:
+    staged: compare
+    flows:
+      - node: worker-1
+        direction: ingress
+        interface: eth0
+        protocol: TCP
+        source: 10.0.0.9
+        destination: 10.0.0.21
+        destination_port: 10250
+  register: judged
+
+- name: Show why
+  ansible.builtin.debug:
+    var: judged.verdicts[0].staged.trace
+
+- name: Judge a NodePort by files alone
+  hostfence.calico.flow_verdict:
+    src: policies/
+    nodes:
+      - name: worker-1
+        interfaces:
+          eth0: [10.0.0.21/24]
+    flows:
+      - node: worker-1
+        direction: forward
+        interface: eth0
+        out_interface: cali1a2b3c
+        protocol: TCP
+        source: 203.0.113.9
+        destination: 10.244.1.7
+        destination_port: 8080
+        original_destination: 10.0.0.21
+        original_destination_port: 30080
+"""
+
+RETURN = r"""
+verdicts:
+  description: One answer a flow, in the order of the flows.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    verdict:
+      description: V(allow), V(deny) or V(undetermined).
+      type: str
+    reason_code:
+      description: Why, as one of the codes of C(docs/verdict.md).
+      type: str
+      sample: end-of-tier
+    decided_by:
+      description: C(stage), C(tier), C(kind), C(name), C(rule_index) of what decided.
+      type: dict
+    trace:
+      description: The packet's way through the node, in words.
+      type: list
+      elements: str
+    assumptions:
+      description: What an undetermined verdict depends on, or a determined one takes for granted.
+      type: list
+      elements: str
+    staged:
+      description: The same with the staged policies enforced.
+      returned: with O(staged=compare)
+      type: dict
+counts:
+  description: How many flows got which verdict.
+  returned: always
+  type: dict
+  sample: {allow: 3, deny: 1, undetermined: 0}
+dataplane:
+  description: The data plane that was judged for.
+  returned: always
+  type: str
+calico_version:
+  description: The version that was judged for; empty for the newest known.
+  returned: always
+  type: str
+origin:
+  description: Where the objects came from, V(resources), a path or the API server's address.
+  returned: always
+  type: str
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict import (
+    STAGED_CHOICES,
+    count_verdicts,
+    judge_objects,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import (
+    CONNECTION_OPTIONS,
+    ClusterError,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.judged_objects import (
+    SOURCE_OPTIONS,
+    SOURCE_RULES,
+    gather,
+)
+
+OPTIONS: dict[str, Any] = {
+    "flows": {"type": "list", "elements": "dict", "required": True},
+    "staged": {"type": "str", "choices": list(STAGED_CHOICES), "default": "ignore"},
+    **SOURCE_OPTIONS,
+}
+
+
+def work(params: dict[str, Any]) -> dict[str, Any]:
+    judged = gather(params, params["staged"])
+    verdicts = judge_objects(judged.objects, params["flows"], judged.nodes, judged.options)
+    return {
+        "changed": False,
+        "verdicts": [verdict.as_dict() for verdict in verdicts],
+        "counts": count_verdicts(verdicts),
+        "dataplane": judged.options.dataplane,
+        "calico_version": judged.options.calico_version,
+        "origin": judged.origin,
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={**CONNECTION_OPTIONS, **OPTIONS}, supports_check_mode=True, **SOURCE_RULES
+    )
+    try:
+        result = work(module.params)
+    except (BadInput, ClusterError) as refused:
+        module.fail_json(msg=str(refused))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
