@@ -39,7 +39,7 @@ from .failsafe_rules import (
 
 ERROR, WARNING, INFO = "error", "warning", "info"
 
-FELIX_REPAIRS = "Felix repairs its chains within 3 minutes; if it does not, restart calico-node on this node and read its log"
+FELIX_REPAIRS = "Felix repairs its chains within 3 minutes; if not, restart calico-node on this node and read its log"
 
 
 @dataclass(frozen=True)
@@ -328,7 +328,7 @@ class _Checker:
             if hook.direction == "from" or hook.kernel_chain != "FORWARD":
                 self.add(
                     "hook.missing", hook.table, hook.kernel_chain,
-                    f"the kernel's {hook.kernel_chain} does not jump to {hook.chain}: no rule of Calico's is met",
+                    f"the kernel's {hook.kernel_chain} does not jump to {hook.chain}",
                 )  # fmt: skip
             return
         self.check_jump(hook, jumps)
@@ -456,7 +456,7 @@ class _Checker:
         if at is None or chain.rules[at].body != Rule((), "jump", failsafe).body:
             self.add(
                 "endpoint.no-failsafe", table, name,
-                f"{name} does not jump to {failsafe}" + (f" but {_short(chain.rules[at])}" if at is not None else ""),
+                f"{name} does not jump to {failsafe}" + ("" if at is None else f", but {_short(chain.rules[at])}"),
             )  # fmt: skip
             return
         for rule in chain.rules[:at]:
@@ -523,7 +523,7 @@ class _Checker:
                 "failsafe.config", table, name,
                 "Felix runs with other failsafe ports than configured "
                 f"({source}): missing {_shorts(missing)}; beyond it {_shorts(extra)}",
-                remedy="see which environment, file or FelixConfiguration this Felix reads, and that it restarted",
+                remedy="see which environment or FelixConfiguration this Felix reads, and that it restarted",
             )  # fmt: skip
             return
         if missing:
