@@ -29,6 +29,8 @@ STATUS = "recorded-felix.json"
 # Felix backend -> directory of its recordings.
 BACKENDS = {"nft": "iptables-nft", "nftables": "nftables"}
 
+# Staged policies make no rules, but Felix marks where their tier begins, in each class they are of.
+_RECORDED_STAGED = {("hostfence", True, "Ingress"), ("hostfence", False, "Egress")}
 _PROFILE = "projectcalico-default-allow"
 _FAILSAFES = ("failsafeInboundHostPorts", "failsafeOutboundHostPorts")
 # In one transaction: without the first line the second fails on a node that has no such table yet.
@@ -65,6 +67,7 @@ class RecordedFelix:
             "nodes": "/api/v1/nodes",
             "endpoints": f"{self._base}/hostendpoints",
             "policies": f"{self._base}/globalnetworkpolicies",
+            "staged": f"{self._base}/stagedglobalnetworkpolicies",
             "felix": f"{self._base}/felixconfigurations",
         }
         Mirror(self._api, paths).run(self.look)
@@ -109,7 +112,7 @@ class RecordedFelix:
 def fitting(node: str, objects: dict[str, dict[str, Json]]) -> Loaded:
     """The recording that fits a node's state best, and how it differs from a real Felix.
 
-    :param objects: collections ``endpoints``, ``policies`` and ``felix``, name -> object
+    :param objects: collections ``endpoints``, ``policies``, ``staged`` and ``felix``, name -> object
     """
     endpoints = [
         item for _name, item in sorted(objects["endpoints"].items()) if item["spec"].get("node") == node
@@ -131,7 +134,24 @@ def fitting(node: str, objects: dict[str, dict[str, Json]]) -> Loaded:
     enforced = [name for name, policy in sorted(objects["policies"].items()) if _selects(policy, labels)]
     if enforced:
         differs.append(f"enforced policies are not recorded: {', '.join(enforced)}")
-    return Loaded("hep-profile-allow" if _PROFILE in profiles else "hep-nopolicy", "; ".join(differs))
+    if _PROFILE not in profiles:
+        return Loaded("hep-nopolicy", "; ".join(differs))
+    staged = [policy for policy in objects["staged"].values() if _selects(policy, labels)]
+    if not staged:
+        return Loaded("hep-profile-allow", "; ".join(differs))
+    if _kinds_of(staged) != _RECORDED_STAGED:
+        differs.append("only the default set, staged in tier hostfence, is recorded")
+    return Loaded("hep-staged", "; ".join(differs))
+
+
+def _kinds_of(policies: list[Json]) -> set[tuple[str, bool, str]]:
+    """What decides the chains that Felix makes for staged policies: tier, whether preDNAT, and direction."""
+    specs = [policy["spec"] for policy in policies]
+    return {
+        (spec.get("tier", "default"), bool(spec.get("preDNAT")), direction)
+        for spec in specs
+        for direction in spec.get("types", [])
+    }
 
 
 def _selects(policy: Json, labels: object) -> bool:
