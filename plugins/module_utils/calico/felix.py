@@ -27,7 +27,9 @@ BUILT_IN = "built-in default"
 
 PROTOCOLS = ("tcp", "udp")
 
-_ENV_ENTRY = re.compile(r"^(?:(?P<protocol>[a-z]+):)?(?:\[?(?P<net>[0-9a-f.:]+/\d+)\]?:)?(?P<port>\d+)$")
+_ENV_ENTRY = re.compile(
+    r"(?:(?P<protocol>[a-z]+):)?(?:(?:\[(?P<net6>[^\]]+)\]|(?P<net>[0-9a-z./]+)):)?(?P<port>\d{1,5})"
+)
 
 
 @dataclass(frozen=True)
@@ -168,17 +170,20 @@ def parse_env(text: str, field: str) -> Optional[tuple[FailsafePort, ...]]:
 
 
 def _parse_env_entry(part: str, field: str) -> FailsafePort:
-    found = _ENV_ENTRY.match(part)
+    found = _ENV_ENTRY.fullmatch(part)
     protocol = (found["protocol"] or "tcp") if found else ""
     if not found or protocol not in PROTOCOLS or int(found["port"]) > 65535:
         raise BadInput(field, part, "must be PROTOCOL:PORT or PROTOCOL:NET:PORT with protocol tcp or udp")
-    net = found["net"]
-    if net is not None:
-        try:
-            ipaddress.ip_network(net, strict=False)
-        except ValueError:
-            raise BadInput(field, part, "its network is not one")
-    return FailsafePort(protocol, int(found["port"]), net)
+    net = found["net6"] or found["net"]
+    return FailsafePort(protocol, int(found["port"]), None if net is None else _read_net(net, field, part))
+
+
+def _read_net(net: str, field: str, value: object) -> str:
+    """A net as Felix keeps it: bits of the host are cut off, an address alone is a net of one."""
+    try:
+        return str(ipaddress.ip_network(net, strict=False))
+    except ValueError:
+        raise BadInput(field, value, "its net is not a network")
 
 
 def read_entries(value: object, field: str) -> tuple[FailsafePort, ...]:
@@ -205,13 +210,7 @@ def _read_entry(entry: object, field: str) -> FailsafePort:
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
         raise BadInput(f"{field}.port", port, "must be a number from 0 to 65535")
     net = entry.get("net")
-    if not net:
-        return FailsafePort(protocol, port)
-    try:
-        ipaddress.ip_network(net, strict=False)
-    except ValueError:
-        raise BadInput(f"{field}.net", net, "is not a network")
-    return FailsafePort(protocol, port, str(net))
+    return FailsafePort(protocol, port, _read_net(str(net), f"{field}.net", net) if net else None)
 
 
 def effective(
