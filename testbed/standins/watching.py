@@ -59,8 +59,19 @@ class Mirror:
             try:
                 self._list_and_watch(name)
             except (ApiError, urllib3.exceptions.HTTPError) as error:
-                say(f"{name}: {error}")
+                # An older Calico does not have every kind; then there are none of it, until there are.
+                if isinstance(error, ApiError) and error.status == 404:
+                    self._none_of(name)
+                else:
+                    say(f"{name}: {error}")
                 time.sleep(_RETRY_SECONDS)
+
+    def _none_of(self, name: str) -> None:
+        with self._lock:
+            news = self._objects.get(name) != {}
+            self._objects[name] = {}
+        if news:
+            self._changed.put(name)
 
     def _list_and_watch(self, name: str) -> None:
         path = self._paths[name]
