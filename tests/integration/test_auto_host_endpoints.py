@@ -102,6 +102,11 @@ def run(api, check=False, diff=False, **options):
     return run_module("auto_host_endpoints", api, check=check, diff=diff, **options)
 
 
+def succeed(name, api, **options):
+    result = run_module(name, api, **options)
+    assert not result["failed"], result["msg"]
+
+
 def heps(api):
     return {h["metadata"]["name"]: h for h in api.admin.list(api.path("HostEndpoint"))}
 
@@ -252,12 +257,12 @@ def test_changing_mode_and_back_leaves_no_node_unprotected(clean_api, node_contr
     watcher = Watcher(clean_api, names)
 
     # To auto: Calico's are there, and active by their names, before ours go.
-    assert not run(clean_api, node_labels=LABELS)["failed"]
-    assert not run_module("host_endpoints", clean_api, state="absent")["failed"]
+    succeed("auto_host_endpoints", clean_api, node_labels=LABELS)
+    succeed("host_endpoints", clean_api, state="absent")
     assert sorted(heps(clean_api)) == [f"{n}-auto-hep" for n in names]
     # And back: ours are there before Calico's go.
-    assert not run_module("host_endpoints", clean_api, labels=LABELS)["failed"]
-    assert not run(clean_api, state="disabled")["failed"]
+    succeed("host_endpoints", clean_api, labels=LABELS)
+    succeed("auto_host_endpoints", clean_api, state="disabled")
     assert sorted(heps(clean_api)) == [f"{n}-hostfence" for n in names]
 
     clean_api.create("HostEndpoint", "end-of-test", {"node": "none", "interfaceName": "eth0"})
