@@ -39,7 +39,9 @@ from .failsafe_rules import (
 
 ERROR, WARNING, INFO = "error", "warning", "info"
 
-FELIX_REPAIRS = "Felix repairs its chains within 3 minutes; if not, restart calico-node on this node and read its log"
+FELIX_REPAIRS = (
+    "Felix repairs its chains within 3 minutes; if not, restart calico-node on this node and read its log"
+)
 
 
 @dataclass(frozen=True)
@@ -304,9 +306,7 @@ class _Checker:
             return
         # What cannot be proven is an error only where it stands in the way of a failsafe.
         before_jump = any(item.action in ("jump", "goto") for item in chain.rules[found.index + 1 :])
-        harmless = (
-            rule.action in ("none", "set-mark", "clear-mark", "nflog") or not before_jump or table == "nat"
-        )
+        harmless = _passes_on(rule) or not before_jump or table == "nat"
         self.add(
             "hash.unverified",
             table,
@@ -552,6 +552,13 @@ class _Checker:
                 )
             for chain in sorted(table.referenced - table.declared)[:20]:
                 self.add("chain.absent", name, chain, f"a rule jumps to {chain}, which is not there")
+
+
+def _passes_on(rule: Rule) -> bool:
+    """Whether a packet goes on after the rule, whatever it matches."""
+    if rule.action == "?":
+        return rule.target.split(" ")[0] in ("LOG", "DSCP", "CONNMARK", "log", "mangle")
+    return rule.action in ("none", "set-mark", "clear-mark", "nflog", "notrack")
 
 
 def _short(rule: Rule) -> str:

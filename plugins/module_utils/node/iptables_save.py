@@ -22,7 +22,7 @@ _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]\S*)')
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ESCAPED = re.compile(r"\\(.)")
 _HASH = re.compile(r"cali:([A-Za-z0-9_-]{16})\Z")
-_JUMP = re.compile(r" -([jg]) (\S+)")
+_JUMP = re.compile(r" (?:-j|-g|--jump|--goto) (\S+)")
 _SET_MARK = re.compile(r" --(?:set-xmark|set-mark|or-mark) (0x[0-9a-fA-F]+|\d+)(?:/(0x[0-9a-fA-F]+|\d+))?")
 
 _ACTIONS = {
@@ -167,8 +167,8 @@ class _Reader:
                 self.problems.add(f"line {number}: a rule of the undeclared chain {name[:40]!r}")
                 return
             found = _JUMP.search(_without_comments(line))
-            if found and found[2].startswith(CALICO_PREFIX):
-                table.jumps.setdefault(name, set()).add(found[2])
+            if found and found[1].startswith(CALICO_PREFIX):
+                table.jumps.setdefault(name, set()).add(found[1])
         elif name in BUILT_IN or "\0" in line or "\ufffd" in line:
             self.problems.add(f"line {number}: a rule of the undeclared chain {name!r}, or binary data")
         elif self.table_name != "nat":
@@ -206,10 +206,10 @@ class _Reader:
         found = _JUMP.search(plain)
         if not found:
             return
-        target = found[2]
+        target = found[1]
         if target in ("DROP", "REJECT"):
             summary.drops = True
-            if summary.rules == 1 and plain.startswith(f"-A {name} -j "):
+            if summary.rules == 1 and found.start() == len(name) + 3:
                 summary.drops_all = True
         elif target == "MARK":
             self.note_mark(line)
@@ -303,7 +303,7 @@ class _RuleReader:
 
     def read_comment(self, text: str) -> None:
         found = _HASH.match(text)
-        if found and not self.hash and not self.comments:
+        if found and not self.hash:
             self.hash = found[1]
         else:
             self.comments.append(text)
