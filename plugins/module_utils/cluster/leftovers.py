@@ -1,0 +1,188 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What of ours is in a cluster, found by label, and all policy sets taken away as if they were one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, Optional
+
+from ..calico.auto_host_endpoints import KIND as CONTROLLERS_KIND
+from ..calico.auto_host_endpoints import NAME as CONTROLLERS_NAME
+from ..calico.auto_host_endpoints import is_enabled_by_us
+from ..calico.host_endpoint import OWNER, OWNER_LABEL, effective_labels
+from ..calico.policy import DENY, PASS, POLICY, STAGED_POLICY, TIER
+from . import policies
+from .client import CONCURRENCY, ApiError, Cluster, Object
+from .flavour import V1_GROUP, V3_GROUP, Flavour
+
+ALL_SETS = "all-sets"
+
+_CALICO_KINDS = (
+    "GlobalNetworkPolicy",
+    "StagedGlobalNetworkPolicy",
+    "GlobalNetworkSet",
+    "Tier",
+    "HostEndpoint",
+)
+_RBAC = "/apis/rbac.authorization.k8s.io/v1"
+_ACCESS_KINDS = {
+    "ClusterRoleBinding": f"{_RBAC}/clusterrolebindings",
+    "ClusterRole": f"{_RBAC}/clusterroles",
+    "ServiceAccount": "/api/v1/serviceaccounts",
+    "Namespace": "/api/v1/namespaces",
+}
+_API_VERSIONS = {
+    "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
+    "ClusterRole": "rbac.authorization.k8s.io/v1",
+}
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+# What Kubernetes itself puts into every namespace.
+_BORN_WITH_NAMESPACE = {("serviceaccounts", "default"), ("configmaps", "kube-root-ca.crt")}
+_LOOKED_FOR_IN_NAMESPACE = ("pods", "serviceaccounts", "configmaps", "secrets")
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """An object of ours.
+
+    :ivar kept_by: what somebody else has in it, so that it stays; empty for most
+    """
+
+    api_version: str
+    kind: str
+    name: str
+    namespace: str = ""
+    kept_by: Sequence[str] = ()
+
+
+def find(cluster: Cluster, flavour: Flavour) -> list[Leftover]:
+    """Everything of ours but CustomResourceDefinitions: policy first, then HostEndpoints, then access."""
+    with ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
+        calico = [
+            pool.submit(_calico, cluster, flavour, kind) for kind in _CALICO_KINDS if flavour.serves(kind)
+        ]
+        auto = pool.submit(_auto, cluster, flavour)
+        access = [pool.submit(_access, cluster, kind) for kind in _ACCESS_KINDS]
+    return [found for part in (*calico, auto, *access) for found in part.result()]
+
+
+def definitions(cluster: Cluster) -> list[Leftover]:
+    """Definitions that the role crds made, and what is stored under each."""
+    found = cluster.list(_DEFINITIONS, labelSelector=f"{OWNER_LABEL}={OWNER}")
+    ours = [d for d in found if d["spec"]["group"] in (V1_GROUP, V3_GROUP) and not _is_going(d)]
+    with ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
+        kept_by = list(pool.map(lambda definition: _stored(cluster, definition), ours))
+    return [
+        Leftover("apiextensions.k8s.io/v1", "CustomResourceDefinition", d["metadata"]["name"], "", names)
+        for d, names in zip(ours, kept_by)
+    ]
+
+
+def plan_policy_removal(
+    inventory: policies.Inventory, tiers_in_use: frozenset[str] = frozenset()
+) -> policies.Plan:
+    """The writes that take all sets away, no instant stricter than now.
+
+    One set after the other would not do: when the allows of one are gone, the denies of the next still
+    stand. So they are planned as one set.
+
+    :param tiers_in_use: tiers to keep, because others' policies are in them
+    """
+    merged = replace(inventory, objects=tuple(_as_one_set(o) for o in inventory.objects))
+    wanted = policies.PolicySet(name=ALL_SETS, state=policies.ABSENT)
+    return policies.plan(merged, wanted, tiers_in_use)
+
+
+def _as_one_set(live: policies.Live) -> policies.Live:
+    if not live.ours:
+        return live
+    if live.kind != TIER:
+        return replace(live, set_name=ALL_SETS)
+    wish = DENY if DENY in policies.wishes(live.stored).values() else PASS
+    metadata = {**live.stored["metadata"], "annotations": {policies.WISH_PREFIX + ALL_SETS: wish}}
+    return replace(live, stored={**live.stored, "metadata": metadata})
+
+
+def _calico(cluster: Cluster, flavour: Flavour, kind: str) -> list[Leftover]:
+    ours = [o for o in cluster.list(flavour.path(kind)) if _is_ours(o) and not _is_going(o)]
+    names = [str(o["metadata"]["name"]) for o in ours]
+    if kind != TIER:
+        return [Leftover(flavour.api_version, kind, name) for name in names]
+    foreign = _foreign_policies(cluster, flavour) if ours else {}
+    return [Leftover(flavour.api_version, kind, n, "", _in_tier(cluster, flavour, n, foreign)) for n in names]
+
+
+def _foreign_policies(cluster: Cluster, flavour: Flavour) -> dict[str, list[str]]:
+    """Names of global policies that are not ours, by tier."""
+    found: dict[str, list[str]] = {}
+    for kind in (POLICY, STAGED_POLICY):
+        for obj in cluster.list(flavour.path(kind)) if flavour.serves(kind) else ():
+            if not _is_ours(obj):
+                tier = str((obj.get("spec") or {}).get("tier"))
+                found.setdefault(tier, []).append(str(obj["metadata"]["name"]))
+    return found
+
+
+def _in_tier(cluster: Cluster, flavour: Flavour, tier: str, foreign: dict[str, list[str]]) -> list[str]:
+    namespaced = ["namespaced policies"] if policies.namespaced_policies(cluster, flavour, tier) else []
+    return foreign.get(tier, []) + namespaced
+
+
+def _is_ours(obj: Object) -> bool:
+    return effective_labels(obj).get(OWNER_LABEL) == OWNER
+
+
+def _auto(cluster: Cluster, flavour: Flavour) -> list[Leftover]:
+    if not flavour.serves(CONTROLLERS_KIND):
+        return []
+    configuration = cluster.find(flavour.path(CONTROLLERS_KIND, CONTROLLERS_NAME))
+    if not is_enabled_by_us(configuration):
+        return []
+    return [Leftover(flavour.api_version, CONTROLLERS_KIND, CONTROLLERS_NAME)]
+
+
+def _access(cluster: Cluster, kind: str) -> list[Leftover]:
+    found = cluster.list(_ACCESS_KINDS[kind], labelSelector=f"{OWNER_LABEL}={OWNER}")
+    return [_leftover(cluster, kind, obj) for obj in found if not _is_going(obj)]
+
+
+def _leftover(cluster: Cluster, kind: str, obj: Object) -> Leftover:
+    name = str(obj["metadata"]["name"])
+    kept_by = _inhabitants(cluster, name) if kind == "Namespace" else ()
+    namespace = str(obj["metadata"].get("namespace", ""))
+    return Leftover(_API_VERSIONS.get(kind, "v1"), kind, name, namespace, kept_by)
+
+
+def _inhabitants(cluster: Cluster, namespace: str) -> list[str]:
+    """What others have in a namespace of ours."""
+    found: list[str] = []
+    for plural in _LOOKED_FOR_IN_NAMESPACE:
+        for obj in cluster.list(f"/api/v1/namespaces/{namespace}/{plural}"):
+            name = str(obj["metadata"]["name"])
+            ours = (obj["metadata"].get("labels") or {}).get(OWNER_LABEL) == OWNER
+            if not ours and (plural, name) not in _BORN_WITH_NAMESPACE:
+                found.append(f"{plural}/{name}")
+    return found
+
+
+def _stored(cluster: Cluster, definition: Object) -> list[str]:
+    spec = definition["spec"]
+    version = next(v["name"] for v in spec["versions"] if v["storage"])
+    path = f"/apis/{spec['group']}/{version}/{spec['names']['plural']}"
+    return list(_names(cluster, path))
+
+
+def _names(cluster: Cluster, path: str) -> Iterator[str]:
+    try:
+        for obj in cluster.list(path):
+            yield str(obj["metadata"]["name"])
+    except ApiError as error:
+        if not error.not_found:
+            raise
+
+
+def _is_going(obj: Optional[Any]) -> bool:
+    return bool(obj and obj["metadata"].get("deletionTimestamp"))

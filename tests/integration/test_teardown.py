@@ -1,0 +1,147 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The role teardown: everything of ours goes, everything else stays."""
+
+from __future__ import annotations
+
+from module_run import run_module
+from role_run import run_roles
+
+OUTBOUND = {"order": 10, "selector": "all()", "types": ["Egress"], "egress": [{"action": "Allow"}]}
+LOCKDOWN = {"order": 20, "selector": "all()", "types": ["Ingress"], "ingress": [{"action": "Deny"}]}
+KINDS = ("GlobalNetworkPolicy", "StagedGlobalNetworkPolicy", "GlobalNetworkSet", "Tier", "HostEndpoint")
+
+
+def policy(name, spec):
+    return {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "GlobalNetworkPolicy",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def network_set(name):
+    return {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "GlobalNetworkSet",
+        "metadata": {"name": name, "labels": {"net": name}},
+        "spec": {"nets": ["192.0.2.0/24"]},
+    }
+
+
+def everything(api):
+    """What a teardown must bring back: names and versions of all that it might touch."""
+    found = {
+        (kind, o["metadata"]["name"]): o["metadata"]["resourceVersion"]
+        for kind in KINDS
+        if kind in api.kinds
+        for o in api.admin.list(api.path(kind))
+    }
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    for plural in ("clusterroles", "clusterrolebindings"):
+        for obj in api.admin.list(f"{rbac}/{plural}"):
+            found[(plural, obj["metadata"]["name"])] = obj["metadata"]["resourceVersion"]
+    for obj in api.admin.list("/api/v1/serviceaccounts"):
+        found[("serviceaccounts", obj["metadata"]["name"])] = obj["metadata"]["resourceVersion"]
+    return found
+
+
+def foreign(api):
+    api.create("HostEndpoint", "by-hand", {"node": "sim-0001", "interfaceName": "eth9"})
+    api.create("GlobalNetworkPolicy", "by-hand", {"order": 1, "selector": "has(pods)", "types": ["Ingress"]})
+    api.create("GlobalNetworkSet", "by-hand", {"nets": ["198.51.100.0/24"]})
+
+
+def protect(api):
+    assert not run_module("host_endpoints", api)["failed"]
+    for name, state, spec in (
+        ("one", "enforced", OUTBOUND),
+        ("two", "enforced", LOCKDOWN),
+        ("three", "staged", LOCKDOWN),
+    ):
+        definitions = [policy(f"{name}-policy", spec), network_set(f"{name}-nets")]
+        done = run_module("policies", api, name=name, state=state, definitions=definitions, settle=0)
+        assert not done["failed"], done
+
+
+def test_all_of_ours_goes_and_nothing_else(clean_api):
+    clean_api.add_nodes(2)
+    foreign(clean_api)
+    before = everything(clean_api)
+    protect(clean_api)
+    granted = run_roles(clean_api.kubeconfig, ["access"], access_namespace="hostfence-teardown")
+    assert granted.code == 0, granted.output
+    during = everything(clean_api)
+    assert len(during) > len(before) + 8
+
+    looked = run_roles(clean_api.kubeconfig, ["teardown"], "--check", teardown_settle=0)
+    assert looked.code == 0, looked.output
+    assert looked.changed >= 3
+    assert everything(clean_api) == during
+
+    done = run_roles(clean_api.kubeconfig, ["teardown"], teardown_settle=0)
+    assert done.code == 0, done.output
+    assert everything(clean_api) == before
+    left = run_module("leftovers_info", clean_api)
+    assert left["objects"] == []
+
+    again = run_roles(clean_api.kubeconfig, ["teardown"], teardown_settle=0)
+    assert (again.code, again.changed) == (0, 0), again.output
+
+
+def test_no_allow_goes_while_a_deny_of_another_set_stands(clean_api):
+    clean_api.add_nodes(1)
+    protect(clean_api)
+    writes = run_module("policies_absent", clean_api, check=True)["writes"]
+    gone = [
+        w["name"].removeprefix("default.").removeprefix("hostfence.")
+        for w in writes
+        if w["action"] == "delete"
+    ]
+    assert gone.index("two-policy") < gone.index("one-policy")
+
+
+def test_a_tier_with_somebody_elses_policy_stays_and_passes(clean_api):
+    if "Tier" not in clean_api.kinds:
+        pytest_has_no_tiers(clean_api)
+        return
+    clean_api.add_nodes(1)
+    protect(clean_api)
+    clean_api.create("GlobalNetworkPolicy", "hostfence.by-hand", {"tier": "hostfence", "types": ["Ingress"]})
+    done = run_module("policies_absent", clean_api, settle=0)
+    assert not done["failed"], done
+    tier = clean_api.admin.get(clean_api.path("Tier", "hostfence"))
+    assert tier["spec"]["defaultAction"] == "Pass"
+    left = [o for o in run_module("leftovers_info", clean_api)["objects"] if o["kind"] == "Tier"]
+    assert [(o["name"], o["kept_by"]) for o in left] == [("hostfence", ["hostfence.by-hand"])]
+
+
+def pytest_has_no_tiers(api):
+    """Before Calico 3.29 there is nothing to keep."""
+    assert api.calico_version == "v3.28.2"
+
+
+def test_a_namespace_that_others_use_stays(clean_api):
+    clean_api.add_nodes(1)
+    name = "hostfence-shared"
+    granted = run_roles(clean_api.kubeconfig, ["access"], access_namespace=name)
+    assert granted.code == 0, granted.output
+    clean_api.admin.post(f"/api/v1/namespaces/{name}/configmaps", {"metadata": {"name": "theirs"}})
+    done = run_roles(clean_api.kubeconfig, ["teardown"], teardown_settle=0)
+    assert done.code == 0, done.output
+    assert f"Namespace {name}: others have configmaps/theirs in it" in done.text
+    assert clean_api.admin.get(f"/api/v1/namespaces/{name}")["metadata"].get("deletionTimestamp") is None
+    clean_api.admin.delete(f"/api/v1/namespaces/{name}")
+
+
+def test_definitions_go_only_when_asked_and_only_empty_ones(clean_api):
+    if not clean_api.flavour.startswith("ours-"):
+        assert run_module("leftovers_info", clean_api)["definitions"] == []
+        return
+    found = {
+        d["name"].partition(".")[0]: d["kept_by"]
+        for d in run_module("leftovers_info", clean_api)["definitions"]
+    }
+    assert found["hostendpoints"] == []
+    assert found["felixconfigurations"] == ["default"]
