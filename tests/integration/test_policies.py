@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 from module_run import run_module
 
@@ -116,3 +119,232 @@ def test_every_state_after_every_other(clean_api, first, then):
     ok(run_set(clean_api, then))
     kind = {"staged": SGNP, "enforced": GNP}.get(then)
     assert set(stored(clean_api)) == (expected(clean_api, kind) if kind else set())
+
+
+def test_check_mode_tells_what_will_be_written_and_writes_nothing(clean_api):
+    before = versions(clean_api)
+    told = ok(run_set(clean_api, check=True, diff=True))
+    assert told["changed"]
+    assert versions(clean_api) == before
+    done = ok(run_set(clean_api, diff=True))
+    assert told["diff"] == done["diff"]
+    assert [{**w, "done": True} for w in told["writes"]] == done["writes"]
+    assert not ok(run_set(clean_api, check=True))["changed"]
+
+
+def test_diff_shows_only_what_is_ours_and_changed(clean_api):
+    ok(run_set(clean_api))
+    changed = [policy("ssh", order=11), *SET[1:]]
+    (diff,) = ok(run_set(clean_api, definitions=changed, diff=True))["diff"]
+    assert diff["before_header"] == f"GlobalNetworkPolicy {stored_name(clean_api, 'ssh')}"
+    assert diff["before"]["spec"]["order"] == 10
+    assert diff["after"]["spec"]["order"] == 11
+    assert diff["before"]["labels"] == diff["after"]["labels"]
+
+
+def test_what_is_no_longer_in_the_set_goes(clean_api):
+    ok(run_set(clean_api))
+    ok(run_set(clean_api, definitions=SET[:1]))
+    assert {name for _kind, name in stored(clean_api)} - {"hostfence"} == {stored_name(clean_api, "ssh")}
+
+
+def test_a_field_that_somebody_added_is_taken_out(clean_api):
+    ok(run_set(clean_api))
+    path = clean_api.path(GNP, stored_name(clean_api, "rest"))
+    clean_api.admin.patch(path, {"spec": {"namespaceSelector": "has(nothing)"}})
+    result = ok(run_set(clean_api))
+    assert [w["name"] for w in result["writes"]] == [stored_name(clean_api, "rest")]
+    assert "namespaceSelector" not in clean_api.admin.get(path)["spec"]
+    assert not ok(run_set(clean_api))["changed"]
+
+
+def test_a_foreign_object_of_the_same_name_is_refused_before_any_write(clean_api):
+    spec = {"selector": "all()", "types": ["Ingress"]}
+    clean_api.create(GNP, stored_name(clean_api, "rest"), spec)
+    before = versions(clean_api)
+    for state in ("enforced", "staged"):
+        result = run_set(clean_api, state)
+        assert result["failed"]
+        assert "was made by somebody else" in result["msg"]
+        assert stored_name(clean_api, "rest") in result["msg"]
+    assert versions(clean_api) == before
+
+
+def test_an_object_of_another_set_is_refused(clean_api):
+    ok(run_set(clean_api))
+    before = versions(clean_api)
+    result = run_module("policies", clean_api, name="other", state="enforced", definitions=SET, settle=0)
+    assert "belongs to the set edge" in result["msg"]
+    assert versions(clean_api) == before
+
+
+def test_a_foreign_tier_is_refused_and_can_be_used_by_name(clean_api):
+    if TIER not in clean_api.kinds:
+        pytest.skip("Calico before 3.29 has no tiers")
+    clean_api.create(TIER, "hostfence", {"order": 5, "defaultAction": "Pass"})
+    before = versions(clean_api)
+    assert "exists and is not ours" in run_set(clean_api)["msg"]
+    assert versions(clean_api) == before
+    ok(run_set(clean_api, definitions=[policy("ssh", tier="hostfence")], tier={"name": "elsewhere"}))
+    ok(run_set(clean_api, "absent"))
+    assert versions(clean_api) == before
+
+
+def test_a_tier_denies_as_long_as_one_of_its_sets_wants_it(clean_api):
+    if TIER not in clean_api.kinds:
+        pytest.skip("Calico before 3.29 has no tiers")
+
+    def other(state):
+        return ok(
+            run_module(
+                "policies",
+                clean_api,
+                name="other",
+                state=state,
+                definitions=[policy("dns")],
+                default_action="Pass",
+                settle=0,
+            )
+        )
+
+    def action():
+        return clean_api.admin.get(clean_api.path(TIER, "hostfence"))["spec"]["defaultAction"]
+
+    other("enforced")
+    assert action() == "Pass"
+    ok(run_set(clean_api))
+    assert action() == "Deny"
+    other("staged")
+    assert action() == "Deny"
+    ok(run_set(clean_api, "staged"))
+    assert action() == "Pass"
+    ok(run_set(clean_api, "absent"))
+    other("absent")
+    assert stored(clean_api) == {}
+
+
+@pytest.mark.parametrize("prefix", ["", "default."])
+def test_names_of_every_version_are_one_policy(clean_api, prefix):
+    """A policy of the tier default that another version of Calico stored is changed, not doubled."""
+    definitions = [policy("ssh", tier="default")]
+    ok(run_set(clean_api, definitions=definitions))
+    ((kind, name),) = stored(clean_api)
+    made = clean_api.admin.get(clean_api.path(kind, name))
+    clean_api.admin.delete(clean_api.path(kind, name))
+    labels = made["metadata"]["labels"]
+    clean_api.create(GNP, f"{prefix}ssh", made["spec"], labels=labels)
+    assert not ok(run_set(clean_api, definitions=definitions))["changed"]
+    ok(run_set(clean_api, definitions=[policy("ssh", order=12, tier="default")]))
+    assert list(stored(clean_api)) == [(GNP, f"{prefix}ssh")]
+
+
+BAD = {
+    "net": ({"source": {"nets": ["10.0.0.0/33"]}}, "spec.ingress[0].source.nets[0]: '10.0.0.0/33'"),
+    "port": ({"protocol": "TCP", "destination": {"ports": [70000]}}, "ports[0]: 70000"),
+    "no protocol": ({"destination": {"ports": [22]}}, "needs protocol TCP, UDP or SCTP"),
+    "selector": ({"source": {"selector": "a = b"}}, "spec.ingress[0].source.selector"),
+    "field": ({"from": "x"}, "Calico has no such field"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(BAD))
+def test_bad_definitions_write_nothing(clean_api, case):
+    rule, expected_text = BAD[case]
+    good = policy("good")
+    bad = policy("bad", ingress=[{"action": "Allow", **rule}])
+    result = run_set(clean_api, definitions=[good, bad])
+    assert result["failed"]
+    assert expected_text in result["msg"]
+    assert "definitions[1], GlobalNetworkPolicy bad" in result["msg"]
+    assert stored(clean_api) == {}
+
+
+FILES = {
+    "not YAML": ("a: [1,\nb: 2", "broken.yml: line 2"),
+    "key twice": ("kind: Tier\nkind: Tier", "the key 'kind' stands twice"),
+    "a tag": ("!!python/object/apply:os.system ['true']", "broken.yml: line 1"),
+    "wrong group": (
+        "apiVersion: crd.projectcalico.org/v1\nkind: GlobalNetworkPolicy\nmetadata: {name: x}",
+        "write proj",
+    ),
+    "unknown kind": ("apiVersion: v1\nkind: Pod\nmetadata: {name: x}", "'Pod': must be one of"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(FILES))
+def test_bad_files_write_nothing(clean_api, tmp_path, case):
+    text, expected_text = FILES[case]
+    (tmp_path / "broken.yml").write_text(text)
+    result = run_set(clean_api, definitions=[], src=str(tmp_path))
+    assert result["failed"]
+    assert expected_text in result["msg"]
+    assert "\n" not in result["msg"]
+    assert stored(clean_api) == {}
+
+
+def test_a_directory_is_a_set_and_a_bare_port_range_stays_one(clean_api, tmp_path):
+    (tmp_path / "1.yml").write_text(
+        "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: range}\n"
+        "spec:\n  ingress:\n  - {action: Allow, protocol: TCP, destination: {ports: [20:22]}}\n---\n"
+    )
+    (tmp_path / "notes.txt").write_text("not YAML: [")
+    ok(run_set(clean_api, definitions=[], src=str(tmp_path)))
+    spec = clean_api.admin.get(clean_api.path(GNP, stored_name(clean_api, "range")))["spec"]
+    assert spec["ingress"][0]["destination"]["ports"] == ["20:22"]
+
+
+def test_a_tier_that_nobody_makes_is_refused(clean_api):
+    if TIER not in clean_api.kinds:
+        pytest.skip("Calico before 3.29 has no tiers")
+    result = run_set(clean_api, definitions=[policy("ssh", tier="nowhere")])
+    assert "spec.tier: 'nowhere': no such tier" in result["msg"]
+
+
+def test_an_api_that_dies_half_way_is_told_and_the_next_run_converges(clean_api):
+    many = [policy(f"p{n:03}", order=n) for n in range(400)]
+    watcher = threading.Thread(target=kill_after, args=(clean_api, 10))
+    watcher.start()
+    result = run_set(clean_api, definitions=many)
+    watcher.join()
+    clean_api.restart()
+    assert result["failed"]
+    done = [w["name"] for w in result["writes"] if w["done"]]
+    left = [w["name"] for w in result["writes"] if not w["done"]]
+    assert done
+    assert left
+    assert "a second run does the rest" in result["msg"]
+    there = {name for _kind, name in stored(clean_api)}
+    # The write in flight when the server died may have been stored.
+    assert {n for n in done if not n.endswith("-changing")} <= there
+    assert not there & set(left[1:])
+    ok(run_set(clean_api, definitions=many))
+    assert len([key for key in stored(clean_api) if key[0] == GNP]) == 400
+    assert not ok(run_set(clean_api, definitions=many))["changed"]
+
+
+def kill_after(api, count):
+    while len([key for key in stored(api) if key[0] == GNP]) < count:
+        time.sleep(0.02)
+    api.kill()
+
+
+def test_info(clean_api):
+    clean_api.create(
+        "HostEndpoint",
+        "node1",
+        {"node": "node1", "interfaceName": "*"},
+        labels={"host-endpoint": "ingress"},
+    )
+    clean_api.create(GNP, "theirs", {"selector": "has(host-endpoint)", "types": ["Ingress"], "order": 3})
+    clean_api.create(GNP, "pods", {"selector": "app == 'x'", "types": ["Ingress"]})
+    ok(run_set(clean_api, "staged"))
+    found = run_module("policies_info", clean_api)
+    assert [s["name"] for s in found["sets"]] == ["edge"]
+    assert found["sets"][0]["state"] == ("staged" if SGNP in clean_api.kinds else "not stored")
+    ok(run_set(clean_api))
+    found = run_module("policies_info", clean_api)
+    assert found["sets"][0]["state"] == "enforced"
+    assert {o["name"] for o in found["sets"][0]["objects"]} >= {stored_name(clean_api, "ssh"), "office"}
+    assert [(f["name"], f["order"], f["host_endpoints"]) for f in found["foreign"]] == [("theirs", 3, 1)]
+    if TIER in clean_api.kinds:
+        assert found["sets"][0]["tiers"] == [{"name": "hostfence", "wants": "Deny"}]
