@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from testbed.api import Api
-from testbed.state import DEFAULT_RUN
+from testbed.state import run_directory
 
 testinfra_hosts = ["ansible://nodes"]
 CALICO = "/apis/crd.projectcalico.org/v1"
@@ -14,7 +14,7 @@ CALICO = "/apis/crd.projectcalico.org/v1"
 
 @pytest.fixture(scope="module")
 def api() -> Api:
-    return Api(DEFAULT_RUN / "kubeconfig")
+    return Api(run_directory() / "kubeconfig")
 
 
 def test_node_has_its_host_endpoint(host, api):

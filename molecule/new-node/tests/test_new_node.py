@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from testbed.api import Api
-from testbed.state import DEFAULT_RUN
+from testbed.state import run_directory
 
 testinfra_hosts = ["ansible://nodes"]
 
 
 def test_the_nodes_that_stayed_have_their_host_endpoints(host):
-    heps = Api(DEFAULT_RUN / "kubeconfig").list("/apis/crd.projectcalico.org/v1/hostendpoints")
+    heps = Api(run_directory() / "kubeconfig").list("/apis/crd.projectcalico.org/v1/hostendpoints")
     names = {h["metadata"]["name"] for h in heps}
     assert f"{host.check_output('hostname')}-hostfence" in names
     assert "node4-hostfence" not in names
