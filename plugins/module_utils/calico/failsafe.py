@@ -456,7 +456,7 @@ class _Checker:
         if at is None or chain.rules[at].body != Rule((), "jump", failsafe).body:
             self.add(
                 "endpoint.no-failsafe", table, name,
-                f"{name} does not jump to {failsafe}" + ("" if at is None else f", but {_short(chain.rules[at])}"),
+                f"no jump to {failsafe}" + ("" if at is None else f", but {_short(chain.rules[at])}"),
             )  # fmt: skip
             return
         for rule in chain.rules[:at]:
