@@ -27,7 +27,7 @@ from .selector import Selector, parse
 
 # What the kernel picks for a connection that does not ask for a port (net.ipv4.ip_local_port_range).
 EPHEMERAL = (32768, 60999)
-EVERY_PORT = (0, 65535)
+EVERY_PORT = (1, 65535)
 _EVERYTHING = parse("")
 
 Interval = tuple[int, int]
