@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Runs roles of the collection as an installer does: ansible-playbook, on the controller."""
+"""Runs roles and playbooks of the collection as an installer does: ansible-playbook, on the controller."""
 
 from __future__ import annotations
 
@@ -63,21 +63,34 @@ def run_roles(
         (place / "hosts.json").write_text(
             json.dumps({"all": {"hosts": {"localhost": {}}, "children": inventory}})
         )
-        done = subprocess.run(
-            [
-                str(_PLAYBOOK),
-                "-i",
-                place / "hosts.json",
-                place / "play.json",
-                "-e",
-                json.dumps(variables),
-                *flags,
-            ],
-            env={**os.environ, "K8S_AUTH_KUBECONFIG": kubeconfig, "ANSIBLE_NOCOLOR": "1"},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
+        process = start_playbook(
+            kubeconfig, place / "play.json", *flags, inventory=str(place / "hosts.json"), **variables
         )
-    changed = re.search(r"changed=(\d+)", done.stdout)
-    return Run(done.returncode, int(changed[1]) if changed else -1, done.stdout + done.stderr)
+        return end_of(process)
+
+
+def run_playbook(kubeconfig: str, playbook: str, *flags: str, **variables: Any) -> Run:
+    """Run a playbook of the repository, named by its path, with no hosts but the controller."""
+    return end_of(start_playbook(kubeconfig, ROOT / playbook, *flags, **variables))
+
+
+def start_playbook(
+    kubeconfig: str, playbook: Path, *flags: str, inventory: str = "localhost,", **variables: Any
+) -> subprocess.Popen[str]:
+    """Start ansible-playbook in a process group of its own, as a terminal does."""
+    return subprocess.Popen(
+        [str(_PLAYBOOK), "-i", inventory, str(playbook), "-e", json.dumps(variables), *flags],
+        env={**os.environ, "K8S_AUTH_KUBECONFIG": kubeconfig, "ANSIBLE_NOCOLOR": "1"},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+    )
+
+
+def end_of(process: subprocess.Popen[str]) -> Run:
+    """Wait for a playbook to end."""
+    output, _none = process.communicate()
+    changed = re.search(r"changed=(\d+)", output)
+    return Run(process.returncode, int(changed[1]) if changed else -1, output)
