@@ -292,7 +292,8 @@ class _Walk:
             return ""
         number = bit.bit_length() - 1
         rule, ref = self.table.rules[number], self.program.owners[self.stage.direction][number].ref
-        return f"tier {link.tier}: {ref.kind} {ref.name} {self.stage.direction} rule {rule.index} would {rule.action}"
+        whose = f"{ref.kind} {ref.name} {self.stage.direction} rule {rule.index}"
+        return f"tier {link.tier}: {whose} would {rule.action}"
 
     def of_link(self, index: int, link: Link) -> list[Outcome]:
         outcomes: list[Outcome] = []

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, Optional
 
 import pytest
@@ -310,6 +311,16 @@ def test_rule(name: str, fires: list[Object], silent: list[Object]) -> None:
 
 def test_every_rule_has_a_case() -> None:
     assert {name for name, _fires, _silent in CASES} == set(RULES)
+
+
+def test_the_documentation_tells_every_rule() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "lint.md").read_text()
+    told = {
+        line.split("`")[1]: line.rsplit("| ", 1)[1][:-2]
+        for line in page.splitlines()
+        if line.startswith("| `")
+    }
+    assert told == dict(RULES)
 
 
 def test_findings_say_which_object_which_field_and_what_to_do() -> None:

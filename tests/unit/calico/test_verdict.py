@@ -7,6 +7,7 @@ test_verdict_recorded.py holds the engine against a real kernel.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Optional
 
 import pytest
@@ -449,6 +450,13 @@ class TestFailsafes:
         own = self.felix("node.n", failsafeInboundHostPorts=[{"protocol": "TCP", "port": 22}])
         assert answer(SSH, *objects, own) == ("allow", "failsafe")
         assert answer(SSH, *objects, environment={"FELIX_FAILSAFEINBOUNDHOSTPORTS": "tcp:22"})[0] == "allow"
+
+
+def test_the_documentation_tells_every_reason() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "verdict.md").read_text()
+    assert [line for line in page.splitlines() if line.startswith("| `")][-len(REASONS) :] == [
+        f"| `{code}` | {text} |" for code, text in REASONS.items()
+    ]
 
 
 def test_counts() -> None:
