@@ -42,7 +42,7 @@ options:
       - Left out, permissions are not checked.
     type: list
     elements: str
-    choices: [crds, felix, host_endpoints_auto, host_endpoints_direct, policies]
+    choices: [crds, felix, host_endpoints_auto, host_endpoints_direct, policies, verdicts]
 """
 
 EXAMPLES = r"""

@@ -20,7 +20,8 @@ FELIX = "felix"
 HOST_ENDPOINTS_DIRECT = "host_endpoints_direct"
 HOST_ENDPOINTS_AUTO = "host_endpoints_auto"
 POLICIES = "policies"
-TASKS = (CRDS, FELIX, HOST_ENDPOINTS_DIRECT, HOST_ENDPOINTS_AUTO, POLICIES)
+VERDICTS = "verdicts"
+TASKS = (CRDS, FELIX, HOST_ENDPOINTS_DIRECT, HOST_ENDPOINTS_AUTO, POLICIES, VERDICTS)
 
 _ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _CALICO = "<the group in use>"
@@ -36,7 +37,7 @@ _ALWAYS: _Table = {
     ("apps", "deployments"): ("list",),
     ("discovery.k8s.io", "endpointslices"): ("list",),
     ("migration.projectcalico.org", "datastoremigrations"): ("list",),
-    (_CALICO, "clusterinformations"): ("get",),
+    (_CALICO, "clusterinformations"): ("get", "list"),
     (_CALICO, "felixconfigurations"): ("list",),
     (_CALICO, "hostendpoints"): ("list",),
     (_CALICO, "kubecontrollersconfigurations"): ("get",),
@@ -57,6 +58,11 @@ _BY_TASK: dict[str, _Table] = {
         **{(_CALICO, plural): _WRITE for plural in (*_POLICY_KINDS, "globalnetworksets", "tiers")},
         (_CALICO, "networkpolicies"): ("list",),
         (_CALICO, "stagednetworkpolicies"): ("list",),
+    },
+    # policy_lint and flow_verdict: what rules may select beside hosts. They say so where they may not see it.
+    VERDICTS: {
+        **{("", plural): ("list",) for plural in ("namespaces", "pods", "serviceaccounts")},
+        **{(_CALICO, plural): ("list",) for plural in ("ippools", "networksets")},
     },
 }
 
