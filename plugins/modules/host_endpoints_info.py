@@ -88,7 +88,7 @@ host_endpoints:
       type: list
       elements: str
     labels:
-      description: Labels that Felix evaluates, those of Calico's metadata annotation where there is one.
+      description: Labels that Felix evaluates, those of Calico's metadata annotation over the object's own.
       type: dict
     made_by:
       description: V(hostfence), V(calico) or V(somebody else).

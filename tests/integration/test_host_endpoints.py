@@ -109,14 +109,17 @@ def test_labels_hidden_by_calicos_annotation_are_put_right(clean_api):
     (name,) = clean_api.add_nodes(1)
     run_module("host_endpoints", clean_api)
     path = clean_api.path("HostEndpoint", f"{name}-hostfence")
-    hidden = {"labels": {"app.kubernetes.io/managed-by": "hostfence", "host-endpoint": "stale"}}
-    clean_api.admin.patch(
-        path, {"metadata": {"annotations": {"projectcalico.org/metadata": json.dumps(hidden)}}}
-    )
+    hidden = {
+        "labels": {"app.kubernetes.io/managed-by": "hostfence", "host-endpoint": "stale", "team": "blue"}
+    }
+    note = json.dumps(hidden)
+    clean_api.admin.patch(path, {"metadata": {"annotations": {"projectcalico.org/metadata": note}}})
     assert run_module("host_endpoints", clean_api)["changed"]
-    stored = clean_api.admin.get(path)
-    assert "projectcalico.org/metadata" not in stored["metadata"].get("annotations", {})
-    assert stored["metadata"]["labels"]["host-endpoint"] == "ingress"
+    stored = clean_api.admin.get(path)["metadata"]
+    assert stored["labels"]["host-endpoint"] == "ingress"
+    # A label of somebody else stays where it was put.
+    assert json.loads(stored["annotations"]["projectcalico.org/metadata"])["labels"] == {"team": "blue"}
+    assert not run_module("host_endpoints", clean_api)["changed"]
 
 
 def test_interfaces_ports_and_no_profile(clean_api):

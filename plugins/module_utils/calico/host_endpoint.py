@@ -33,12 +33,13 @@ DEFAULT_ALLOW_PROFILE = "projectcalico-default-allow"
 ALL_INTERFACES = "*"
 BY_IP = "by-ip"
 
-# Calico keeps its own metadata here on crd.projectcalico.org/v1; where it is present, the object's
-# own labels are not read (seen on a real Felix).
+# Calico keeps its own metadata here on crd.projectcalico.org/v1; a label in it hides the object's own
+# of the same key.
 METADATA_ANNOTATION = "projectcalico.org/metadata"
 
 # Where Calico notes a node's own addresses in a Kubernetes datastore
 # (libcalico-go/lib/backend/k8s/resources/node.go), in kube-controllers' order.
+_CALICO_INTERFACES = "projectcalico.org/Interfaces"
 _CALICO_NODE_ADDRESSES = ("projectcalico.org/IPv4Address", "projectcalico.org/IPv6Address")
 _CALICO_TUNNEL_ADDRESSES = (
     "projectcalico.org/IPv4IPIPTunnelAddr",
@@ -130,13 +131,15 @@ def expected_ips(node: Object, with_tunnels: bool) -> list[str]:
     """Addresses of a node, in the order in which kube-controllers lists them, each once.
 
     :param node: a Kubernetes Node
-    :param with_tunnels: also the addresses of Calico's own tunnel devices
+    :param with_tunnels: also the addresses of Calico's tunnel devices and of the interfaces that it noted
     """
     annotations = node["metadata"].get("annotations") or {}
     keys = _CALICO_NODE_ADDRESSES + (_CALICO_TUNNEL_ADDRESSES if with_tunnels else ())
     found = [annotations[key] for key in keys if annotations.get(key)]
     addresses = (node.get("status") or {}).get("addresses") or []
     found += [a["address"] for a in addresses if a.get("type") == "InternalIP"]
+    if with_tunnels:
+        found += _interface_addresses(annotations.get(_CALICO_INTERFACES, ""))
     return list(dict.fromkeys(ip for ip in map(_plain_ip, found) if ip))
 
 
@@ -183,17 +186,14 @@ def is_auto(hep: Object) -> bool:
 
 
 def effective_labels(hep: Object) -> Mapping[str, str]:
-    """The labels that Felix evaluates: those of Calico's metadata annotation where there is one."""
+    """The labels that Felix evaluates: the object's own, and over them those of Calico's metadata annotation.
+
+    Source: libcalico-go/lib/backend/k8s/resources/resources.go, v3.28 and later.
+    """
     metadata = hep["metadata"]
-    annotation = (metadata.get("annotations") or {}).get(METADATA_ANNOTATION)
-    if annotation is None:
-        labels: Mapping[str, str] = metadata.get("labels") or {}
-        return labels
-    try:
-        hidden = json.loads(annotation)
-    except ValueError:
-        hidden = {}
-    return dict(hidden.get("labels") or {}) if isinstance(hidden, dict) else {}
+    labels: Mapping[str, str] = metadata.get("labels") or {}
+    hidden = _calico_metadata(metadata).get("labels")
+    return {**labels, **hidden} if hidden else labels
 
 
 def correction(live: Object, wanted: Object) -> Optional[Object]:
@@ -203,13 +203,15 @@ def correction(live: Object, wanted: Object) -> Optional[Object]:
     stored resourceVersion, so that it never overwrites what somebody wrote meanwhile.
     """
     metadata = live["metadata"]
-    annotations = dict(metadata.get("annotations") or {})
-    had = effective_labels(live)
-    stale = _labels_written_by_us(live) if had != wanted["metadata"]["labels"] else set()
-    labels = {k: v for k, v in had.items() if k not in stale}
-    labels.update(wanted["metadata"]["labels"])
-    hides_labels = annotations.pop(METADATA_ANNOTATION, None) is not None
-    if labels == had and not (hides_labels and labels != metadata.get("labels")) and same_spec(live, wanted):
+    wanted_labels = wanted["metadata"]["labels"]
+    if effective_labels(live) == wanted_labels == metadata.get("labels") and same_spec(live, wanted):
+        return None
+    stale = _labels_written_by_us(live) - wanted_labels.keys()
+    labels = {k: v for k, v in (metadata.get("labels") or {}).items() if k not in stale}
+    labels.update(wanted_labels)
+    annotations = _revealing(metadata, stale | wanted_labels.keys())
+    unchanged = labels == metadata.get("labels") and annotations == (metadata.get("annotations") or {})
+    if unchanged and same_spec(live, wanted):
         return None
     corrected: Object = {**live, "metadata": {**metadata, "labels": labels}, "spec": wanted["spec"]}
     corrected["metadata"].pop("managedFields", None)
@@ -232,6 +234,27 @@ def active_wildcard(heps: Iterable[Object], node_name: str) -> Optional[Object]:
     return min(wildcards, key=lambda h: str(h["metadata"]["name"]), default=None)
 
 
+def _calico_metadata(metadata: Object) -> Object:
+    """What Calico's metadata annotation holds; nothing where there is none that can be read."""
+    text = (metadata.get("annotations") or {}).get(METADATA_ANNOTATION)
+    try:
+        hidden = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return hidden if isinstance(hidden, dict) else {}
+
+
+def _revealing(metadata: Object, keys: Iterable[str]) -> dict[str, str]:
+    """The annotations, with no label of these keys left in Calico's, where it would hide the object's own."""
+    annotations = dict(metadata.get("annotations") or {})
+    hidden = _calico_metadata(metadata)
+    hiding = hidden.get("labels") or {}
+    kept = {k: v for k, v in hiding.items() if k not in set(keys)}
+    if kept != hiding:
+        annotations[METADATA_ANNOTATION] = json.dumps({**hidden, "labels": kept}, separators=(",", ":"))
+    return annotations
+
+
 def _desired_labels(node: Object, template: HostEndpointTemplate) -> dict[str, str]:
     node_labels = node["metadata"].get("labels") or {}
     copied = {key: node_labels[key] for key in template.node_labels if key in node_labels}
@@ -248,6 +271,15 @@ def _normal_spec(spec: Object) -> Object:
     filled = {key: value for key, value in spec.items() if value not in (None, "", [], {})}
     # The order of addresses means nothing to Felix.
     return {**filled, "expectedIPs": sorted(filled.get("expectedIPs", []))}
+
+
+def _interface_addresses(noted: str) -> list[str]:
+    """Addresses of the interfaces that Calico notes on the Node as ``[{name, addresses}]``."""
+    try:
+        interfaces = json.loads(noted) if noted else []
+        return [str(a) for interface in interfaces for a in interface.get("addresses") or []]
+    except (ValueError, TypeError, AttributeError):
+        return []
 
 
 def _plain_ip(text: str) -> str:

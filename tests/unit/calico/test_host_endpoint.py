@@ -194,12 +194,20 @@ def test_any_difference_in_the_spec_is_corrected(change):
     assert correction(live, WANTED)["spec"] == WANTED["spec"]
 
 
-def test_calicos_metadata_annotation_goes_when_it_hides_a_label():
-    hidden = json.dumps({"labels": {"theirs": "stays"}})
+def test_a_label_of_ours_hidden_by_calicos_annotation_is_revealed_and_others_stay_there():
+    hidden = json.dumps({"labels": {"theirs": "stays", "host-endpoint": "stale"}})
     live = stored(WANTED, annotations={"projectcalico.org/metadata": hidden, "other": "stays"})
     corrected = correction(live, WANTED)
-    assert corrected["metadata"]["annotations"] == {"other": "stays"}
+    annotations = corrected["metadata"]["annotations"]
+    assert annotations["other"] == "stays"
+    assert json.loads(annotations["projectcalico.org/metadata"]) == {"labels": {"theirs": "stays"}}
     assert effective_labels(corrected) == {**WANTED["metadata"]["labels"], "theirs": "stays"}
+    assert correction(corrected, WANTED) is None
+
+
+def test_an_annotation_that_hides_nothing_of_ours_is_left_alone():
+    hidden = json.dumps({"labels": {"theirs": "stays"}})
+    assert correction(stored(WANTED, annotations={"projectcalico.org/metadata": hidden}), WANTED) is None
 
 
 def test_correcting_once_is_enough():
