@@ -1,0 +1,118 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The shipped sets in every state: a second run changes nothing, and packets do what the set says."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from testbed.state import load, run_directory
+
+SCENARIO = Path(__file__).resolve().parent.parent
+ALL = ["ingress-lockdown", "nodeport", "platform-flows", "platform-tier"]
+# Felix needs a tenth of this; a busy machine may need more.
+FELIX_SECONDS = 3
+
+OUTSIDERS = ("admin", "client", "stranger")
+
+
+def of(*flows):
+    return {f"{flow} v{version}" for flow in flows for version in "46"}
+
+
+EVERYBODY_ELSE = of(*(f"{who} other" for who in OUTSIDERS))
+STRANGE_SSH = of("client ssh", "stranger ssh")
+STRANGE_NODEPORT = of("admin nodeport", "stranger nodeport")
+TIER = (
+    EVERYBODY_ELSE
+    | STRANGE_SSH
+    | STRANGE_NODEPORT
+    | of("client nodeport", "peer other", "own address", "to peer")
+)
+
+# Sets, further variables, and the flows that are cut off then: all others must work, loopback, the failsafe
+# port and IPv6 with a cold neighbour cache among them.
+CASES = {
+    "lockdown": (
+        ["ingress-lockdown"],
+        {},
+        EVERYBODY_ELSE | STRANGE_SSH | STRANGE_NODEPORT | of("client nodeport"),
+    ),
+    "nodeport": (["nodeport"], {}, STRANGE_NODEPORT),
+    "flows": (["platform-flows"], {}, set()),
+    "tier": (["platform-tier"], {}, TIER),
+    "tier, both directions": (
+        ["platform-tier"],
+        {"policies_platform_tier_directions": ["Ingress", "Egress"]},
+        TIER | of("outbound"),
+    ),
+    "three together": (
+        ["platform-flows", "nodeport", "ingress-lockdown"],
+        {},
+        EVERYBODY_ELSE | STRANGE_SSH | STRANGE_NODEPORT,
+    ),
+}
+
+
+def converge(state: str, sets: list[str], **variables: object) -> int:
+    """Runs the role; returns how many tasks changed something."""
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i",
+            "localhost,",
+            str(SCENARIO / "converge.yml"),
+            "-e",
+            json.dumps({"policies_state": state, "policies_sets": sets, **variables}),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.search(r"changed=(\d+)", done.stdout)
+    assert found
+    return int(found[1])
+
+
+def cut_off() -> set[str]:
+    time.sleep(FELIX_SECONDS)
+    done = subprocess.run(
+        [sys.executable, str(SCENARIO / "probe.py")], capture_output=True, text=True, check=True
+    )
+    return {flow for flow, works in json.loads(done.stdout).items() if not works}
+
+
+def needs_felix() -> None:
+    state = load(run_directory())
+    if state is None or not state.calico_bin:
+        pytest.skip("no real Felix here: set HOSTFENCE_CALICO_BIN to see packets judged")
+
+
+def test_staged_cuts_nothing_off():
+    needs_felix()
+    assert cut_off() == set()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_enforced_and_taken_away(case):
+    sets, variables, expected = CASES[case]
+    converge("absent", ALL)
+    assert converge("enforced", sets, **variables) == len(sets)
+    assert converge("enforced", sets, **variables) == 0
+    if load(run_directory()).calico_bin:
+        assert cut_off() == expected
+    assert converge("absent", sets) == len(sets)
+    assert converge("absent", sets) == 0
+
+
+def test_absent_leaves_everything_open():
+    needs_felix()
+    assert cut_off() == set()
