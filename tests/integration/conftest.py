@@ -29,6 +29,23 @@ FLAVOURS = ["ours-v1", "ours-v3", "v1-3.28.2", "v1-3.32.1", "v3-3.32.1"]
 OWNED = "app.kubernetes.io/managed-by=hostfence"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "one_flavour: says the same on every flavour, so one of them is enough")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Runs what does not depend on the flavour on the first one only."""
+
+    def elsewhere(item: pytest.Item) -> bool:
+        flavour = getattr(item, "callspec", None) and item.callspec.params.get("api")
+        return bool(item.get_closest_marker("one_flavour")) and flavour not in (None, FLAVOURS[0])
+
+    repeated = [item for item in items if elsewhere(item)]
+    if repeated:
+        config.hook.pytest_deselected(items=repeated)
+        items[:] = [item for item in items if not elsewhere(item)]
+
+
 class TestApi:
     """One API server with Calico's kinds.
 

@@ -48,6 +48,7 @@ def test_second_run_writes_nothing(clean_api):
     assert versions(clean_api) == before
 
 
+@pytest.mark.one_flavour
 def test_check_mode_tells_and_writes_nothing(clean_api):
     clean_api.add_nodes(2)
     result = run_module("host_endpoints", clean_api, check=True, diff=True)
@@ -96,6 +97,7 @@ def test_edited_by_hand_is_put_right_and_foreign_labels_stay(clean_api):
     assert not run_module("host_endpoints", clean_api)["changed"]
 
 
+@pytest.mark.one_flavour
 def test_a_label_no_longer_named_goes(clean_api):
     (name,) = clean_api.add_nodes(1)
     run_module("host_endpoints", clean_api, labels={"host-endpoint": "ingress", "ring": "one"})
@@ -142,6 +144,7 @@ def test_interfaces_ports_and_no_profile(clean_api):
     assert "ports" not in spec
 
 
+@pytest.mark.one_flavour
 def test_tunnel_addresses_are_the_nodes_own_too(clean_api):
     (name,) = clean_api.add_nodes(1)
     clean_api.admin.patch(
@@ -178,6 +181,7 @@ def test_a_foreign_one_under_our_name_is_refused_before_anything_is_written(clea
     assert f"{first}-hostfence" not in heps(clean_api)
 
 
+@pytest.mark.one_flavour
 @pytest.mark.parametrize(
     ("options", "field"),
     [
@@ -205,6 +209,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(clean_api, options, field)
     assert heps(clean_api) == {}
 
 
+@pytest.mark.one_flavour
 def test_a_user_without_the_right_is_told_which(clean_api):
     clean_api.add_nodes(1)
     nobody = clean_api.client_kubeconfig("nobody")
@@ -215,6 +220,7 @@ def test_a_user_without_the_right_is_told_which(clean_api):
     assert "give this user that permission" in result["msg"]
 
 
+@pytest.mark.one_flavour
 def test_killed_api_server_in_the_middle_and_a_second_run(clean_api):
     total = 800
     clean_api.add_nodes(total)
@@ -239,6 +245,7 @@ def test_killed_api_server_in_the_middle_and_a_second_run(clean_api):
     assert not run_module("host_endpoints", clean_api)["changed"]
 
 
+@pytest.mark.one_flavour
 def test_a_server_that_says_429_is_asked_again(clean_api):
     """Priority and fairness gives this user one request at a time and refuses the others."""
     flowcontrol = "/apis/flowcontrol.apiserver.k8s.io/v1"
