@@ -30,7 +30,7 @@ OWNED = "app.kubernetes.io/managed-by=hostfence"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "one_flavour: says the same on every flavour, so one of them is enough")
+    config.addinivalue_line("markers", "one_flavour: the same on every flavour, so one is enough")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
