@@ -182,7 +182,7 @@ class Cluster:
         url = self._host + path + (f"?{urlencode(params)}" if params else "")
         self.requests_sent += 1
         try:
-            answer = self._pool.urlopen(
+            answer = self._pool.request(
                 method, url, body=data, headers=headers, retries=self._retries, timeout=60
             )
         except urllib3.exceptions.HTTPError as error:
