@@ -10,6 +10,7 @@ This is the only file that imports kubernetes.core.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
@@ -147,7 +148,7 @@ class Cluster:
             configuration = _create_configuration(_create_auth_spec(**given))
         except Exception as error:  # the client raises its own, PyYAML's and OSError alike
             raise ClusterError(
-                f"no usable connection to a cluster: {_one_line(error)} - "
+                f"no usable connection to a cluster from {_origin(given)}: {_one_line(error)} - "
                 "set kubeconfig (or K8S_AUTH_KUBECONFIG) to a kubeconfig file, and context to one in it"
             )
         return cls(configuration, _create_headers(**given))
@@ -269,6 +270,14 @@ class Cluster:
                 return False
             raise
         return True
+
+
+def _origin(options: Mapping[str, Any]) -> str:
+    """Where the connection is described, as kubernetes.core and the client look for it."""
+    kubeconfig = options.get("kubeconfig") or os.environ.get("K8S_AUTH_KUBECONFIG")
+    if isinstance(kubeconfig, Mapping):
+        return "the kubeconfig in the options"
+    return str(kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config")
 
 
 def _write_params(dry_run: bool) -> dict[str, str]:
