@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from .lint_survey import INFO, WARNING, Finding, Survey, rules_of
+from .lint_survey import ERROR, INFO, WARNING, Finding, Survey, rules_of
 from .path import EGRESS, INGRESS, NFTABLES
 from .resources_address import Net
 from .resources_model import Entity, Policy, Ports, Rule
-from .rule_match import merged
+from .rule_match import merged, unprogrammable
 from .verdict_chain import directions
 
 RULES = {
@@ -18,7 +18,8 @@ RULES = {
     "one-family-deny": "A deny for nets of one family leaves the other open.",
     "selector-without-addresses": "A rule's selector finds host endpoints that stand for no address.",
     "unreachable-rule": "A rule that earlier rules leave nothing to match.",
-    "not-icmp-code": "notICMP with type and code means something else on nftables.",
+    "icmp-code": "An ICMP code, in icmp or notICMP, that nft refuses: on nftables Felix stops programming.",
+    "icmp-protocol": "ICMP fields without the protocol of the family: Felix stops programming.",
     "http-on-host": "Felix ignores http conditions on host endpoints: the rule matches without them.",
 }
 
@@ -47,19 +48,32 @@ def _one_rule(survey: Survey, policy: Policy, direction: str, rule: Rule, place:
             "host endpoints have no HTTP match: the rule matches every packet that fits otherwise",
             "take the http part out, or keep the rule from hosts",
         )
-    if rule.not_icmp and rule.not_icmp[1] is not None:
-        kind, code = rule.not_icmp
-        yield Finding(
-            "not-icmp-code",
-            WARNING if survey.options.dataplane == NFTABLES else INFO,
-            name,
-            f"{place}.notICMP",
-            f"iptables: anything but type {kind} code {code}; nftables: neither type {kind} nor code {code}",
-            "deny the type and code in a rule of its own before",
-        )
+    yield from _icmp(survey, name, rule, place)
     yield from _one_family(survey, policy, direction, rule, place)
     for side, entity in (("source", rule.source), ("destination", rule.destination)):
         yield from _without_addresses(survey, name, entity, f"{place}.{side}.selector")
+
+
+def _icmp(survey: Survey, name: str, rule: Rule, place: str) -> Iterator[Finding]:
+    if unprogrammable(rule, nftables=False):
+        yield Finding(
+            "icmp-protocol",
+            ERROR,
+            name,
+            f"{place}.protocol",
+            f"{unprogrammable(rule, nftables=False)}: the kernel's tools refuse it, and Felix programs nothing more",
+            "set protocol to ICMP or ICMPv6, and leave ipVersion out",
+        )
+    elif unprogrammable(rule, nftables=True):
+        field = "icmp" if rule.icmp and rule.icmp[1] is not None else "notICMP"
+        yield Finding(
+            "icmp-code",
+            ERROR if survey.options.dataplane == NFTABLES else INFO,
+            name,
+            f"{place}.{field}.code",
+            "on nftables the kernel's tools refuse the rule: Felix programs nothing more until it is gone",
+            "match by type alone",
+        )
 
 
 def _without_addresses(survey: Survey, name: str, side: Entity, place: str) -> Iterator[Finding]:

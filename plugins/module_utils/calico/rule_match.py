@@ -243,6 +243,23 @@ def applies_to_family(rule: Rule, version: int) -> bool:
     return True
 
 
+def unprogrammable(rule: Rule, nftables: bool) -> str:
+    """Why the kernel's tools refuse a rule as Felix renders it; empty where they take it.
+
+    Felix then programs nothing more, and ends and starts again for ever (seen with v3.32.1 and nft 1.0.6).
+    """
+    if rule.icmp is None and rule.not_icmp is None:
+        return ""
+    for version, protocol in ((4, ICMP), (6, ICMPV6)):
+        if applies_to_family(rule, version) and rule.protocol != protocol:
+            name = "ICMP" if version == 4 else "ICMPv6"
+            return f"its ICMP fields would need protocol {name} in IPv{version}"
+    code = (rule.icmp and rule.icmp[1], rule.not_icmp and rule.not_icmp[1])
+    if nftables and code != (None, None):
+        return "nft refuses the ICMP code"
+    return ""
+
+
 def match_rule(rule: Rule, packet: Packet, sets: AddressSets, nftables: bool = False) -> Optional[bool]:
     """Whether one rule matches; None where something unknown decides.
 

@@ -22,7 +22,7 @@ from .endpoints import NodeFacts, Ownership, possible_owners
 from .flow import Flow, parse_flow
 from .order import promoted, rank, version_of
 from .path import CLASSES, DATAPLANES, FORWARD, IPTABLES, Owners, Settings, Settled, Step, settings_of, steps
-from .resources import Raw, read
+from .resources import Raw, inherited_labels, read
 from .resources_model import WILDCARD, HostEndpoint, Policy, Store
 from .rule_match import AddressSets
 from .verdict_chain import ALLOW, CONTINUE, DENY, KERNEL_NOTE, DecidedBy, Outcome, Program
@@ -53,6 +53,7 @@ REASONS = {
     "unknown-match": "Whether a rule matches depends on something that the input does not say.",
     "unknown-interface": "The verdict depends on the interface, or on its addresses, which are not given.",
     "unknown-configuration": "Felix does not run with what is configured; older rules may still be in force.",
+    "unprogrammable-rule": "The kernel's tools refuse a rule as Felix renders it; older rules are in force.",
     "unreadable-object": "Felix cannot decode an object and sees no newer policy; older rules are in force.",
 }
 
@@ -289,7 +290,23 @@ class Judge:
             return _withheld(verdict, "unknown-configuration", (settings.problem,))
         if flow.node in self._local and self._stale:
             return _withheld(verdict, "unreadable-object", self._stale)
+        refused = self._refused_at(flow.node, program) if program.unprogrammable else ()
+        if refused:
+            return _withheld(
+                verdict, "unprogrammable-rule", tuple(f"{text}: is corrected" for text in refused)
+            )
         return verdict
+
+    def _refused_at(self, node: str, program: Program) -> tuple[str, ...]:
+        """The rules that the kernel's tools refuse and that Felix renders on this node."""
+        endpoints = [(hep.labels, hep.profiles) for hep in self._local.get(node, ())]
+        endpoints += [(pod.labels, pod.profiles) for pod in self._store.workloads if pod.node == node]
+        labels = [inherited_labels(own, profiles, self._store.profiles) for own, profiles in endpoints]
+        return tuple(
+            text
+            for policy, text in program.unprogrammable
+            if any(policy.selector.matches(one) for one in labels)
+        )
 
     def _along(self, program: Program, flow: Flow, way: Sequence[Step], settings: Settings) -> Verdict:
         branches = [_Branch()]

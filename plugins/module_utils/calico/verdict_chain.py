@@ -29,7 +29,7 @@ from .path import (
 )
 from .resources import inherited_labels
 from .resources_model import HostEndpoint, Policy, Rule, Store
-from .rule_match import EPHEMERAL, AddressSets, Packet, RuleTable, match_rule
+from .rule_match import EPHEMERAL, AddressSets, Packet, RuleTable, match_rule, unprogrammable
 
 ALLOW, DENY = "allow", "deny"
 CONTINUE = "continue"  # the stage neither allows nor denies
@@ -118,6 +118,14 @@ class Program:
             direction: sum(1 << index for index, rule in enumerate(rules) if rule.action == "log")
             for direction, rules in self._rules.items()
         }
+        self.unprogrammable = [
+            (policy, f"{policy.ref} {direction}[{rule.index}]: {why}")
+            for direction in (INGRESS, EGRESS)
+            for policy, rule in zip(self.owners[direction], self._rules[direction])
+            if not policy.staged
+            and (why := unprogrammable(rule, dataplane == NFTABLES))
+            and dataplane != EBPF
+        ]
         self._tables: dict[tuple[str, int], RuleTable] = {}
         names = {
             name for tier in ranked for policy in tier.policies for name in policy.selector.label_names()

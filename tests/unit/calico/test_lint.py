@@ -218,7 +218,13 @@ CASES: list[tuple[str, list[Object], list[Object]]] = [
         [gnp(ingress=[{"action": "Allow", "source": {"nets": ["10.0.0.0/9"]}}, V4_ALLOW])],
     ),
     ("unreachable-rule", [gnp(ingress=[ALL, DENY_ALL])], [gnp(ingress=[{"action": "Log"}, DENY_ALL])]),
-    ("not-icmp-code", [gnp(ingress=[CODE])], [gnp(ingress=[{**CODE, "notICMP": {"type": 3}}])]),
+    ("icmp-code", [gnp(ingress=[CODE])], [gnp(ingress=[{**CODE, "notICMP": {"type": 3}}])]),
+    ("icmp-protocol", [rule(icmp={"type": 8})], [rule(protocol="ICMP", icmp={"type": 8})]),
+    (
+        "icmp-protocol",
+        [rule(protocol="ICMPv6", ipVersion=4, icmp={"type": 8})],
+        [rule(protocol="ICMPv6", ipVersion=6, icmp={"type": 128})],
+    ),
     ("http-on-host", [rule(http={"methods": ["GET"]})], [rule()]),
     (
         "http-on-host",
@@ -378,6 +384,15 @@ def test_nftables_does_not_judge_neighbour_discovery_that_leaves() -> None:
     name = "deny-without-neighbour-discovery"
     assert name in {found.rule for found in lint(trap, Options(dataplane="iptables"))}
     assert name not in {found.rule for found in lint(trap, Options(dataplane="nftables"))}
+
+
+def test_an_icmp_code_stops_felix_on_nftables_only() -> None:
+    def severity(dataplane: str) -> list[str]:
+        findings = lint([gnp(ingress=[CODE])], Options(dataplane=dataplane))
+        return [found.severity for found in findings if found.rule == "icmp-code"]
+
+    assert severity("nftables") == ["error"]
+    assert severity("iptables") == ["info"]
 
 
 def test_forward_in_one_direction_is_harmless_before_3_29() -> None:

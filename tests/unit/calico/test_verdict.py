@@ -153,6 +153,7 @@ REASON_CASES: list[tuple[str, str, Object, list[Object]]] = [
             ),
         ],
     ),
+    ("undetermined", "unprogrammable-rule", flow(), [hep(), gnp(ingress=[{**ALLOW, "icmp": {"type": 8}}])]),
     (
         "undetermined",
         "unreadable-object",
@@ -344,6 +345,14 @@ class TestDataplanes:
         assert answer(asked, *objects) == ("deny", "policy-deny")
         assert answer(asked, *objects, dataplane="nftables") == ("allow", "no-connection")
         assert answer(asked, *objects, dataplane="ebpf") == ("allow", "neighbour-discovery")
+
+    def test_an_icmp_code_stops_felix_on_nftables(self) -> None:
+        code = {**DENY, "protocol": "ICMP", "icmp": {"type": 3, "code": 4}}
+        objects = (hep(), gnp(ingress=[code, ALLOW]))
+        assert answer(flow(), *objects) == ("allow", "policy-allow")
+        assert answer(flow(), *objects, dataplane="nftables") == ("undetermined", "unprogrammable-rule")
+        elsewhere = (hep(), gnp(selector="role == 'web'", ingress=[code]))
+        assert answer(flow(), *elsewhere, dataplane="nftables") == ("allow", "profile-allow")
 
     def test_ebpf_ignores_interfaces_outside_its_pattern(self) -> None:
         asked = flow(interface="br0")
