@@ -13,6 +13,7 @@ from .client import ApiError, Cluster
 from .flavour import Flavour, FlavourKind, detect, refuse_during_migration
 
 KIND = "FelixConfiguration"
+ALL_NODES = "default"
 TRIES = 3
 
 
@@ -62,8 +63,20 @@ def _write_once(
         ]
         fields = {item: value for item, value in fields.items() if item not in unknown}
     if fields:
-        _send(cluster, served, name, live, fields, dry_run=check_mode)
+        inherited = {} if live or name == ALL_NODES else _inherited(cluster, served, name, fields)
+        _send(cluster, served, name, live, {**inherited, **fields}, dry_run=check_mode)
     return Outcome(fields, before, unknown)
+
+
+def _inherited(cluster: Cluster, served: Flavour, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What a new node's configuration must repeat from that of all nodes.
+
+    Calico 3.32's CRD fills in fields of its own (``nftablesMode``), and a node's value wins: without this the
+    node would leave the mode that all others are in.
+    """
+    filled_in = _send(cluster, served, name, None, fields, dry_run=True).get("spec") or {}
+    shared = (cluster.find(served.path(KIND, ALL_NODES)) or {}).get("spec") or {}
+    return {field: shared[field] for field in filled_in if field not in fields and field in shared}
 
 
 def _send(

@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""felix_configuration and failsafe_resources as Ansible runs them, on every flavour of the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from module_run import run_module
+
+KIND = "FelixConfiguration"
+SSH = {"protocol": "TCP", "port": 22, "net": "192.0.2.0/24"}
+STORED = {"protocol": "tcp", "port": 22, "net": "192.0.2.0/24"}
+
+
+def stored(api: Any, name: str = "default") -> dict[str, Any]:
+    return api.admin.get(api.path(KIND, name))["spec"]
+
+
+def test_only_our_fields_change_and_a_second_run_changes_nothing(clean_api: Any) -> None:
+    before = stored(clean_api)
+    ports = {"failsafe_inbound_host_ports": [SSH, {"protocol": "udp", "port": 68}]}
+    tried = run_module("felix_configuration", clean_api, check=True, diff=True, **ports)
+    assert tried["changed"]
+    assert stored(clean_api) == before
+    done = run_module("felix_configuration", clean_api, diff=True, **ports)
+    assert done["changed"]
+    assert done["diff"] == tried["diff"]
+    written = stored(clean_api)
+    assert written.pop("failsafeInboundHostPorts") == [STORED, {"protocol": "udp", "port": 68}]
+    assert written == {name: value for name, value in before.items() if name != "failsafeInboundHostPorts"}
+    again = run_module("felix_configuration", clean_api, **ports)
+    assert not again["changed"]
+
+
+def test_a_list_is_replaced_as_a_whole(clean_api: Any) -> None:
+    run_module("felix_configuration", clean_api, failsafe_inbound_host_ports=[SSH])
+    run_module("felix_configuration", clean_api, failsafe_inbound_host_ports=[{"protocol": "tcp", "port": 1}])
+    assert stored(clean_api)["failsafeInboundHostPorts"] == [{"protocol": "tcp", "port": 1}]
+
+
+def test_a_nodes_own_configuration_is_made(clean_api: Any) -> None:
+    done = run_module("felix_configuration", clean_api, node="n1", failsafe_outbound_host_ports=[SSH])
+    assert done["name"] == "node.n1"
+    assert stored(clean_api, "node.n1")["failsafeOutboundHostPorts"] == [STORED]
+    assert not run_module("felix_configuration", clean_api, node="n1", failsafe_outbound_host_ports=[SSH])[
+        "changed"
+    ]
+
+
+def test_a_node_with_its_own_configuration_stays_in_the_mode_of_all(clean_api: Any) -> None:
+    spec = {**stored(clean_api), "nftablesMode": "Disabled"}
+    clean_api.admin.patch(clean_api.path(KIND, "default"), {"spec": spec})
+    run_module("felix_configuration", clean_api, node="n1", failsafe_outbound_host_ports=[SSH])
+    assert stored(clean_api, "node.n1").get("nftablesMode", "Disabled") == "Disabled"
+
+
+def test_nothing_is_written_when_felix_would_not_start_with_it(clean_api: Any) -> None:
+    before = stored(clean_api)
+    for entry, field in (
+        ({"protocol": "SCTP", "port": 22}, "failsafeInboundHostPorts[1].protocol"),
+        ({"protocol": "tcp", "port": 0}, "failsafeInboundHostPorts[1].port"),
+        ({"protocol": "tcp", "port": 22, "net": "abc"}, "failsafeInboundHostPorts[1].net"),
+    ):
+        refused = run_module("felix_configuration", clean_api, failsafe_inbound_host_ports=[SSH, entry])
+        assert refused["failed"]
+        assert field in refused["msg"]
+        assert "\n" not in refused["msg"]
+    assert stored(clean_api) == before
+
+
+def test_a_field_that_the_api_does_not_know_is_told_and_not_believed(clean_api: Any) -> None:
+    before = stored(clean_api)
+    done = run_module("felix_configuration", clean_api, dns_trusted_servers=["10.96.0.10"])
+    if not done["changed"]:
+        assert done["unknown_fields"] == ["dnsTrustedServers"]
+        assert any("dnsTrustedServers" in warning for warning in done["warnings"])
+        assert stored(clean_api) == before
+    else:
+        assert stored(clean_api)["dnsTrustedServers"] == ["10.96.0.10"]
+
+
+def test_an_empty_list_is_warned_of(clean_api: Any) -> None:
+    done = run_module("felix_configuration", clean_api, failsafe_outbound_host_ports=[])
+    assert stored(clean_api)["failsafeOutboundHostPorts"] == []
+    assert any("empty" in warning for warning in done["warnings"])
+
+
+def test_what_the_nodes_need_is_collected_once(clean_api: Any) -> None:
+    names = clean_api.add_nodes(3)
+    clean_api.create("HostEndpoint", "h1", {"node": names[0], "interfaceName": "*"}, labels={"a": "b"})
+    spec = {"selector": "all()", "types": ["Ingress"], "ingress": [{"action": "Allow"}]}
+    clean_api.create("GlobalNetworkPolicy", "p1", spec)
+    found = run_module("failsafe_resources", clean_api)
+    assert set(names) <= set(found["by_node"])
+    assert [item["kind"] for item in found["by_node"][names[0]]].count("HostEndpoint") == 1
+    policy = next(item for item in found["shared"] if item["metadata"]["name"] == "p1")
+    assert "ingress" not in policy["spec"]
+    assert policy["spec"]["selector"] == "all()"
+    assert {"FelixConfiguration", "ClusterInformation"} <= {item["kind"] for item in found["shared"]}
