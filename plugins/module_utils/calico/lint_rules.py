@@ -61,7 +61,7 @@ def _icmp(survey: Survey, name: str, rule: Rule, place: str) -> Iterator[Finding
             ERROR,
             name,
             f"{place}.protocol",
-            f"{unprogrammable(rule, nftables=False)}: the kernel's tools refuse it, and Felix programs nothing more",
+            f"{unprogrammable(rule, nftables=False)}: the kernel's tools refuse it, Felix programs no more",
             "set protocol to ICMP or ICMPv6, and leave ipVersion out",
         )
     elif unprogrammable(rule, nftables=True):

@@ -10,14 +10,14 @@ all v3.32.1. docs/verdict.md draws the picture.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from . import felix
 from .endpoints import WORKLOAD_PREFIXES, is_workload_interface
 from .flow import ICMPV6, Flow
-from .resources_address import Net, parse_net
+from .resources_address import Address, Net, parse_net
 from .resources_model import HostEndpoint
 from .resources_rules import PROTOCOLS
 
@@ -32,6 +32,7 @@ INGRESS, EGRESS = "ingress", "egress"
 _WITHOUT_CONNECTION = frozenset({130, 131, 132, 133, 134, 135, 136, 143})
 # Only these ICMP messages open a connection for the kernel; any other one that answers nothing is invalid.
 _OPENS_CONNECTION = {1: frozenset({8, 13, 15, 17}), ICMPV6: frozenset({128, 139})}
+_IPIP = 4
 _EBPF_LETS_PASS = frozenset({130, 131, 132, 133, 135, 136})
 _EBPF_INTERFACES = r"^((en|wl|ww|sl|ib)[Popsx].*|(eth|wlan|wwan|bond).*)"
 
@@ -50,6 +51,20 @@ class Failsafe:
 
 
 @dataclass(frozen=True)
+class Tunnel:
+    """Traffic between nodes that Felix allows by itself: ``port`` is None for a protocol without ports.
+
+    ``checked``: only from and to nodes that Calico knows, which WireGuard sees to by itself.
+    """
+
+    name: str
+    version: int
+    protocol: int
+    port: Optional[int]
+    checked: bool = True
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a node's Felix runs with, as far as it bears on a verdict.
 
@@ -64,6 +79,7 @@ class Settings:
     workload_prefixes: tuple[str, ...] = WORKLOAD_PREFIXES
     ebpf_interfaces: str = _EBPF_INTERFACES
     problem: str = ""
+    tunnels: tuple[Tunnel, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,13 +126,15 @@ class Owners:
     """Who judges on the interfaces of one flow.
 
     ``named`` and ``named_out`` own the interface by name or address; ``wildcard`` every other one.
-    ``governed`` holds (host endpoint's name, class) for each class that has policy for it.
+    ``governed`` holds (host endpoint's name, class) for each class that has policy for it. ``peers`` are
+    the addresses of the cluster's nodes, as far as they are known.
     """
 
     named: Optional[HostEndpoint]
     named_out: Optional[HostEndpoint]
     wildcard: Optional[HostEndpoint]
     governed: frozenset[tuple[str, str]]
+    peers: frozenset[Address] = frozenset()
 
     def has(self, endpoint: Optional[HostEndpoint], policy_class: str) -> bool:
         return endpoint is not None and (endpoint.name, policy_class) in self.governed
@@ -128,8 +146,12 @@ def settings_of(
     labels: Mapping[str, str],
     environment: Optional[Mapping[str, str]] = None,
     calico_version: str = "",
+    pool_tunnels: Collection[tuple[str, int]] = (),
 ) -> Settings:
-    """Effective settings of one node, each from the first source that has it (see felix.effective)."""
+    """Effective settings of one node, each from the first source that has it (see felix.effective).
+
+    :param pool_tunnels: what address pools ask for, as ``Store.tunnels``
+    """
     configurations = list(configurations)
     failsafes = felix.effective(configurations, node, labels, environment, calico_version)
     value = _Sources(configurations, node, labels, environment or {}).value
@@ -143,7 +165,26 @@ def settings_of(
         tuple(part.strip() for part in str(prefixes).split(",")) if prefixes else WORKLOAD_PREFIXES,
         str(value("bpfDataIfacePattern") or _EBPF_INTERFACES),
         "; ".join(text for _field, text in failsafes.undefined),
+        tuple(_tunnels(value, pool_tunnels)),
     )
+
+
+def _tunnels(value: Callable[[str], object], pools: Collection[tuple[str, int]]) -> Iterable[Tunnel]:
+    """IPIP and VXLAN where a pool, or the configuration over it, asks for them; WireGuard where it is on."""
+    udp = PROTOCOLS["udp"]
+    for version in (4, 6):
+        suffix = "" if version == 4 else "V6"
+        if version == 4 and _wanted(value("ipipEnabled"), ("ipip", 4) in pools):
+            yield Tunnel("IPIP", 4, _IPIP, None)
+        if _wanted(value("vxlanEnabled") if version == 4 else None, ("vxlan", version) in pools):
+            yield Tunnel("VXLAN", version, udp, int(str(value("vxlanPort") or 4789)))
+        if _wanted(value(f"wireguardEnabled{suffix}"), False):
+            port = value(f"wireguardListeningPort{suffix}") or (51820 if version == 4 else 51821)
+            yield Tunnel("WireGuard", version, udp, int(str(port)), False)
+
+
+def _wanted(setting: object, otherwise: bool) -> bool:
+    return otherwise if setting is None else str(setting).lower() == "true"
 
 
 class _Sources:
@@ -232,6 +273,10 @@ def _tables(flow: Flow, owners: Owners, settings: Settings, dataplane: str) -> I
 
 
 def _input(flow: Flow, owners: Owners, settings: Settings, from_pod: bool) -> Iterable[Step]:
+    tunnel = _tunnel(flow, owners, settings, "filter INPUT")
+    if tunnel:
+        yield tunnel
+        return
     if from_pod:
         yield _pod_to_host(flow, settings)
         return
@@ -248,6 +293,10 @@ def _output(flow: Flow, owners: Owners, settings: Settings, dataplane: str) -> I
     if is_workload_interface(flow.interface, settings.workload_prefixes):
         yield _host_to_pod("filter OUTPUT")
         return
+    tunnel = _tunnel(flow, owners, settings, "filter OUTPUT")
+    if tunnel:
+        yield tunnel
+        return
     owner = owners.named or owners.wildcard
     place = "mangle POSTROUTING" if flow.translated else "filter OUTPUT"
     if not owner:
@@ -262,6 +311,25 @@ def _output(flow: Flow, owners: Owners, settings: Settings, dataplane: str) -> I
         )
     else:
         yield Stage(NORMAL, EGRESS, owner, place, False, "outbound", skipped_once_accepted=True)
+
+
+def _tunnel(flow: Flow, owners: Owners, settings: Settings, place: str) -> Optional[Settled]:
+    """What Felix does with its own tunnels before it asks host policy."""
+    for tunnel in settings.tunnels:
+        if (tunnel.version, tunnel.protocol) != (flow.version, flow.protocol):
+            continue
+        if tunnel.port is not None and tunnel.port != flow.destination_port:
+            continue
+        peer = flow.source if flow.direction == INGRESS else flow.destination
+        if not tunnel.checked or peer in owners.peers:
+            text = f"{tunnel.name} between nodes is allowed by Felix itself"
+            return Settled(place, "allow", "tunnel", text, skipped_once_accepted=True)
+        if flow.direction == INGRESS:
+            text = f"{tunnel.name} is taken from nodes that Calico knows only"
+            return Settled(
+                place, "undetermined", "tunnel", text, f"{peer} is the address of a node of this cluster"
+            )
+    return None
 
 
 def _raw(endpoint: HostEndpoint, direction: str, place: str) -> Stage:

@@ -259,7 +259,7 @@ class _Reader:
             elif kind == "WorkloadEndpoint":
                 self.workload_endpoint(ref, spec, labels, notes)
             elif kind == "IPPool":
-                self.add_pod_nets([spec.get("cidr")])
+                self.ip_pool(spec)
             elif kind == "Tier":
                 self.tier(ref, spec, notes)
             elif kind == "Profile":
@@ -406,6 +406,13 @@ class _Reader:
         self.store.nodes[metadata["name"]] = Node(
             metadata["name"], labels, tuple(address for address in addresses if address)
         )
+
+    def ip_pool(self, spec: Raw) -> None:
+        self.add_pod_nets([spec.get("cidr")])
+        family = 6 if ":" in str(spec.get("cidr")) else 4
+        for kind in ("ipip", "vxlan"):
+            if spec.get(f"{kind}Mode") not in (None, "", "Never"):
+                self.store.tunnels.add((kind, family))
 
     def add_pod_nets(self, texts: Iterable[object]) -> None:
         nets = [parse_net(text) for text in texts if isinstance(text, str)]

@@ -206,7 +206,8 @@ class Store:
     """All that was read. Objects that Felix drops are in ``dropped`` only, with the reasons.
 
     ``staged_deletions`` would delete the policy of their name once enforced; Felix never sees them.
-    ``pod_nets`` are the nets that pods get their addresses from.
+    ``pod_nets`` are the nets that pods get their addresses from; ``tunnels`` the (``ipip`` or ``vxlan``,
+    family) that address pools make Calico use between nodes.
     """
 
     host_endpoints: list[HostEndpoint] = field(default_factory=list)
@@ -220,6 +221,7 @@ class Store:
     nodes: dict[str, Node] = field(default_factory=dict)
     felix_configurations: list[dict[str, Any]] = field(default_factory=list)
     pod_nets: list[Net] = field(default_factory=list)
+    tunnels: set[tuple[str, int]] = field(default_factory=set)
     dropped: list[tuple[Reference, tuple[Misreading, ...]]] = field(default_factory=list)
     misreadings: list[tuple[Reference, Misreading]] = field(default_factory=list)
 

@@ -49,6 +49,7 @@ REASONS = {
     "not-an-ebpf-interface": "eBPF: the interface is outside bpfDataIfacePattern, it has no policy.",
     "host-to-pod": "A node's traffic to its own pods is never policed.",
     "pod-to-host": "From a pod to its own node, DefaultEndpointToHostAction decides, not host policy.",
+    "tunnel": "A tunnel between nodes (IPIP, VXLAN, WireGuard), which Felix allows by itself.",
     "pod-policy": "Host policy lets the packet pass; the pod's own policy decides.",
     "unknown-match": "Whether a rule matches depends on something that the input does not say.",
     "unknown-interface": "The verdict depends on the interface, or on its addresses, which are not given.",
@@ -184,6 +185,7 @@ class Judge:
             if any((item.get("spec") or {}).get("nodeSelector") for item in store.felix_configurations)
             else set()
         )
+        self._peers = frozenset(address for node in store.nodes.values() for address in node.addresses)
         self._settings: dict[str, Settings] = {}
         self._owned: dict[tuple[str, str], list[Ownership]] = {}
 
@@ -225,6 +227,7 @@ class Judge:
                 facts.labels if facts else {},
                 self.options.environment,
                 self.options.calico_version,
+                self._store.tunnels,
             )
         return self._settings[key]
 
@@ -264,7 +267,7 @@ class Judge:
                 if not flow.interface or (flow.direction == FORWARD and not flow.out_interface):
                     placed = replace(flow, interface=entry.interface, out_interface=exit_.interface)
                 condition = " and ".join(part for part in (entry.condition, exit_.condition) if part)
-                yield placed, Owners(entry.owner, exit_.owner, wildcard, governed), condition
+                yield placed, Owners(entry.owner, exit_.owner, wildcard, governed, self._peers), condition
 
     # -- the verdict -----------------------------------------------------------------------------
 

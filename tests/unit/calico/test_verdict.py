@@ -99,6 +99,13 @@ def answer(asked: Object, *objects: Object, **options: Any) -> tuple[str, str]:
 AOF = {"applyOnForward": True}
 UNTRACKED_HEP = hep(interfaceName="eth0")
 
+POOL = thing("IPPool", "pool", cidr="10.244.0.0/16", ipipMode="Always", vxlanMode="CrossSubnet")
+PEER: Object = {
+    "apiVersion": "v1",
+    "kind": "Node",
+    "metadata": {"name": "n"},
+    "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.9"}]},
+}
 REASON_CASES: list[tuple[str, str, Object, list[Object]]] = [
     ("allow", "no-host-endpoint", flow(), []),
     ("allow", "no-host-endpoint", flow(), [hep(interfaceName="eth1")]),
@@ -152,6 +159,12 @@ REASON_CASES: list[tuple[str, str, Object, list[Object]]] = [
                 "FelixConfiguration", "default", failsafeInboundHostPorts=[{"protocol": "SCTP", "port": 1}]
             ),
         ],
+    ),
+    (
+        "allow",
+        "tunnel",
+        flow(protocol=4, destination_port=None, source_port=None),
+        [hep(profiles=[]), POOL, PEER],
     ),
     ("undetermined", "unprogrammable-rule", flow(), [hep(), gnp(ingress=[{**ALLOW, "icmp": {"type": 8}}])]),
     (
@@ -435,6 +448,37 @@ class TestUnknown:
             judge(flow(node="m"), hep())
         assert refused.value.field == "flows[0].node"
         assert answer(flow(node="m"))[0] == "allow"
+
+
+class TestTunnels:
+    """Calico's own traffic between nodes."""
+
+    VXLAN = flow(protocol="UDP", destination_port=4789)
+
+    def test_from_and_to_a_node_they_pass_before_host_policy(self) -> None:
+        objects = (hep(profiles=[]), POOL, PEER)
+        assert answer(self.VXLAN, *objects) == ("allow", "tunnel")
+        there = flow(
+            "egress", protocol="UDP", destination_port=4789, source="10.0.0.1", destination="10.0.0.9"
+        )
+        assert answer(there, *objects) == ("allow", "tunnel")
+
+    def test_from_others_they_do_not_pass_unless_it_is_a_node_after_all(self) -> None:
+        verdict = judge({**self.VXLAN, "source": "10.0.0.8"}, hep(), POOL, PEER)
+        assert (verdict.verdict, verdict.reason_code) == ("undetermined", "tunnel")
+        assert verdict.assumptions == ("10.0.0.8 is the address of a node of this cluster",)
+
+    def test_without_a_pool_that_wants_them_they_are_like_any_other(self) -> None:
+        assert answer(self.VXLAN, hep(profiles=[]), PEER) == ("deny", "no-profile")
+        off = thing("FelixConfiguration", "default", vxlanEnabled=False)
+        assert answer(self.VXLAN, hep(profiles=[]), POOL, PEER, off) == ("deny", "no-profile")
+
+    def test_wireguard_checks_its_peers_itself(self) -> None:
+        on = thing("FelixConfiguration", "default", wireguardEnabled=True)
+        assert answer(flow(protocol="UDP", destination_port=51820), hep(profiles=[]), on) == (
+            "allow",
+            "tunnel",
+        )
 
 
 class TestFailsafes:
