@@ -157,6 +157,13 @@ options:
     type: str
     choices: [Deny, Pass]
     default: Deny
+  lint:
+    description:
+      - Whether to look for traps when something is to be written.
+      - An error among RV(findings) refuses to enforce, before anything is written. Where nothing can bite,
+        because the set is staged or the cluster has no HostEndpoint yet, it is a warning.
+    type: bool
+    default: true
   settle:
     description:
       - Seconds to wait where Felix must have seen one kind of object before the next. It watches each kind
@@ -238,6 +245,13 @@ writes:
     done:
       description: Whether it was written; in check mode always V(false).
       type: bool
+findings:
+  description:
+    - Traps in the set once it is enforced, as M(hostfence.calico.policy_lint) tells them. Empty when nothing
+      is to be written.
+  returned: always
+  type: list
+  elements: dict
 not_stored:
   description: Policies that this version of Calico cannot stage; they are stored once enforced.
   returned: always
@@ -255,8 +269,12 @@ api:
   sample: {flavour: v1, group: crd.projectcalico.org, requests: 9}
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint import as_dicts, errors_of, lint
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint_survey import Finding
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.platform import (
     PLATFORMS,
     Shape,
@@ -322,6 +340,7 @@ OPTIONS: dict[str, Any] = {
         "apply_defaults": True,
     },
     "default_action": {"type": "str", "choices": ["Deny", "Pass"], "default": "Deny"},
+    "lint": {"type": "bool", "default": True},
     "settle": {"type": "float", "default": 1},
 }
 
@@ -346,10 +365,48 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         module.warn(warning)
     for tier in kept:
         module.warn(f"tier {tier} stays: others' namespaced policies are in it, and would deny without it")
+    look = params["lint"] and planned.writes and not absent
+    findings, hosts = _lint(cluster, served, inventory, wanted) if look else ([], 0)
+    _heed(module, wanted.state == policies.ENFORCED and hosts > 0, errors_of(findings))
     done, problem = 0, None
     if not module.check_mode:
         done, problem = policies.carry_out(cluster, served, planned, params["settle"])
-    return _result(module, cluster, served, wanted, planned, kept, done, problem)
+    result = _result(module, cluster, served, wanted, planned, kept, done)
+    result["findings"] = as_dicts(findings)
+    if problem:
+        raise Unfinished(_unfinished(wanted, planned.writes, done, problem), result)
+    return result
+
+
+def _lint(
+    cluster: Cluster,
+    served: flavour.Flavour,
+    inventory: policies.Inventory,
+    wanted: policies.PolicySet,
+) -> tuple[list[Finding], int]:
+    """Traps in the set once it is enforced, seen together with all that is there.
+
+    :returns: the findings, and how many HostEndpoints there are to be trapped
+    """
+    enforced = policies.plan(inventory, replace(wanted, state=policies.ENFORCED))
+    final = [w.wanted for w in enforced.writes if w.wanted and not w.interim]
+    focus = {f"{obj['kind']} {policies.calico_name(obj)}" for obj in final}
+    objects = policies.outcome(cluster, served, inventory, enforced)
+    return lint(objects, focus=focus), sum(o["kind"] == "HostEndpoint" for o in objects)
+
+
+def _heed(module: AnsibleModule, bites: bool, errors: list[Finding]) -> None:
+    """Refuse what would lock somebody out at once; of what is staged, or selects no host yet, warn.
+
+    :raises BadInput: the first error, if it ``bites``
+    """
+    for error in errors:
+        trap = BadInput(
+            error.field or error.rule, error.message, f"{error.remedy} ({error.rule})", error.object
+        )
+        if bites:
+            raise trap
+        module.warn(f"to be mended before the set decides about hosts: {trap}")
 
 
 def _definitions(params: dict[str, Any], cluster: Cluster) -> Definitions:
@@ -412,11 +469,11 @@ def _result(
     planned: policies.Plan,
     kept: list[str],
     done: int,
-    problem: ClusterError | None,
 ) -> dict[str, Any]:
     writes = planned.writes
+    told = module.check_mode
     result: dict[str, Any] = {
-        "changed": bool(writes) if problem is None else done > 0,
+        "changed": bool(writes) if told else done > 0,
         "name": wanted.name,
         "state": wanted.state,
         "writes": [
@@ -428,10 +485,7 @@ def _result(
         "api": {"flavour": served.kind.value, "group": served.group, "requests": cluster.requests_sent},
     }
     if module._diff:
-        shown = writes if problem is None else writes[:done]
-        result["diff"] = [_diff(w) for w in shown if not w.interim]
-    if problem:
-        raise Unfinished(_unfinished(wanted, writes, done, problem), result)
+        result["diff"] = [_diff(w) for w in (writes if told else writes[:done]) if not w.interim]
     return result
 
 

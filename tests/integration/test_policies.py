@@ -37,7 +37,16 @@ SET = [policy("ssh"), policy("rest", "Deny", 20), network_set("office", "192.0.2
 
 
 def run_set(api, state="enforced", definitions=SET, **options):
-    return run_module("policies", api, name="edge", state=state, definitions=definitions, settle=0, **options)
+    """What the set says matters little here, so lint is off unless asked for."""
+    given = {
+        "name": "edge",
+        "state": state,
+        "definitions": definitions,
+        "settle": 0,
+        "lint": False,
+        **options,
+    }
+    return run_module("policies", api, **given)
 
 
 def stored(api):
@@ -173,7 +182,9 @@ def test_a_foreign_object_of_the_same_name_is_refused_before_any_write(clean_api
 def test_an_object_of_another_set_is_refused(clean_api):
     ok(run_set(clean_api))
     before = versions(clean_api)
-    result = run_module("policies", clean_api, name="other", state="enforced", definitions=SET, settle=0)
+    result = run_module(
+        "policies", clean_api, name="other", state="enforced", definitions=SET, settle=0, lint=False
+    )
     assert "belongs to the set edge" in result["msg"]
     assert versions(clean_api) == before
 
@@ -203,6 +214,7 @@ def test_a_tier_denies_as_long_as_one_of_its_sets_wants_it(clean_api):
                 state=state,
                 definitions=[policy("dns")],
                 default_action="Pass",
+                lint=False,
                 settle=0,
             )
         )
@@ -348,3 +360,15 @@ def test_info(clean_api):
     assert [(f["name"], f["order"], f["host_endpoints"]) for f in found["foreign"]] == [("theirs", 3, 1)]
     if TIER in clean_api.kinds:
         assert found["sets"][0]["tiers"] == [{"name": "hostfence", "wants": "Deny"}]
+
+
+def test_a_trap_is_refused_when_enforced_and_told_when_staged(clean_api):
+    spec = {"node": "node1", "interfaceName": "*", "profiles": ["projectcalico-default-allow"]}
+    clean_api.create("HostEndpoint", "node1", spec, labels={"host-endpoint": "ingress"})
+    refused = run_set(clean_api, lint=True)
+    assert refused["failed"]
+    assert "deny-covers-loopback" in refused["msg"]
+    assert stored(clean_api) == {}
+    staged = ok(run_set(clean_api, "staged", lint=True))
+    assert "deny-covers-loopback" in {f["rule"] for f in staged["findings"]}
+    assert any("deny-covers-loopback" in str(w) for w in staged["warnings"])

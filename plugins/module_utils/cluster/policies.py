@@ -192,6 +192,31 @@ def carry_out(
     return len(planned.writes), None
 
 
+def calico_name(obj: Object) -> str:
+    """The name that Calico's clients show for an object that we write."""
+    tier = (obj.get("spec") or {}).get("tier") or DEFAULT_TIER
+    name = str(obj["metadata"]["name"])
+    return canonical_name(name, tier) if obj["kind"] in (POLICY, STAGED_POLICY) else name
+
+
+def outcome(cluster: Cluster, flavour: Flavour, inventory: Inventory, planned: Plan) -> list[Object]:
+    """The policy objects as they will be once all is written, and what lint needs beside them."""
+    objects = {(o.kind, o.stored_name): o.stored for o in inventory.objects}
+    for write in planned.writes:
+        if write.wanted is None:
+            objects.pop((write.kind, write.name), None)
+        else:
+            objects[write.kind, write.name] = write.wanted
+    beside = [
+        (kind, obj)
+        for kind in ("HostEndpoint", "FelixConfiguration")
+        if flavour.serves(kind)
+        for obj in cluster.list(flavour.path(kind))
+    ]
+    found = [(kind, obj) for (kind, _name), obj in objects.items()] + beside
+    return [{**obj, "apiVersion": inventory.api_version, "kind": kind} for kind, obj in found]
+
+
 def namespaced_policies(cluster: Cluster, flavour: Flavour, tier: str) -> bool:
     """Whether namespaced policies stand in a tier, or it cannot be told."""
     for plural in ("networkpolicies", "stagednetworkpolicies"):
