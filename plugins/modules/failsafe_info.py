@@ -33,6 +33,9 @@ options:
       - Objects as stored in the cluster - HostEndpoints, policies, Tiers, FelixConfigurations, the Node,
         ClusterInformation, and for the vital paths the Endpoints C(kubernetes) and the control plane's Nodes.
       - Of several thousand nodes only what is this node's is needed; others are passed over.
+      - With neither this nor O(src), the live cluster is asked that C(K8S_AUTH_KUBECONFIG) or the default
+        kubeconfig names where the module runs, as on the controller for a O(dump). A node has neither, and
+        needs O(resources).
     type: list
     elements: dict
   src:
@@ -267,6 +270,27 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+def of_cluster() -> list[Any]:
+    """The objects of the cluster that the environment names.
+
+    Imported here because a node needs none of it: there, what to expect is handed over.
+
+    :raises NodeError: no cluster can be reached from where this runs
+    """
+    from ansible_collections.hostfence.calico.plugins.module_utils.cluster import failsafe_resources, flavour
+    from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import (
+        Cluster,
+        ClusterError,
+    )
+
+    try:
+        cluster = Cluster.of_options({})
+        shared, by_node = failsafe_resources.collect(cluster, flavour.require(cluster))
+    except ClusterError as error:
+        raise NodeError(f"neither resources nor src is given, and there is no cluster to ask: {error}")
+    return [*shared, *(item for objects in by_node.values() for item in objects)]
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec=OPTIONS, supports_check_mode=True, mutually_exclusive=[("resources", "src")]
@@ -276,8 +300,11 @@ def main() -> None:
         if params["probe"] and params["probe_targets"]:
             result = probe.result(params["probe_targets"])
         else:
+            resources = params["resources"]
+            if resources is None and params["src"] is None:
+                resources = of_cluster()
             result = failsafe_check.check(
-                params["resources"], params["src"], params["node"], params["interfaces"], params["dump"]
+                resources, params["src"], params["node"], params["interfaces"], params["dump"]
             )
     except (BadInput, NodeError) as refused:
         module.fail_json(msg=str(refused))
