@@ -83,6 +83,7 @@ def account(clean_api, tmp_path):
     return SimpleNamespace(kubeconfig=str(tmp_path / "kubeconfig"))
 
 
+@pytest.mark.one_flavour
 def test_the_objects_and_no_second_change(clean_api):
     rules = run_module("cluster_info", clean_api)["rules"]
     looked = run_roles(clean_api.kubeconfig, ["access"], "--check", access_namespace="fresh")
@@ -94,6 +95,7 @@ def test_the_objects_and_no_second_change(clean_api):
     assert (again.code, again.changed) == (0, 0), again.output
 
 
+@pytest.mark.one_flavour
 def test_a_namespace_of_somebody_else_does_not_become_ours(clean_api):
     done = run_roles(clean_api.kubeconfig, ["access"], access_namespace="kube-public")
     assert done.code == 0, done.output
@@ -142,7 +144,7 @@ def test_every_permission_is_used_and_no_other(clean_api, monkeypatch):
 
 
 # By way of kubernetes.core, for which the flavour makes no difference.
-@pytest.mark.parametrize("api", ["ours-v1"], indirect=True)
+@pytest.mark.one_flavour
 @pytest.mark.parametrize("verb", ["create", "get", "list", "patch", ""])
 def test_definitions_take_all_four_verbs(clean_api, account, verb):
     group = clean_api.kinds["HostEndpoint"].group_version.partition("/")[0]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
 from module_run import run_module
 
 TASKS = ["crds", "felix", "host_endpoints_direct", "policies"]
@@ -41,6 +42,7 @@ def test_what_an_installation_of_calico_looks_like(clean_api):
     assert "autoCreate" in result["schema"]["KubeControllersConfiguration"]
 
 
+@pytest.mark.one_flavour
 def test_few_requests_whatever_the_size(clean_api):
     clean_api.add_nodes(3)
     few = run_module("cluster_info", clean_api)["requests"]
@@ -50,6 +52,7 @@ def test_few_requests_whatever_the_size(clean_api):
     assert len(many["nodes"]) == 203
 
 
+@pytest.mark.one_flavour
 def test_missing_permissions_are_named_together(clean_api):
     clean_api.add_nodes(1)
     grant(clean_api, "reader", [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["list"]}])
@@ -63,6 +66,7 @@ def test_missing_permissions_are_named_together(clean_api):
     assert f"create hostendpoints.{group}" in found(result, "stop")["permissions"]
 
 
+@pytest.mark.one_flavour
 def test_a_stranger_is_told_what_is_refused(clean_api):
     stranger = SimpleNamespace(kubeconfig=clean_api.client_kubeconfig("stranger"))
     result = run_module("cluster_info", stranger)
@@ -82,6 +86,7 @@ def test_foreign_host_endpoints_and_collisions(clean_api):
     assert f"{names[0]}-auto-hep before {names[0]}-by-hand" in found(result, "warning")["wildcards"]
 
 
+@pytest.mark.one_flavour
 def test_an_environment_override_stops_the_mode_it_contradicts(clean_api):
     clean_api.add_nodes(1)
     path = "/apis/apps/v1/namespaces/calico-system/deployments/calico-kube-controllers"
