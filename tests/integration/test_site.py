@@ -70,8 +70,9 @@ class Site:
         self.first = self.run()
         self.converged = stored(api)
 
-    def run(self, *flags, playbook="site.yml"):
-        return run_playbook(self.api.kubeconfig, playbook, *flags, **FAST, access_namespace=self.namespace)
+    def run(self, *flags, playbook="site.yml", **variables):
+        given = {**FAST, "access_namespace": self.namespace, **variables}
+        return run_playbook(self.api.kubeconfig, playbook, *flags, **given)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +131,19 @@ def alone(site):
 def test_every_step_alone(site, alone, tag):
     run = alone[tag].result()
     assert (run.code, run.changed) == (0, 0), run.output
+    assert stored(site.api) == site.converged
+
+
+@pytest.mark.one_flavour
+def test_nothing_is_enforced_on_nodes_whose_failsafes_were_not_seen(site):
+    refused = site.run(
+        policies_state="enforced",
+        policies_node_cidrs=["100.64.0.0/10"],
+        policies_cluster_cidrs=["10.244.0.0/16"],
+        policies_ssh_sources=["192.0.2.0/24"],
+    )
+    assert refused.code != 0, refused.output
+    assert "Nothing was enforced. The failsafes of these nodes were not verified: sim-0001" in refused.text
     assert stored(site.api) == site.converged
 
 
