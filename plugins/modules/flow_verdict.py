@@ -168,7 +168,8 @@ OPTIONS: dict[str, Any] = {
 
 
 def work(params: dict[str, Any]) -> dict[str, Any]:
-    judged = gather(params, params["staged"])
+    forwarded = any(flow.get("direction") == "forward" for flow in params["flows"])
+    judged = gather(params, params["staged"], with_pods=forwarded)
     verdicts = judge_objects(judged.objects, params["flows"], judged.nodes, judged.options)
     return {
         "changed": False,

@@ -118,7 +118,23 @@ class Settled:
     skipped_once_accepted: bool = False
 
 
-Step = Union[Stage, Settled]
+@dataclass(frozen=True)
+class PodStage:
+    """The policy of the pod with this address. Host policy is asked before or after, not instead."""
+
+    place: str
+    direction: str
+    address: Address
+    skipped_once_accepted: bool = False
+
+    @property
+    def unknown(self) -> Settled:
+        """What is left to say where the pod, or all of its policy, is not known."""
+        whose = f"the {self.direction} policy of the pod {self.address}"
+        return Settled(self.place, "pass", "pod-policy", f"{whose} is asked here", f"{whose} allows it")
+
+
+Step = Union[Stage, Settled, PodStage]
 
 
 @dataclass(frozen=True)
@@ -263,9 +279,9 @@ def _tables(flow: Flow, owners: Owners, settings: Settings, dataplane: str) -> I
     if owner_in:
         yield Stage(FORWARD, INGRESS, owner_in, "filter FORWARD", skipped_once_accepted=True)
     if from_pod:
-        yield _pod_policy("filter FORWARD", flow.source, EGRESS)
+        yield PodStage("filter FORWARD", EGRESS, flow.source)
     if to_pod:
-        yield _pod_policy("filter FORWARD", flow.destination, INGRESS)
+        yield PodStage("filter FORWARD", INGRESS, flow.destination)
     if owner_out:
         yield Stage(FORWARD, EGRESS, owner_out, "filter FORWARD")
     if not owner_in and not owner_out:
@@ -278,7 +294,7 @@ def _input(flow: Flow, owners: Owners, settings: Settings, from_pod: bool) -> It
         yield tunnel
         return
     if from_pod:
-        yield _pod_to_host(flow, settings)
+        yield from _pod_to_host(flow, settings)
         return
     owner = owners.named or owners.wildcard
     if owner:
@@ -352,36 +368,29 @@ def _host_to_pod(place: str) -> Settled:
     return Settled(place, "allow", "host-to-pod", "a node's traffic to its own pods is not policed")
 
 
-def _pod_to_host(flow: Flow, settings: Settings) -> Settled:
+def _pod_to_host(flow: Flow, settings: Settings) -> Iterable[Step]:
     place = "cali-wl-to-host"
     if flow.protocol == ICMPV6 and flow.icmp_type in _EBPF_LETS_PASS:
-        return Settled(
+        yield Settled(
             place, "allow", "neighbour-discovery", "a pod's neighbour discovery reaches its own node"
         )
+        return
+    yield PodStage(place, EGRESS, flow.source)
     action = settings.endpoint_to_host
-    if action == "Drop" and flow.state in ("new", "invalid"):
-        return Settled(
-            place, "deny", "pod-to-host", "DefaultEndpointToHostAction is Drop: no pod reaches its own node"
-        )
-    if action is None:
+    if action == "Drop":
+        text = "DefaultEndpointToHostAction is Drop: no pod reaches its own node"
+        known = flow.state in ("established", "related")
+        yield Settled(place, "allow" if known else "deny", "established" if known else "pod-to-host", text)
+    elif action is None:
+        text = "DefaultEndpointToHostAction decides about traffic from a pod to its own node"
         assumption = (
             "defaultEndpointToHostAction is in no FelixConfiguration: Drop is built in, Calico's manifests "
             "set ACCEPT in the environment; tell which of them holds"
         )
+        yield Settled(place, "undetermined", "pod-to-host", text, assumption)
     else:
-        assumption = f"the egress policy of the pod {flow.source} allows it (host policy has no say here)"
-    text = "from a pod to its own node host policy is not asked, the pod's own is"
-    return Settled(place, "undetermined", "pod-to-host", text, assumption)
-
-
-def _pod_policy(place: str, address: object, direction: str) -> Settled:
-    return Settled(
-        place,
-        "pass",
-        "pod-policy",
-        f"the {direction} policy of the pod {address} is asked here",
-        f"the {direction} policy of the pod {address} allows it (pod policy is not judged here)",
-    )
+        text = f"DefaultEndpointToHostAction is {action}: host policy is not asked about a pod's own traffic"
+        yield Settled(place, "allow", "pod-to-host", text)
 
 
 # -- eBPF ------------------------------------------------------------------------------------------
@@ -405,7 +414,7 @@ def _ebpf(flow: Flow, owners: Owners, settings: Settings) -> Iterable[Step]:
         yield Stage(PRE_DNAT, INGRESS, owner, "TC ingress", True, failsafes, skipped_once_accepted=True)
     if flow.direction == INGRESS:
         if from_pod:
-            yield _pod_to_host(flow, settings)
+            yield from _pod_to_host(flow, settings)
         elif owner:
             yield Stage(NORMAL, INGRESS, owner, "TC ingress", False, "inbound", skipped_once_accepted=True)
         else:
@@ -426,11 +435,11 @@ def _ebpf_forward(
     if owner:
         yield Stage(FORWARD, INGRESS, owner, "TC ingress", skipped_once_accepted=True)
     if from_pod:
-        yield _pod_policy("TC ingress", flow.source, EGRESS)
+        yield PodStage("TC ingress", EGRESS, flow.source)
     if owner_out:
         yield Stage(FORWARD, EGRESS, owner_out, "TC egress")
     if to_pod:
-        yield _pod_policy("TC egress", flow.destination, INGRESS)
+        yield PodStage("TC egress", INGRESS, flow.destination)
     if not owner and not owner_out:
         yield _ebpf_unowned(flow, flow.out_interface, owners)
 

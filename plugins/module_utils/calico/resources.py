@@ -211,6 +211,7 @@ class _Reader:
     def add(self, raw: Raw) -> None:
         kind, api = raw["kind"], raw.get("apiVersion")
         if kind == "NetworkPolicy" and str(api).startswith("networking.k8s.io/"):
+            self.store.kubernetes_policies.add(str(raw["metadata"].get("namespace") or "default"))
             return
         if kind in CALICO_KINDS:
             if api not in (V1, V3):

@@ -207,7 +207,8 @@ class Store:
 
     ``staged_deletions`` would delete the policy of their name once enforced; Felix never sees them.
     ``pod_nets`` are the nets that pods get their addresses from; ``tunnels`` the (``ipip`` or ``vxlan``,
-    family) that address pools make Calico use between nodes.
+    family) that address pools make Calico use between nodes; ``kubernetes_policies`` the namespaces that have
+    Kubernetes' own NetworkPolicies, whose rules are not read.
     """
 
     host_endpoints: list[HostEndpoint] = field(default_factory=list)
@@ -222,6 +223,7 @@ class Store:
     felix_configurations: list[dict[str, Any]] = field(default_factory=list)
     pod_nets: list[Net] = field(default_factory=list)
     tunnels: set[tuple[str, int]] = field(default_factory=set)
+    kubernetes_policies: set[str] = field(default_factory=set)
     dropped: list[tuple[Reference, tuple[Misreading, ...]]] = field(default_factory=list)
     misreadings: list[tuple[Reference, Misreading]] = field(default_factory=list)
 

@@ -15,13 +15,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from .bad_input import BadInput
 from .endpoints import NodeFacts, Ownership, possible_owners
 from .flow import Flow, parse_flow
 from .order import promoted, rank, version_of
-from .path import CLASSES, DATAPLANES, FORWARD, IPTABLES, Owners, Settings, Settled, Step, settings_of, steps
+from .path import (
+    CLASSES,
+    DATAPLANES,
+    FORWARD,
+    IPTABLES,
+    NORMAL,
+    Owners,
+    PodStage,
+    Settings,
+    Settled,
+    Stage,
+    settings_of,
+    steps,
+)
 from .resources import Raw, inherited_labels, read
 from .resources_model import WILDCARD, HostEndpoint, Policy, Store
 from .rule_match import AddressSets
@@ -185,6 +198,7 @@ class Judge:
             if any((item.get("spec") or {}).get("nodeSelector") for item in store.felix_configurations)
             else set()
         )
+        self._pods = {address: pod for pod in store.workloads for address in pod.addresses}
         self._peers = frozenset(address for node in store.nodes.values() for address in node.addresses)
         self._settings: dict[str, Settings] = {}
         self._owned: dict[tuple[str, str], list[Ownership]] = {}
@@ -276,9 +290,7 @@ class Judge:
         answers = [
             (
                 condition,
-                self._along(
-                    program, placed, steps(placed, owners, settings, self.options.dataplane), settings
-                ),
+                self._along(program, placed, self._steps(placed, owners, settings), settings),
             )
             for placed, owners, condition in self._ways(flow, program)
         ]
@@ -311,7 +323,28 @@ class Judge:
             if any(policy.selector.matches(one) for one in labels)
         )
 
-    def _along(self, program: Program, flow: Flow, way: Sequence[Step], settings: Settings) -> Verdict:
+    def _steps(self, flow: Flow, owners: Owners, settings: Settings) -> Iterable[Union[Stage, Settled]]:
+        """The places on the way, with the policy of pods put where pods are asked."""
+        for step in steps(flow, owners, settings, self.options.dataplane):
+            yield self._of_pod(step) if isinstance(step, PodStage) else step
+
+    def _of_pod(self, step: PodStage) -> Union[Stage, Settled]:
+        pod = self._pods.get(step.address)
+        if pod is None or pod.unknown_labels or pod.ref.namespace in self._store.kubernetes_policies:
+            return step.unknown
+        endpoint = HostEndpoint(
+            replace(pod.ref, name=f"{pod.ref.namespace}/{pod.ref.name}", namespace=""),
+            pod.node,
+            "",
+            pod.addresses,
+            pod.labels,
+            pod.profiles,
+        )
+        return Stage(NORMAL, step.direction, endpoint, step.place)
+
+    def _along(
+        self, program: Program, flow: Flow, way: Iterable[Union[Stage, Settled]], settings: Settings
+    ) -> Verdict:
         branches = [_Branch()]
         ended: list[_Branch] = []
         for step in way:
@@ -330,7 +363,7 @@ class Judge:
 
 
 def _outcomes(
-    program: Program, step: Step, branch: _Branch, flow: Flow, settings: Settings
+    program: Program, step: Union[Stage, Settled], branch: _Branch, flow: Flow, settings: Settings
 ) -> Sequence[Outcome]:
     if branch.accepted and step.skipped_once_accepted:
         return (Outcome(CONTINUE, "", DecidedBy(), (f"{step.place}: already accepted",)),)
@@ -348,7 +381,7 @@ def _settled(step: Settled, flow: Flow) -> Outcome:
     return Outcome(step.verdict, step.reason, decided, trace)
 
 
-def _grown(branch: _Branch, outcome: Outcome, step: Step) -> _Branch:
+def _grown(branch: _Branch, outcome: Outcome, step: Union[Stage, Settled]) -> _Branch:
     pending, notes = branch.pending, branch.notes
     if (
         isinstance(step, Settled)
@@ -379,7 +412,11 @@ def _weightier(before: Optional[Outcome], outcome: Outcome) -> Optional[Outcome]
     if not outcome.reason or outcome.reason == "pod-policy":
         return before
     quiet = ("forward-default", "no-host-endpoint")
-    return before if outcome.reason in quiet and before.reason in ("policy-allow", "established") else outcome
+    return (
+        before
+        if outcome.reason in quiet and before.reason in ("policy-allow", "profile-allow", "established")
+        else outcome
+    )
 
 
 def _summary(branches: Sequence[_Branch]) -> Verdict:
@@ -389,7 +426,7 @@ def _summary(branches: Sequence[_Branch]) -> Verdict:
     if all(other == answer for other, _branch in answers):
         if answer == UNDETERMINED:
             return Verdict(
-                UNDETERMINED, branch.pending[0], last.decided_by, branch.trace, branch.pending[1::2]
+                UNDETERMINED, branch.pending[-2], last.decided_by, branch.trace, branch.pending[1::2]
             )
         sure = next((found for _answer_, found in answers if not found.conditions), branch)
         last = sure.last or last

@@ -195,7 +195,9 @@ class Program:
 
     def judge(self, stage: Stage, flow: Flow, settings: Settings) -> list[Outcome]:
         """What a stage makes of a packet; more than one outcome where the input leaves it open."""
-        head = f"{stage.place}: {stage.name} {stage.direction} policy of host endpoint {stage.endpoint.name}"
+        owner = stage.endpoint.ref
+        whose = f"host endpoint {owner.name}" if owner.kind == "HostEndpoint" else str(owner)
+        head = f"{stage.place}: {stage.name} {stage.direction} policy of {whose}"
         if stage.tracked:
             known = self._by_connection(stage, flow, settings, head)
             if known:

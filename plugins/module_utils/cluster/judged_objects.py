@@ -54,10 +54,11 @@ class Judged:
     origin: str
 
 
-def gather(params: Mapping[str, Any], staged: str = "ignore") -> Judged:
+def gather(params: Mapping[str, Any], staged: str = "ignore", with_pods: bool = False) -> Judged:
     """Collect the objects that a module's options name.
 
     :param params: the module's parameters, :data:`SOURCE_OPTIONS` among them
+    :param with_pods: read the cluster's pods and their policy, too, even if no rule asks for them
     :raises BadInput: a file or node that cannot be read
     :raises ClusterError: no answer from the cluster, where it is asked
     """
@@ -70,7 +71,7 @@ def gather(params: Mapping[str, Any], staged: str = "ignore") -> Judged:
     else:
         cluster = Cluster.of_options(params)
         served = require(cluster)
-        objects, complete = _from_cluster(cluster, served)
+        objects, complete = _from_cluster(cluster, served, with_pods)
         native, origin = served.kind is FlavourKind.V3_NATIVE, cluster.host
         version = version or _calico_version(cluster, served)
     options = Options(
@@ -107,7 +108,7 @@ def _from_files(path: str) -> list[Object]:
     return objects
 
 
-def _from_cluster(cluster: Cluster, served: Flavour) -> tuple[list[Object], bool]:
+def _from_cluster(cluster: Cluster, served: Flavour, with_pods: bool) -> tuple[list[Object], bool]:
     objects = [
         _typed(item, kind, served.api_version)
         for kind in CALICO_KINDS
@@ -120,7 +121,9 @@ def _from_cluster(cluster: Cluster, served: Flavour) -> tuple[list[Object], bool
         objects += [_typed(item, kind, served.api_version) for item in _if_served(cluster, path) or ()]
     sides = list(_sides(objects))
     complete = False
-    if any(side.get(key) for side in sides for key in _SELECTORS):
+    if with_pods:
+        objects += _pod_policies(cluster, served)
+    if with_pods or any(side.get(key) for side in sides for key in _SELECTORS):
         pods = _workloads(cluster)
         complete = pods is not None
         objects += pods or []
@@ -152,6 +155,19 @@ def _workloads(cluster: Cluster) -> Optional[list[Object]]:
             return None
         found += [_typed(item, kind, "v1") for item in items]
     return found
+
+
+def _pod_policies(cluster: Cluster, served: Flavour) -> list[Object]:
+    group = f"/apis/{served.group}/{served.version}"
+    found = [
+        _typed(item, "NetworkPolicy", served.api_version)
+        for item in _if_served(cluster, f"{group}/networkpolicies") or ()
+    ]
+    native = "networking.k8s.io/v1"
+    return found + [
+        _typed(item, "NetworkPolicy", native)
+        for item in _if_served(cluster, f"/apis/{native}/networkpolicies") or ()
+    ]
 
 
 def _if_served(cluster: Cluster, path: str, **selectors: str) -> Optional[list[Object]]:

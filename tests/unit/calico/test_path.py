@@ -18,6 +18,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.path impor
     PRE_DNAT,
     UNTRACKED,
     Owners,
+    PodStage,
     Settings,
     Stage,
     is_invalid,
@@ -57,7 +58,11 @@ def owned(
 def way(asked: Flow, owners: Owners, plane: str = IPTABLES, settings: Settings = PLAIN) -> list[str]:
     """The steps in short: class direction endpoint or the reason of a settled place."""
     return [
-        f"{step.name} {step.direction} {step.endpoint.name}" if isinstance(step, Stage) else step.reason
+        f"{step.name} {step.direction} {step.endpoint.name}"
+        if isinstance(step, Stage)
+        else f"pod {step.direction}"
+        if isinstance(step, PodStage)
+        else step.reason
         for step in steps(asked, owners, settings, plane)
     ]
 
@@ -127,13 +132,17 @@ class TestTables:
         asked = flow("forward", out_interface="cali1")
         assert way(asked, owned(ETH0, None, WILD)) == [
             "forward ingress eth0",
-            "pod-policy",
+            "pod ingress",
             "forward egress wild",
         ]
 
     def test_from_a_pod_the_wildcards_prednat_counts_but_not_its_normal_policy(self) -> None:
         asked = flow(interface="cali1")
-        assert way(asked, owned(wildcard=WILD, wild=EVERYTHING)) == ["preDNAT ingress wild", "pod-to-host"]
+        assert way(asked, owned(wildcard=WILD, wild=EVERYTHING)) == [
+            "preDNAT ingress wild",
+            "pod egress",
+            "pod-to-host",
+        ]
 
     def test_to_its_own_pod_a_node_is_free(self) -> None:
         assert way(flow("egress", interface="cali1"), owned(wildcard=WILD, wild=EVERYTHING)) == [

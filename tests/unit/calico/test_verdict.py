@@ -450,6 +450,57 @@ class TestUnknown:
         assert answer(flow(node="m"))[0] == "allow"
 
 
+class TestPods:
+    """Where a packet meets the policy of a pod as well."""
+
+    POD: Object = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "web", "namespace": "ns", "labels": {"app": "web"}},
+        "spec": {"nodeName": "n"},
+        "status": {"podIP": "10.244.0.5"},
+    }
+    NAMESPACE: Object = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "ns"}}
+    ACCOUNT: Object = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": "sa", "namespace": "ns"},
+    }
+    KNOWN = (hep(), {**POD, "spec": {"nodeName": "n", "serviceAccountName": "sa"}}, NAMESPACE, ACCOUNT)
+    TO_POD = flow("forward", out_interface="cali1", destination="10.244.0.5")
+
+    def closed(self, **spec: Any) -> Object:
+        made = gnp("closed", kind="NetworkPolicy", selector="app == 'web'", ingress=[DENY], **spec)
+        made["metadata"]["namespace"] = "ns"
+        return made
+
+    def test_a_known_pods_policy_is_judged(self) -> None:
+        assert answer(self.TO_POD, *self.KNOWN) == ("allow", "profile-allow")
+        assert answer(self.TO_POD, *self.KNOWN, self.closed()) == ("deny", "policy-deny")
+
+    def test_an_early_allow_does_not_spare_it(self) -> None:
+        early = gnp("early", preDNAT=True, **AOF)
+        assert answer(self.TO_POD, *self.KNOWN, early, self.closed()) == ("deny", "policy-deny")
+
+    def test_it_stays_open_where_kubernetes_policies_are(self) -> None:
+        native = {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "k", "namespace": "ns"},
+        }
+        assert answer(self.TO_POD, *self.KNOWN, native) == ("undetermined", "pod-policy")
+
+    def test_it_stays_open_where_the_namespace_is_not_known(self) -> None:
+        assert answer(self.TO_POD, hep(), self.POD) == ("undetermined", "pod-policy")
+
+    def test_from_a_pod_to_its_node(self) -> None:
+        asked = flow(interface="cali1", source="10.244.0.5")
+        accept = thing("FelixConfiguration", "default", defaultEndpointToHostAction="Accept")
+        assert answer(asked, *self.KNOWN, accept) == ("allow", "pod-to-host")
+        egress = self.closed(types=["Egress"], egress=[DENY])
+        assert answer(asked, *self.KNOWN, accept, egress) == ("deny", "policy-deny")
+
+
 class TestTunnels:
     """Calico's own traffic between nodes."""
 
