@@ -46,8 +46,6 @@ CASES = {
         EVERYBODY_ELSE | STRANGE_SSH | STRANGE_NODEPORT | of("client nodeport"),
     ),
     "nodeport": (["nodeport"], {}, STRANGE_NODEPORT),
-    "flows": (["platform-flows"], {}, set()),
-    "tier": (["platform-tier"], {}, TIER),
     "tier, both directions": (
         ["platform-tier"],
         {"policies_platform_tier_directions": ["Ingress", "Egress"]},
@@ -101,18 +99,19 @@ def test_staged_cuts_nothing_off():
     assert cut_off() == set()
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_enforced_and_taken_away(case):
-    sets, variables, expected = CASES[case]
+def test_every_state_twice():
     converge("absent", ALL)
-    assert converge("enforced", sets, **variables) == len(sets)
-    assert converge("enforced", sets, **variables) == 0
-    if load(run_directory()).calico_bin:
-        assert cut_off() == expected
-    assert converge("absent", sets) == len(sets)
-    assert converge("absent", sets) == 0
+    for state in ("enforced", "absent", "staged"):
+        assert converge(state, ALL) == len(ALL)
+        assert converge(state, ALL) == 0
+    assert converge("absent", ALL) == len(ALL)
 
 
-def test_absent_leaves_everything_open():
+@pytest.mark.parametrize("case", CASES)
+def test_enforced_cuts_off_what_it_says_and_absent_nothing(case):
     needs_felix()
+    sets, variables, expected = CASES[case]
+    converge("enforced", sets, **variables)
+    assert cut_off() == expected
+    converge("absent", sets)
     assert cut_off() == set()
