@@ -29,6 +29,7 @@ from .selector import Selector, parse
 EPHEMERAL = (32768, 60999)
 EVERY_PORT = (1, 65535)
 _EVERYTHING = parse("")
+_SWEPT_ADDRESSES = 128
 
 Interval = tuple[int, int]
 Member = tuple[int, int, int]  # address, protocol, port
@@ -413,19 +414,28 @@ def _service_matches(
 
 
 class IntervalTable:
-    """For a number (an address, a port): which rules are content with it, as the bits of an integer."""
+    """For a number (an address, a port): which rules are content with it, as the bits of an integer.
 
-    def __init__(self, everything: int) -> None:
+    :param swept: demands with more intervals than that are looked up as they come: sweeping over the
+        addresses of thousands of nodes would cost more. Such a table cannot be asked for a span.
+    """
+
+    def __init__(self, everything: int, swept: int) -> None:
         self.everything = everything
+        self._swept = swept
         self._layers: list[tuple[bool, dict[tuple[Interval, ...], int]]] = []
+        self._large: list[tuple[bool, tuple[Interval, ...], int]] = []
+        self._known: dict[int, int] = {}
         self._starts: list[int] = [0]
         self._rules: list[int] = [everything]
         self._spans: dict[Interval, tuple[int, int]] = {}
 
     def require(self, wanted: Mapping[tuple[Interval, ...], int], inside: bool) -> None:
         """Add a demand: the rules of a value want the number inside (or outside) the key's intervals."""
-        if wanted:
-            self._layers.append((inside, dict(wanted)))
+        small = {spans: rules for spans, rules in wanted.items() if len(spans) <= self._swept}
+        if small:
+            self._layers.append((inside, small))
+        self._large.extend((inside, spans, rules) for spans, rules in wanted.items() if spans not in small)
 
     def finish(self) -> None:
         """Sweep once over all bounds. No table can be asked before."""
@@ -453,7 +463,15 @@ class IntervalTable:
 
     def at(self, number: int) -> int:
         """The rules that are content with this number."""
-        return self._rules[bisect_right(self._starts, number) - 1]
+        if not self._large:
+            return self._rules[bisect_right(self._starts, number) - 1]
+        if number not in self._known:
+            content = self._rules[bisect_right(self._starts, number) - 1]
+            for inside, spans, rules in self._large:
+                if _inside(spans, number) is not inside:
+                    content &= ~rules
+            self._known[number] = content
+        return self._known[number]
 
     def between(self, first: int, last: int) -> tuple[int, int]:
         """The rules content with every number of a span, and those content with at least one."""
@@ -539,15 +557,17 @@ class RuleTable:
                 _add(selected, self.sets.of_selector(side.selector, self.version), bit)
             if side.not_selector is not None:
                 _add(not_selected, self.sets.of_selector(side.not_selector, self.version), bit)
-        certain = self._table(nets, not_nets, _pick(selected, "certain"), _pick(not_selected, "possible"))
+        certain = self._table(
+            _SWEPT_ADDRESSES, nets, not_nets, _pick(selected, "certain"), _pick(not_selected, "possible")
+        )
         if all(found.certain == found.possible for found in (*selected, *not_selected)):
             return certain, certain
         return certain, self._table(
-            nets, not_nets, _pick(selected, "possible"), _pick(not_selected, "certain")
+            _SWEPT_ADDRESSES, nets, not_nets, _pick(selected, "possible"), _pick(not_selected, "certain")
         )
 
-    def _table(self, *demands: Mapping[tuple[Interval, ...], int]) -> IntervalTable:
-        table = IntervalTable(self.everything)
+    def _table(self, swept: int, *demands: Mapping[tuple[Interval, ...], int]) -> IntervalTable:
+        table = IntervalTable(self.everything, swept)
         for wanted, inside in zip(demands, (True, False, True, False)):
             table.require(wanted, inside)
         table.finish()
@@ -560,7 +580,7 @@ class RuleTable:
             for ports, demands in ((side.ports, wanted), (side.not_ports, unwanted)):
                 if ports.ranges and not ports.names:
                     _add(demands, merged(sorted(ports.ranges)), 1 << index)
-        return self._table(wanted, unwanted)
+        return self._table(EVERY_PORT[1], wanted, unwanted)
 
 
 def _is_special(rule: Rule) -> bool:
