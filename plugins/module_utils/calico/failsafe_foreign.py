@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from .failsafe_rules import NFTABLES, BaseChain, Chain, Rule, Ruleset, Table
-from .felix import FailsafePort, Failsafes
+from .felix import FailsafePort, Failsafes, built_in
 
 # Chains that local packets pass, by the direction of the failsafe list; in filter only what stands before
 # Calico's jump counts, because a failsafe's ACCEPT ends that table.
@@ -66,7 +66,7 @@ def _built_in(ruleset: Ruleset, failsafes: Failsafes, before_calico: bool) -> It
         if table is None or chain is None:
             continue
         rules = _foreign_rules(chain, name, until_calico=before_calico and table_name == "filter")
-        ports = failsafes.inbound if direction == "in" else failsafes.outbound
+        ports = _ports(failsafes, direction)
         yield from _judge(rules, table, table_name, name, ports)
         ends_here = not before_calico or table_name != "filter"
         if chain.policy == "DROP" and ends_here:
@@ -98,7 +98,7 @@ def _base_chains(
         direction = NFTABLES_WAY.get(chain.hook)
         if direction is None or (without_iptables and chain.of_iptables):
             continue
-        ports = failsafes.inbound if direction == "in" else failsafes.outbound
+        ports = _ports(failsafes, direction)
         yield from _judge(chain.rules, foreign, "", chain.name, ports)
         if chain.policy == "drop":
             severity = "error" if not chain.rules else "warning"
@@ -146,6 +146,13 @@ def _judge(
             return
 
 
+def _ports(failsafes: Failsafes, direction: str) -> tuple[FailsafePort, ...]:
+    """What must not be dropped; where no failsafe is configured, what Felix would keep open."""
+    if direction == "in":
+        return failsafes.inbound or built_in().inbound
+    return failsafes.outbound or built_in().outbound
+
+
 def _reach(rule: Rule, ports: Sequence[FailsafePort]) -> str:
     """``all`` where the rule meets new connections to a failsafe port from everybody, ``some``, or empty."""
     reach = "all"
@@ -170,7 +177,7 @@ def _reach(rule: Rule, ports: Sequence[FailsafePort]) -> str:
 
 def _in_ports(port: int, listed: str) -> bool:
     for part in listed.split(","):
-        first, _, last = part.partition(":")
+        first, _separator, last = part.partition(":")
         if first.isdigit() and int(first) <= port <= int(last if last.isdigit() else first):
             return True
     return False

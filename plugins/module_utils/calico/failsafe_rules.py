@@ -218,7 +218,7 @@ def find_break(
     for index, rule in enumerate(rules):
         texts = render(rule, chain, family, dialect)
         if index < len(expected) and expected[index].body == rule.body:
-            texts += render(expected[index], chain, family, dialect)
+            texts = [*texts, *render(expected[index], chain, family, dialect)]
         if not texts:
             return HashBreak(index, known=not rule.hash)
         for text in texts:
@@ -262,12 +262,12 @@ def _iptables_match(kind: str, value: str) -> list[str]:
     if kind in ("saddr", "daddr"):
         option = "--source" if kind == "saddr" else "--destination"
         texts = [f"{inverted}{option} {value}"]
-        address, _, length = value.partition("/")
+        address, _separator, length = value.partition("/")
         if length in ("32", "128"):
             texts.append(f"{inverted}{option} {address}")
         return texts
     if kind == "mark":
-        mark, _, mask = value.partition("/")
+        mark, _separator, mask = value.partition("/")
         return [f"-m mark {inverted}--mark {'0' if mark == '0x0' else mark}/{mask}"]
     template = {
         "iif": "{0}--in-interface {1}",
@@ -296,7 +296,7 @@ def _iptables_action(rule: Rule) -> Optional[str]:
     if rule.action == "clear-mark":
         return f"--jump MARK --set-mark 0/{rule.target}"
     if rule.action == "set-mark":
-        mark, _, mask = rule.target.partition("/")
+        mark, _separator, mask = rule.target.partition("/")
         return f"--jump MARK --set-mark {mark}/{mask}"
     return "" if rule.action == "none" else None
 
@@ -328,7 +328,7 @@ def _nftables_match(kind: str, value: str, family: int, protocol: str) -> list[s
         head = f"{protocol} {kind[:-1]} {unequal}"
         return [f"{head}{{ {listed} }}", f"{head}{listed}"]
     if kind == "mark":
-        mark, _, mask = value.partition("/")
+        mark, _separator, mask = value.partition("/")
         if mark == "0x0":
             return [f"meta mark & {mask} {'!=' if unequal else '=='} {zero}" for zero in ("0", "0x0")]
         return [f"meta mark & {mask} {'!=' if unequal else '=='} {mark}"]
@@ -338,7 +338,7 @@ def _nftables_match(kind: str, value: str, family: int, protocol: str) -> list[s
         return [f"ct state {unequal}{value.lower()}"]
     if kind in ("saddr", "daddr"):
         texts = [f"{address} {kind} {unequal}{value}"]
-        host, _, length = value.partition("/")
+        host, _separator, length = value.partition("/")
         return [*texts, f"{address} {kind} {unequal}{host}"] if length in ("32", "128") else texts
     if kind in ("iif", "oif"):
         return [f"{kind}name {unequal}{value[:-1] + '*' if value.endswith('+') else value}"]
@@ -366,7 +366,7 @@ def _nftables_action(rule: Rule, chain: str) -> Optional[str]:
     if rule.action == "clear-mark":
         return f"meta mark set mark & {int(rule.target, 16) ^ 0xFFFFFFFF:#x}"
     if rule.action == "set-mark":
-        mark, _, mask = rule.target.partition("/")
+        mark, _separator, mask = rule.target.partition("/")
         if mark == mask:
             return f"meta mark set mark or {mark}"
         return f"meta mark set mark & {int(mask, 16) ^ 0xFFFFFFFF:#x} ^ {mark}"

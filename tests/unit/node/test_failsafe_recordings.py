@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import failsafe_mutations
 import pytest
+from ansible_collections.hostfence.calico.plugins.module_utils.calico import failsafe_rules
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe import is_ok, verify
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe_expect import (
     Expectation,
@@ -54,6 +57,22 @@ def rulesets(state: Path) -> list[Ruleset]:
     if (state / "nft-ruleset.json").exists():
         return list(nft_json.parse([(state / "nft-ruleset.json").read_text()]))
     return [iptables_save.parse(lines, family) for family, lines in iptables_lines(state).items()]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def remember_rules() -> Iterator[None]:
+    """Thousands of dumps differ in one rule each: read and render the others once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(iptables_save, "parse_rule", lru_cache(maxsize=None)(iptables_save.parse_rule))
+        patch.setattr(failsafe_rules, "render", lru_cache(maxsize=None)(rendered))
+        yield
+
+
+render = failsafe_rules.render
+
+
+def rendered(*arguments: Any) -> tuple[str, ...]:
+    return tuple(render(*arguments))
 
 
 def name(state: Path) -> str:
