@@ -339,7 +339,7 @@ class _Checker:
     def check_jump(self, hook: Hook, jumps: Sequence[Rule]) -> None:
         name = self.full_name(hook.table, hook.kernel_chain)
         wanted = Rule((), "jump", hook.chain)
-        _, hash_ = follow(start(name), render(wanted, name, self.ruleset.family, self.dialect)[0])
+        _state, hash_ = follow(start(name), render(wanted, name, self.ruleset.family, self.dialect)[0])
         first = jumps[0]
         if first.body != wanted.body:
             self.add(
@@ -593,7 +593,7 @@ def _is_last(rule: Rule, action: str) -> bool:
     """Whether this is the rule with which Felix ends a hooked chain: let pass what is marked as accepted."""
     if len(rule.match) != 1 or rule.match[0][0] != "mark":
         return False
-    mark, _, mask = rule.match[0][1].partition("/")
+    mark, _separator, mask = rule.match[0][1].partition("/")
     if mark != mask and mask != "0xffffffff":
         return False
     return rule.action in (action, "return", "accept")

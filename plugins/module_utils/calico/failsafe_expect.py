@@ -196,7 +196,7 @@ def _opened(resources: Iterable[Object]) -> list[Object]:
 def _addresses(interfaces: Mapping[str, Sequence[str]]) -> dict[str, list[Address]]:
     found: dict[str, list[Address]] = {}
     for name, texts in interfaces.items():
-        parsed = [parse_address(str(text).split("/")[0]) for text in texts or []]
+        parsed = [parse_address(str(text).partition("/")[0]) for text in texts or []]
         found[name] = [address for address in parsed if address]
     return found
 

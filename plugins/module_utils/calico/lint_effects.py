@@ -72,7 +72,7 @@ def _neighbours(survey: Survey, kind: Kind) -> Iterator[Finding]:
             continue
         vital = bool(_VITAL[direction] & denied.keys())
         types = ", ".join(map(str, sorted(denied)))
-        outcome = next(iter(denied.values()))
+        outcome = denied[min(denied)]
         yield Finding(
             "deny-without-neighbour-discovery",
             (ERROR if survey.uses_ipv6() else WARNING) if vital else INFO,

@@ -107,7 +107,7 @@ def _one_family(survey: Survey, policy: Policy, direction: str, rule: Rule, plac
     families = _families(rule)
     if len(families) != 1 or rule.ip_version is not None or rule.protocol in (1, 58):
         return
-    family = next(iter(families))
+    family = min(families)
     other = 10 - family
     rules = policy.ingress if direction == INGRESS else policy.egress
     if rule.action == "deny":

@@ -6,10 +6,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+try:
+    import yaml
+except ImportError:
+    # The kubernetes package cannot be without it, and its absence is told where the cluster is named.
+    yaml = None  # type: ignore[assignment]
 
 from ..calico.bad_input import BadInput
 from ..calico.policy import Document
@@ -17,39 +22,38 @@ from ..calico.policy import Document
 SUFFIXES = (".yml", ".yaml", ".json")
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without what would change a policy's meaning in silence."""
+@cache
+def _loader() -> Any:
+    """A YAML loader without what would change a policy's meaning in silence."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key_node, _value in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, (str, int)) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", key_node.start_mark
-                )
-            seen.add(key if isinstance(key, (str, int)) else id(key_node))
-        return super().construct_mapping(node, deep)
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+            seen: set[object] = set()
+            for key_node, _value in node.value:
+                key = self.construct_object(key_node, deep=True)
+                if isinstance(key, (str, int)) and key in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key!r} stands twice", key_node.start_mark
+                    )
+                seen.add(key if isinstance(key, (str, int)) else id(key_node))
+            found: dict[Any, Any] = super().construct_mapping(node, deep)
+            return found
 
-
-# PyYAML reads the port range 20:22 as the number 1222, 010 as eight and 2026-01-01 as a date;
-# kubectl and calicoctl do none of that.
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag.rpartition(":")[2] not in ("int", "float", "timestamp")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"[-+]?(?:0|[1-9][0-9]*|0x[0-9a-fA-F]+)$"), list("-+0123456789")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$|[-+]?\.(?:inf|nan)$"),
-    list("-+.0123456789"),
-)
+    # PyYAML reads the port range 20:22 as the number 1222, 010 as eight and 2026-01-01 as a date;
+    # kubectl and calicoctl do none of that.
+    Loader.yaml_implicit_resolvers = {
+        first: [
+            (tag, pattern)
+            for tag, pattern in resolvers
+            if tag.rpartition(":")[2] not in ("int", "float", "timestamp")
+        ]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    whole = re.compile(r"[-+]?(?:0|[1-9][0-9]*|0x[0-9a-fA-F]+)$")
+    real = re.compile(r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$|[-+]?\.(?:inf|nan)$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:int", whole, list("-+0123456789"))
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", real, list("-+.0123456789"))
+    return Loader
 
 
 def read_path(path: str) -> list[Document]:
@@ -97,9 +101,9 @@ def read_text(text: str, place: str) -> list[Document]:
 
 def _documents(text: str) -> Iterator[object]:
     # A loader that is given text, never bytes, cannot meet another encoding.
-    loader = _Loader(text)
+    loader = _loader()(text)
     try:
-        while loader.check_data():  # type: ignore[no-untyped-call]
+        while loader.check_data():
             yield loader.get_data()
     finally:
         loader.dispose()

@@ -110,7 +110,7 @@ class _Reader:
             self.tables_closed += 1
         elif line.startswith("["):
             # iptables-save -c puts counters before each rule.
-            _, found, rest = line.partition("] ")
+            _counters, found, rest = line.partition("] ")
             if found and rest.startswith("-A "):
                 self.rule(rest, number)
             else:
@@ -347,7 +347,7 @@ def _nflog(options: Sequence[str]) -> tuple[str, str]:
 
 
 def _mark_action(text: str) -> tuple[str, str]:
-    mark_text, _, mask_text = text.partition("/")
+    mark_text, _separator, mask_text = text.partition("/")
     try:
         mark, mask = int(mark_text, 0), int(mask_text or "0xffffffff", 0)
     except ValueError:
@@ -359,7 +359,7 @@ def _canonical(kind: str, value: str) -> str:
     if kind == "proto":
         return _PROTOCOLS.get(value, value)
     if kind == "mark":
-        mark, _, mask = value.partition("/")
+        mark, _separator, mask = value.partition("/")
         try:
             return f"{int(mark, 0):#x}/{int(mask or '0xffffffff', 0):#x}"
         except ValueError:

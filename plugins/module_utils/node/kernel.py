@@ -231,7 +231,7 @@ def interfaces() -> dict[str, list[str]]:
             for link in listed
             if "ifname" in link
         }
-    return {name: [*_ipv4(name), *_ipv6(name)] for _, name in socket.if_nameindex()}
+    return {name: [*_ipv4(name), *_ipv6(name)] for _index, name in socket.if_nameindex()}
 
 
 def _ipv4(name: str) -> list[str]:
@@ -267,7 +267,7 @@ def felix_environment() -> dict[str, str]:
                 raw = Path("/proc", process, "environ").read_bytes().decode("utf-8", "replace")
                 pairs = (entry.partition("=") for entry in raw.split("\0"))
                 # Felix takes its variables in any case of letters.
-                found = {name.upper(): value for name, _, value in pairs}
+                found = {name.upper(): value for name, _equals, value in pairs}
                 return {name: found[name] for name in FELIX_VARIABLES if name in found}
     return {}
 

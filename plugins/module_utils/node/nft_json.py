@@ -181,7 +181,7 @@ class Reader:
     def chain(self, chain: Object) -> None:
         family_name, table, name = (str(chain.get(key, "")) for key in ("family", "table", "name"))
         if table == CALICO_TABLE and family_name in ("ip", "ip6"):
-            layer, _, short = name.partition("-")
+            layer, _separator, short = name.partition("-")
             if layer not in LAYERS:
                 return
             home = self.rulesets[FAMILIES[family_name][0]].tables.setdefault(layer, Table())
@@ -211,7 +211,7 @@ class Reader:
             self.foreign_rule((family_name, table, name), rule)
 
     def calico_rule(self, family: int, name: str, rule: Object) -> None:
-        layer, _, short = name.partition("-")
+        layer, _separator, short = name.partition("-")
         home = self.rulesets[family].tables.get(layer)
         if home is None:
             return
@@ -322,7 +322,7 @@ def _comment(text: object) -> tuple[str, tuple[str, ...]]:
 
 def _with_protocol(match: list[Match]) -> list[Match]:
     """nft leaves out the protocol match that a port match implies; Felix writes it, first."""
-    ports = [index for index, (kind, _) in enumerate(match) if kind.lstrip("!") in ("dports", "sports")]
+    ports = [index for index, (kind, _value) in enumerate(match) if kind.lstrip("!") in ("dports", "sports")]
     if not ports:
         return match
     protocols = {value.split(":", 1)[0] for kind, value in match if kind.lstrip("!") in ("dports", "sports")}
@@ -330,7 +330,7 @@ def _with_protocol(match: list[Match]) -> list[Match]:
         (kind, value.split(":", 1)[1]) if kind.lstrip("!") in ("dports", "sports") else (kind, value)
         for kind, value in match
     ]
-    if any(kind == "proto" for kind, _ in match) or len(protocols) != 1:
+    if any(kind == "proto" for kind, _value in match) or len(protocols) != 1:
         return cleaned
     return [("proto", protocols.pop()), *cleaned]
 

@@ -51,7 +51,7 @@ def result(targets: Sequence[str]) -> dict[str, Any]:
 
 
 def _parse(target: str, index: int) -> tuple[str, int]:
-    host, _, port = target.rpartition(":")
+    host, _separator, port = target.rpartition(":")
     host = host.strip("[]")
     if not host or not port.isdigit() or not 1 <= int(port) <= 65535:
         raise BadInput(f"probe_targets[{index}]", target, "must be ADDRESS:PORT or [ADDRESS]:PORT")

@@ -124,7 +124,7 @@ def _sockets() -> Iterator[Socket]:
 
 def _target(text: str) -> Optional[Target]:
     """``0100007F:0016``: groups of four bytes in the machine's order, and a port."""
-    address, _, port = text.partition(":")
+    address, _separator, port = text.partition(":")
     raw = bytes.fromhex(address)
     ordered = b"".join(
         struct.pack("=I", *struct.unpack("!I", raw[at : at + 4])) for at in range(0, len(raw), 4)
