@@ -16,7 +16,6 @@ import argparse
 import ctypes
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -86,7 +85,9 @@ def kube_proxy(rules: int) -> str:
         chains.append(f":{service} - [0:0]")
         note = f'-m comment --comment "default/service-{number}:http cluster IP"'
         lines.append(f"-A KUBE-SERVICES -d {address}/32 -p tcp {note} -m tcp --dport 80 -j {service}")
-        lines.append(f"-A {service} ! -s 10.244.0.0/16 -d {address}/32 -p tcp {note} -m tcp --dport 80 -j RETURN")
+        lines.append(
+            f"-A {service} ! -s 10.244.0.0/16 -d {address}/32 -p tcp {note} -m tcp --dport 80 -j RETURN"
+        )
         for member in range(3):
             endpoint = f"KUBE-SEP-{number:014d}{member:02d}"
             chains.append(f":{endpoint} - [0:0]")

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint import effective_labels
+
 from testbed.api import Api
-from testbed.state import DEFAULT_RUN
+from testbed.state import run_directory
 
 testinfra_hosts = ["ansible://nodes"]
 CALICO = "/apis/crd.projectcalico.org/v1"
@@ -15,7 +16,7 @@ CALICO = "/apis/crd.projectcalico.org/v1"
 
 @pytest.fixture(scope="module")
 def api() -> Api:
-    return Api(DEFAULT_RUN / "kubeconfig")
+    return Api(run_directory() / "kubeconfig")
 
 
 def test_kube_controllers_made_the_nodes_host_endpoint(host, api):

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+
 from testbed.api import Api
 from testbed.state import run_directory
 
