@@ -7,7 +7,7 @@
 
 Loads recorded rules of Felix and as many rules as kube-proxy would write, then times in turns: iptables-save
 of both families alone, the check as the module does it (a process of its own), and an interpreter that only
-imports what the check needs. Nothing outside the namespace is touched, and the namespace ends with this program.
+imports what the check needs. Nothing outside the namespace is touched, and it ends with this program.
 """
 
 from __future__ import annotations
