@@ -55,7 +55,7 @@ POLICY = {
         "order": 1,
         "selector": "all()",
         "types": ["Ingress"],
-        "ingress": [{"action": "Allow", "source": {"selector": "net == 'office'"}}],
+        "ingress": [{"action": "Allow", "source": {"selector": "net == 'office'"}}, {"action": "Allow"}],
     },
 }
 NETS = {
