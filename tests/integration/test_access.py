@@ -135,7 +135,7 @@ def test_every_permission_is_used_and_no_other(clean_api, monkeypatch):
     elsewhere = {
         p for p in allowed if p.resource.startswith("tier.") or p.resource == "customresourcedefinitions"
     }
-    # Calico 3.28 has no tiers, so none in which others' policies could be, and nothing that waits for a DaemonSet.
+    # Calico 3.28 has no tiers that others could use, and nothing that waits for a DaemonSet.
     tiered = ("tiers", "stagedglobalnetworkpolicies", "networkpolicies", "stagednetworkpolicies")
     later = {p for p in allowed if p.resource in tiered}
     later |= {Permission("apps", "daemonsets", "get")}
