@@ -139,8 +139,15 @@ def hep(name="a", interface="*", profiles=("projectcalico-default-allow",), labe
     return {"apiVersion": V3, "metadata": {"name": name, "labels": labels or {}}, "spec": spec}
 
 
-def objects(*endpoints, policies=(), felix=None):
+DEFAULT_SET = [
+    {"tier": "hostfence", "preDNAT": True, "types": ["Ingress"]},
+    {"tier": "hostfence", "types": ["Egress"]},
+]
+
+
+def objects(*endpoints, policies=(), staged=(), felix=None):
     return {
+        "staged": {f"s{number}": {"spec": spec} for number, spec in enumerate(staged)},
         "endpoints": {endpoint["metadata"]["name"]: endpoint for endpoint in endpoints},
         "policies": {f"p{number}": {"spec": spec} for number, spec in enumerate(policies)},
         "felix": {"default": {"spec": felix or {}}},
@@ -151,6 +158,9 @@ def objects(*endpoints, policies=(), felix=None):
     ("state", "recording", "differs"),
     [
         (objects(), "nohep", ""),
+        (objects(hep(), staged=DEFAULT_SET), "hep-staged", ""),
+        (objects(hep(), staged=DEFAULT_SET[:1]), "hep-staged", "only the default set"),
+        (objects(hep(), staged=[{"selector": "has(nothing)"}]), "hep-profile-allow", ""),
         (objects(hep()), "hep-profile-allow", ""),
         (objects(hep(profiles=[])), "hep-nopolicy", ""),
         (objects(hep("b", profiles=[]), hep("a")), "hep-profile-allow", ""),

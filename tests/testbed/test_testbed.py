@@ -284,6 +284,11 @@ def test_a_calico_directory_without_felix_is_refused(before, tmp_path):
     assert left_over(before) == {}
 
 
+def heed_ctrl_c() -> None:
+    """A job in the background of a shell starts with SIGINT ignored, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start_and_reach(node: str) -> subprocess.Popen:
     """An `up` that has just begun to start a node."""
     starting = subprocess.Popen(
@@ -293,6 +298,7 @@ def start_and_reach(node: str) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_ctrl_c,
     )
     deadline = time.monotonic() + 60
     while not (RUN / "nodes" / node).exists():
