@@ -179,23 +179,23 @@ def test_the_vendors_definitions(empty, tmp_path, directory, group):
 
 
 def test_teardown_takes_empty_definitions_of_ours_when_asked(empty):
-    install(empty, V1, "NetworkSet")
+    install(empty, V3, "NetworkSet")
     run(empty)
     api = empty.api()
     body = {
-        "apiVersion": f"{V1}/v1",
+        "apiVersion": f"{V3}/v3",
         "kind": "FelixConfiguration",
         "metadata": {"name": "default"},
         "spec": {},
     }
-    api.post(f"/apis/{V1}/v1/felixconfigurations", body)
+    api.post(f"/apis/{V3}/v3/felixconfigurations", body)
     left = run_roles(str(empty.kubeconfig), ["teardown"])
     assert (left.code, left.changed) == (0, 0), left.output
-    assert set(stored(empty)) == {f"{plural}.{V1}" for plural in PLURALS}
+    assert set(stored(empty)) == {f"{plural}.{V3}" for plural in PLURALS}
     done = run_roles(str(empty.kubeconfig), ["teardown"], teardown_crds=True)
     assert (done.code, done.changed) == (0, 1), done.output
-    assert set(stored(empty)) == {f"networksets.{V1}", f"felixconfigurations.{V1}"}
-    assert f"felixconfigurations.{V1}: others have default stored under it" in done.text
+    assert set(stored(empty)) == {f"networksets.{V3}", f"felixconfigurations.{V3}"}
+    assert f"felixconfigurations.{V3}: others have default stored under it" in done.text
 
 
 RULE = {"action": "Allow", "protocol": "TCP"}
