@@ -180,7 +180,8 @@ def test_the_vendors_definitions(empty, tmp_path, directory, group):
 
 def test_teardown_takes_empty_definitions_of_ours_when_asked(empty):
     install(empty, V3, "NetworkSet")
-    run(empty)
+    made = run(empty)
+    assert made.code == 0, made.output
     api = empty.api()
     body = {
         "apiVersion": f"{V3}/v3",
