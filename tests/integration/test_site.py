@@ -17,8 +17,19 @@ from testbed import node_objects
 
 TAGS = ["preflight", "crds", "access", "felix", "host_endpoints", "policies", "failsafes", "report"]
 NODES = 4
-# Changed by the API server itself, or not stored at all.
-RESTLESS = {"componentstatuses", "endpointslices", "events", "leases"}
+# Changed by the API server itself (after a restart for a minute), or not stored at all.
+RESTLESS = {
+    "apiservices",
+    "componentstatuses",
+    "endpoints",
+    "endpointslices",
+    "events",
+    "flowschemas",
+    "ipaddresses",
+    "leases",
+    "prioritylevelconfigurations",
+    "servicecidrs",
+}
 FAST = {"policies_settle": 0, "teardown_settle": 0}
 
 
