@@ -99,6 +99,8 @@ class TestApi:
         self.admin.delete(node_objects.PATH)
         for owned in ("clusterroles", "clusterrolebindings"):
             self.admin.delete(f"/apis/rbac.authorization.k8s.io/v1/{owned}", labelSelector=OWNED)
+        for namespace in self.admin.list("/api/v1/namespaces", labelSelector=OWNED):
+            self._end_namespace(namespace)
         self._create_installation()
 
     def kill(self) -> None:
@@ -112,6 +114,15 @@ class TestApi:
     def _create_installation(self) -> None:
         installation.create_defaults(self.admin, self.kinds, self.calico_version)
         installation.create_placeholders(self.admin, self.calico_version)
+
+    def _end_namespace(self, namespace: dict) -> None:
+        """Deletes a namespace whole, as kube-controller-manager would, which does not run here."""
+        path = f"/api/v1/namespaces/{namespace['metadata']['name']}"
+        self.admin.delete(f"{path}/serviceaccounts")
+        if not namespace["metadata"].get("deletionTimestamp"):
+            self.admin.delete(path)
+        last = {**self.admin.get(path), "spec": {"finalizers": []}}
+        self.admin.put(f"{path}/finalize", last)
 
     def _empty(self, kind: crds.Kind) -> None:
         if not kind.namespaced:
