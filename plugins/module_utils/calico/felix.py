@@ -231,7 +231,7 @@ def effective(
     objects = {str(_metadata(item).get("name", "")): item for item in configurations}
     chain = [
         objects.get(f"node.{node_name}"),
-        _scoped(objects.values(), node_labels),
+        selector_scoped(objects.values(), node_labels),
         objects.get("default"),
     ]
     sources = [item for item in chain if item is not None]
@@ -264,7 +264,7 @@ def _metadata(item: Object) -> Object:
     return metadata if isinstance(metadata, Mapping) else {}
 
 
-def _scoped(configurations: Iterable[Object], node_labels: Mapping[str, str]) -> Optional[Object]:
+def selector_scoped(configurations: Iterable[Object], node_labels: Mapping[str, str]) -> Optional[Object]:
     """The selector-scoped FelixConfiguration (Calico 3.32) that wins on a node with these labels."""
     matching = []
     for item in configurations:

@@ -215,7 +215,7 @@ class _Sources:
         by_name = {str((item.get("metadata") or {}).get("name")): item for item in configurations}
         chain = (
             by_name.get(f"node.{node}"),
-            felix._scoped(configurations, labels),
+            felix.selector_scoped(configurations, labels),
             by_name.get("default"),
         )
         self.specs = [item.get("spec") or {} for item in chain if item]

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from ..calico.failsafe_paths import is_control_plane
@@ -45,11 +44,6 @@ def collect(cluster: Cluster, served: Flavour) -> tuple[list[Object], dict[str, 
         owner = str((item.get("spec") or {}).get("node", ""))
         by_node.setdefault(owner, []).append(_trimmed(item, "HostEndpoint", served.api_version))
     return shared, by_node
-
-
-def of_node(shared: Iterable[Object], by_node: dict[str, list[Object]], node: str) -> list[Object]:
-    """The objects that one node's check needs."""
-    return [*shared, *by_node.get(node, [])]
 
 
 def _trimmed(item: Object, kind: str, api_version: str) -> Object:
