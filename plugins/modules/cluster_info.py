@@ -40,9 +40,16 @@ options:
     description:
       - Check with the API that this user has every permission that these need, one question a permission.
       - Left out, permissions are not checked.
+      - V(access) is what granting all others takes.
     type: list
     elements: str
-    choices: [crds, felix, host_endpoints_auto, host_endpoints_direct, policies, verdicts]
+    choices: [access, crds, felix, host_endpoints_auto, host_endpoints_direct, policies, verdicts]
+  granted_to:
+    description: >-
+      Name of the user to whom the others are granted, as RV(user) tells it. This one is not asked
+      whether it may do what V(access) takes.
+    type: str
+    default: ""
 """
 
 EXAMPLES = r"""
@@ -247,13 +254,18 @@ if TYPE_CHECKING:
 OPTIONS: dict[str, Any] = {
     "mode": {"type": "str", "choices": [DIRECT, AUTO], "default": DIRECT},
     "hosts": {"type": "list", "elements": "str"},
-    "permissions_for": {"type": "list", "elements": "str", "choices": sorted(permissions.TASKS)},
+    "permissions_for": {
+        "type": "list",
+        "elements": "str",
+        "choices": sorted([permissions.ACCESS, *permissions.TASKS]),
+    },
+    "granted_to": {"type": "str", "default": ""},
 }
 
 
 def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     tasks = module.params["permissions_for"]
-    found = cluster_info.read(cluster, tasks)
+    found = cluster_info.read(cluster, tasks, module.params["granted_to"])
     facts = found.facts
     wanted = Wanted(module.params["mode"], module.params["hosts"], permissions_checked=tasks is not None)
     needed = permissions.required(found.flavour, permissions.TASKS if tasks is None else tasks)

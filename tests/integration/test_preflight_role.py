@@ -28,6 +28,23 @@ def test_a_fit_cluster_passes_with_its_table(clean_api):
     assert "ok nodes 2 Ready" in done.text
 
 
+@pytest.mark.one_flavour
+def test_whatever_a_user_lacks_is_named_in_the_table(clean_api, tmp_path):
+    """From granting permissions to the first read of all; a user whom role access made need not grant any."""
+    clean_api.add_nodes(1)
+    stranger = clean_api.client_kubeconfig("stranger")
+    done = run_roles(stranger, ["preflight"])
+    assert done.code != 0
+    for permission in ("list nodes", "create namespaces", "patch clusterroles.rbac.authorization.k8s.io"):
+        assert permission in done.text
+    assert "Nothing was written. permissions: this user may not" in done.text
+    assert "Traceback" not in done.output
+
+    granted = run_roles(stranger, ["preflight"], preflight_granted_to="stranger")
+    assert "list nodes" in granted.text
+    assert "create namespaces" not in granted.text
+
+
 # The judging is tested on facts; what is tested here is how the role ends.
 @pytest.mark.one_flavour
 def test_it_stops_in_one_line_after_the_whole_table(clean_api):

@@ -341,7 +341,9 @@ def _permissions(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
 def _nodes(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
     total = len(facts.nodes)
     unready = [node.name for node in facts.nodes if not node.ready]
-    if not total:
+    if not total and "list nodes" in facts.missing_permissions:
+        yield Finding(Level.STOP, "nodes", "they cannot be looked at", "allow 'list' on nodes")
+    elif not total:
         yield Finding(
             Level.STOP, "nodes", "the cluster has no nodes", "check that this is the cluster you mean"
         )

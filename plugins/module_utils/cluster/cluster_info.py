@@ -59,11 +59,12 @@ class ClusterFacts:
     user: str
 
 
-def read(cluster: Cluster, tasks: Optional[Sequence[str]] = None) -> ClusterFacts:
+def read(cluster: Cluster, tasks: Optional[Sequence[str]] = None, granted: str = "") -> ClusterFacts:
     """Read it all, side by side.
 
     :param tasks: check the permissions of these (:data:`permissions.TASKS`); None checks none
-    :raises ClusterError: the API does not answer, or nodes may not be listed
+    :param granted: name of the user to whom role access grants them, and who need not be able to do so itself
+    :raises ClusterError: the API does not answer; nodes may not be listed, and no permission is checked
     """
     flavour = detect(cluster)
     with ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
@@ -72,7 +73,7 @@ def read(cluster: Cluster, tasks: Optional[Sequence[str]] = None) -> ClusterFact
             return pool.submit(work, *arguments)
 
         version = start(cluster.get, "/version")
-        nodes = start(lambda: list(cluster.list(NODES)))
+        nodes = start(_nodes, cluster, tasks is not None)
         served = start(_served, cluster, flavour)
         information = start(_readable, cluster, flavour, "ClusterInformation")
         configuration = start(_readable, cluster, flavour, "KubeControllersConfiguration")
@@ -83,12 +84,13 @@ def read(cluster: Cluster, tasks: Optional[Sequence[str]] = None) -> ClusterFact
         schema = start(_schema, cluster, flavour)
         endpoints = start(_endpoints, cluster)
         user = start(_user, cluster)
-    lacking = permissions.missing(cluster, permissions.required(flavour, tasks)) if tasks is not None else []
     found, visible = deployment.result()
     controllers = kube_controllers.KubeControllers(configuration.result(), found, visible)
     calico = (information.result() or {}).get("spec") or {}
     node_objects = nodes.result()
     daemonset, daemonsets_visible = felix.result()
+    needed = [task for task in tasks or () if task != permissions.ACCESS or user.result() != granted]
+    lacking = permissions.missing(cluster, permissions.required(flavour, needed)) if tasks is not None else []
     facts = Facts(
         server_version=str(version.result().get("gitVersion", "")),
         flavour=flavour.kind.value,
@@ -160,6 +162,15 @@ def _deployment_fact(deployment: Optional[Object]) -> Optional[Workload]:
 def _served(cluster: Cluster, flavour: Flavour) -> frozenset[str]:
     document = cluster.find(f"/apis/{flavour.api_version}") or {}
     return frozenset(str(resource["kind"]) for resource in document.get("resources") or [])
+
+
+def _nodes(cluster: Cluster, permissions_checked: bool) -> list[Object]:
+    """All nodes; none where they may not be listed and the missing permissions will say so."""
+
+    def read_them() -> list[Object]:
+        return list(cluster.list(NODES))
+
+    return _unless_forbidden(read_them, []) if permissions_checked else read_them()
 
 
 def _readable(cluster: Cluster, flavour: Flavour, kind: str) -> Optional[Object]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from .client import CONCURRENCY, Cluster, Object
 from .flavour import Flavour, FlavourKind
 
+ACCESS = "access"
 CRDS = "crds"
 FELIX = "felix"
 HOST_ENDPOINTS_DIRECT = "host_endpoints_direct"
@@ -26,6 +27,7 @@ TASKS = (CRDS, FELIX, HOST_ENDPOINTS_DIRECT, HOST_ENDPOINTS_AUTO, POLICIES, VERD
 _ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _CALICO = "<the group in use>"
 _POLICY_KINDS = ("globalnetworkpolicies", "stagedglobalnetworkpolicies")
+_APPLY = ("create", "get", "patch")
 _WRITE = ("create", "patch", "get", "update", "delete")
 
 _Table = dict[tuple[str, str], tuple[str, ...]]
@@ -44,6 +46,14 @@ _ALWAYS: _Table = {
     **{(_CALICO, plural): ("list",) for plural in (*_POLICY_KINDS, "globalnetworksets", "tiers")},
 }
 _BY_TASK: dict[str, _Table] = {
+    # Of who grants the rest. TASKS leaves it out: what role access makes cannot widen its own permissions.
+    ACCESS: {
+        **{("", plural): _APPLY for plural in ("namespaces", "serviceaccounts")},
+        **{
+            ("rbac.authorization.k8s.io", plural): _APPLY
+            for plural in ("clusterroles", "clusterrolebindings")
+        },
+    },
     CRDS: {
         ("apiextensions.k8s.io", "customresourcedefinitions"): ("create", "get", "list", "patch"),
     },
@@ -82,7 +92,7 @@ class Permission:
 def required(flavour: Flavour, tasks: Iterable[str] = TASKS) -> list[Permission]:
     """What tasks need in the one group in use, sorted.
 
-    :param tasks: out of ``TASKS``
+    :param tasks: out of ``TASKS`` and ``ACCESS``
     """
     tables = [_ALWAYS, *(_BY_TASK[task] for task in tasks)]
     found = {
