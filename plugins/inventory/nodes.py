@@ -92,16 +92,14 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 
 try:
     from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+    from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_plan import coverage
     from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import (
         CONNECTION_OPTIONS,
         Cluster,
         ClusterError,
     )
     from ansible_collections.hostfence.calico.plugins.module_utils.cluster.flavour import detect
-    from ansible_collections.hostfence.calico.plugins.module_utils.cluster.host_endpoints import (
-        coverage,
-        read,
-    )
+    from ansible_collections.hostfence.calico.plugins.module_utils.cluster.host_endpoints import read
 
     MISSING = ""
 except ImportError as error:

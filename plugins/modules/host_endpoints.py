@@ -180,6 +180,12 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpo
     NamedPort,
     effective_labels,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_plan import (
+    Change,
+    Plan,
+    plan,
+    plan_removal,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, host_endpoints
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.bulk import Outcome
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
@@ -229,7 +235,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     # Where there is no Calico yet, check mode tells what would be made, and nothing is to be removed.
     served = flavour.detect(cluster) if module.check_mode or absent else flavour.require(cluster)
     if absent:
-        planned = host_endpoints.plan_removal(host_endpoints.list_stored(cluster, served))
+        planned = plan_removal(host_endpoints.list_stored(cluster, served))
     else:
         planned = _plan(cluster, served, params["node_selector"], template)
         _warn(module, template, planned)
@@ -241,14 +247,14 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
 
 def _plan(
     cluster: Cluster, served: flavour.Flavour, node_selector: str, template: HostEndpointTemplate
-) -> host_endpoints.Plan:
+) -> Plan:
     nodes, names, heps = host_endpoints.read(cluster, served, node_selector)
     if not nodes:
         raise BadInput("node_selector", node_selector, "selects no node of this cluster")
-    return host_endpoints.plan(nodes, names, heps, template, served.api_version)
+    return plan(nodes, names, heps, template, served.api_version)
 
 
-def _warn(module: AnsibleModule, template: HostEndpointTemplate, planned: host_endpoints.Plan) -> None:
+def _warn(module: AnsibleModule, template: HostEndpointTemplate, planned: Plan) -> None:
     if DEFAULT_ALLOW_PROFILE not in template.profiles:
         module.warn(
             f"profiles: without {DEFAULT_ALLOW_PROFILE} a HostEndpoint drops, from the moment it exists, all "
@@ -266,8 +272,8 @@ def _result(
     module: AnsibleModule,
     cluster: Cluster,
     served: flavour.Flavour,
-    planned: host_endpoints.Plan,
-    outcomes: list[Outcome[host_endpoints.Change]],
+    planned: Plan,
+    outcomes: list[Outcome[Change]],
 ) -> dict[str, Any]:
     failed = [o for o in outcomes if not o.done]
     missing = {o.item.node for o in failed if o.item.action == "create"}
@@ -297,7 +303,7 @@ def _result(
     return result
 
 
-def _diff(change: host_endpoints.Change) -> dict[str, Any]:
+def _diff(change: Change) -> dict[str, Any]:
     return {
         "before_header": f"HostEndpoint {change.name}",
         "after_header": f"HostEndpoint {change.name}",

@@ -123,6 +123,10 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.auto_host_
     is_enabled_by_us,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint import effective_labels
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_plan import (
+    coverage,
+    made_by,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, host_endpoints
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
@@ -137,8 +141,8 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     served = flavour.detect(cluster)
     nodes, _names, heps = host_endpoints.read(cluster, served, module.params["node_selector"])
     names = [str(n["metadata"]["name"]) for n in nodes]
-    covered = host_endpoints.coverage(names, heps)
-    makers = {str(h["metadata"]["name"]): host_endpoints.made_by(h) for h in heps}
+    covered = coverage(names, heps)
+    makers = {str(h["metadata"]["name"]): made_by(h) for h in heps}
     return {
         "changed": False,
         "nodes": [
@@ -172,7 +176,7 @@ def _shown(hep: dict[str, Any]) -> dict[str, Any]:
         "expected_ips": spec.get("expectedIPs", []),
         "profiles": spec.get("profiles", []),
         "labels": effective_labels(hep),
-        "made_by": host_endpoints.made_by(hep),
+        "made_by": made_by(hep),
     }
 
 

@@ -12,11 +12,12 @@ from typing import Any, Callable, Optional, TypeVar
 
 from ..calico.auto_host_endpoints import ENVIRONMENT_OVERRIDE, is_enabled, is_enabled_by_us
 from ..calico.failsafe_paths import CONTROL_PLANE_LABELS
+from ..calico.host_endpoint_plan import made_by
 from ..calico.preflight import AutoHostEndpointsFact, Facts, HostEndpointFact, NodeFact, Workload
 from . import kube_controllers, permissions
 from .client import CONCURRENCY, ApiError, Cluster, Object
 from .flavour import Flavour, detect, migration_phase
-from .host_endpoints import NODES, list_stored, made_by
+from .host_endpoints import NODES, list_stored
 
 T = TypeVar("T")
 

@@ -1,26 +1,15 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Reconcile the HostEndpoints of all nodes: two lists, a diff in memory, writes for what differs."""
+"""Read what a plan for HostEndpoints takes, and carry it out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 from ..calico.bad_input import BadInput
-from ..calico.host_endpoint import (
-    ALL_INTERFACES,
-    OWNER,
-    OWNER_LABEL,
-    HostEndpointTemplate,
-    active_wildcard,
-    correction,
-    desired,
-    is_auto,
-    is_ours,
-)
+from ..calico.host_endpoint import correction, is_ours
+from ..calico.host_endpoint_plan import Change, Plan, made_by
 from .bulk import Outcome, write_all
 from .client import ApiError, Cluster, ClusterError, Object
 from .flavour import Flavour
@@ -28,49 +17,6 @@ from .flavour import Flavour
 NODES = "/api/v1/nodes"
 # A write meets a newer version only when somebody else writes the same object just now.
 ATTEMPTS = 5
-
-
-@dataclass(frozen=True)
-class Change:
-    """One write that brings a node's HostEndpoint to what it should be.
-
-    :ivar action: ``create``, ``update`` or ``delete``
-    :ivar live: the stored object, None when it is created
-    :ivar wanted: the object to store, None when it is deleted
-    """
-
-    action: str
-    node: str
-    name: str
-    live: Optional[Object] = None
-    wanted: Optional[Object] = None
-
-
-@dataclass(frozen=True)
-class Foreign:
-    """A HostEndpoint that is not ours.
-
-    :ivar made_by: ``calico`` for kube-controllers' own, else ``somebody else``
-    :ivar node_exists: whether its node is in the cluster
-    :ivar active_instead_of_ours: whether Felix uses this wildcard HostEndpoint and not ours
-    """
-
-    name: str
-    node: str
-    interface: str
-    made_by: str
-    node_exists: bool
-    active_instead_of_ours: bool
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What has to be written, and what was seen on the way."""
-
-    selected: Sequence[str]
-    changes: Sequence[Change]
-    unchanged: int
-    foreign: Sequence[Foreign] = field(default_factory=tuple)
 
 
 def read(
@@ -98,39 +44,6 @@ def list_stored(cluster: Cluster, flavour: Flavour) -> list[Object]:
     return list(cluster.list(flavour.path("HostEndpoint"))) if flavour.serves("HostEndpoint") else []
 
 
-def plan(
-    nodes: Sequence[Object],
-    node_names: Iterable[str],
-    heps: Sequence[Object],
-    template: HostEndpointTemplate,
-    api_version: str,
-) -> Plan:
-    """What to write so that every selected node has its HostEndpoint, and no orphan of ours is left.
-
-    :raises BadInput: a HostEndpoint of somebody else has a name that we need
-    """
-    by_name = {h["metadata"]["name"]: h for h in heps}
-    wanted = [desired(node, template, api_version) for node in nodes]
-    _refuse_foreign_names(wanted, by_name)
-    changes = [c for c in (_change(w, by_name.get(w["metadata"]["name"])) for w in wanted) if c]
-    unchanged = len(wanted) - len(changes)
-    kept = {w["metadata"]["name"] for w in wanted}
-    orphans = [h for h in heps if is_ours(h) and h["metadata"]["name"] not in kept]
-    changes += [_deletion(h) for h in orphans]
-    after = [h for h in heps if not is_ours(h)] + wanted
-    return Plan(
-        selected=[str(n["metadata"]["name"]) for n in nodes],
-        changes=changes,
-        unchanged=unchanged,
-        foreign=_foreign(heps, after, frozenset(node_names)),
-    )
-
-
-def plan_removal(heps: Sequence[Object]) -> Plan:
-    """What to write so that no HostEndpoint of ours is left."""
-    return Plan(selected=(), changes=[_deletion(h) for h in heps if is_ours(h)], unchanged=0)
-
-
 def carry_out(cluster: Cluster, flavour: Flavour, planned: Plan) -> list[Outcome[Change]]:
     """Write the plan: what is created or corrected first, then what goes.
 
@@ -145,30 +58,6 @@ def carry_out(cluster: Cluster, flavour: Flavour, planned: Plan) -> list[Outcome
     return outcomes + write_all(gone, lambda c: _delete(cluster, flavour, c))
 
 
-def coverage(nodes: Iterable[str], heps: Iterable[Object]) -> dict[str, str]:
-    """For each node, the name of a HostEndpoint that it has: the active wildcard one if any, else the first.
-
-    Nodes without one are left out.
-    """
-    by_node: dict[str, list[Object]] = {}
-    for hep in heps:
-        by_node.setdefault(str(hep["spec"].get("node")), []).append(hep)
-    covered = {}
-    for node in nodes:
-        mine = by_node.get(node)
-        if mine:
-            chosen = active_wildcard(mine, node) or min(mine, key=lambda h: str(h["metadata"]["name"]))
-            covered[node] = str(chosen["metadata"]["name"])
-    return covered
-
-
-def made_by(hep: Object) -> str:
-    """Who made a HostEndpoint: ``hostfence``, ``calico`` or ``somebody else``."""
-    if is_ours(hep):
-        return OWNER
-    return "calico" if is_auto(hep) else "somebody else"
-
-
 def _list_nodes(cluster: Cluster, selector: str) -> list[Object]:
     try:
         return list(cluster.list(NODES, **({"labelSelector": selector} if selector else {})))
@@ -178,56 +67,6 @@ def _list_nodes(cluster: Cluster, selector: str) -> list[Object]:
                 "node_selector", selector, f"must be a Kubernetes label selector ({error.message})"
             )
         raise
-
-
-def _refuse_foreign_names(wanted: Sequence[Object], by_name: dict[str, Object]) -> None:
-    for hep in wanted:
-        name = hep["metadata"]["name"]
-        if name in by_name and not is_ours(by_name[name]):
-            raise BadInput(
-                f"HostEndpoint {name}",
-                made_by(by_name[name]),
-                "made this one, under the name we need: delete it, or hand it over with "
-                f"`kubectl label hostendpoint {name} {OWNER_LABEL}={OWNER}`",
-            )
-
-
-def _change(wanted: Object, live: Optional[Object]) -> Optional[Change]:
-    name, node = wanted["metadata"]["name"], wanted["spec"]["node"]
-    if live is None:
-        return Change("create", node, name, wanted=wanted)
-    corrected = correction(live, wanted)
-    return Change("update", node, name, live, corrected) if corrected else None
-
-
-def _deletion(hep: Object) -> Change:
-    return Change("delete", str(hep["spec"].get("node")), hep["metadata"]["name"], live=hep)
-
-
-def _foreign(heps: Sequence[Object], after: Sequence[Object], node_names: frozenset[str]) -> list[Foreign]:
-    by_node: dict[str, list[Object]] = {}
-    for hep in after:
-        by_node.setdefault(str(hep["spec"].get("node")), []).append(hep)
-    found = []
-    for hep in heps:
-        if is_ours(hep):
-            continue
-        node = str(hep["spec"].get("node"))
-        together = by_node[node]
-        beside_ours = any(h["metadata"].get("labels", {}).get(OWNER_LABEL) == OWNER for h in together)
-        found.append(
-            Foreign(
-                name=hep["metadata"]["name"],
-                node=node,
-                interface=hep["spec"].get("interfaceName") or "by-ip",
-                made_by=made_by(hep),
-                node_exists=node in node_names,
-                active_instead_of_ours=beside_ours
-                and hep["spec"].get("interfaceName") == ALL_INTERFACES
-                and active_wildcard(together, node) is hep,
-            )
-        )
-    return found
 
 
 def _write(cluster: Cluster, flavour: Flavour, change: Change) -> None:
