@@ -34,16 +34,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Runs what does not depend on the flavour on the first one only."""
+    """Runs what does not depend on the flavour on the first one only, and each flavour in one process."""
+
+    def flavour_of(item: pytest.Item) -> str | None:
+        return getattr(item, "callspec", None) and item.callspec.params.get("api")
 
     def elsewhere(item: pytest.Item) -> bool:
-        flavour = getattr(item, "callspec", None) and item.callspec.params.get("api")
-        return bool(item.get_closest_marker("one_flavour")) and flavour not in (None, FLAVOURS[0])
+        one = item.get_closest_marker("one_flavour")
+        return bool(one) and flavour_of(item) not in (None, FLAVOURS[0])
 
     repeated = [item for item in items if elsewhere(item)]
     if repeated:
         config.hook.pytest_deselected(items=repeated)
         items[:] = [item for item in items if not elsewhere(item)]
+    for item in items:
+        if flavour := flavour_of(item):
+            item.add_marker(pytest.mark.xdist_group(flavour))
 
 
 class TestApi:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import permissions
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.permissions import Permission
 from ansible_collections.hostfence.calico.plugins.modules import (
@@ -45,6 +46,7 @@ MODULES = {
 NAMESPACE = "hostfence"
 ACCOUNT = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/hostfence"
 ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hostfence"
+BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 TIER = {"apiVersion": "projectcalico.org/v3", "kind": "Tier", "metadata": {"name": "one"}, "spec": {}}
 POLICY = {
@@ -102,6 +104,27 @@ def test_a_namespace_of_somebody_else_does_not_become_ours(clean_api):
     labels = clean_api.admin.get("/api/v1/namespaces/kube-public")["metadata"]["labels"]
     assert "app.kubernetes.io/managed-by" not in labels
     clean_api.admin.delete("/api/v1/namespaces/kube-public/serviceaccounts/hostfence")
+
+
+@pytest.mark.one_flavour
+def test_what_preflight_asks_for_is_enough_to_grant_it(clean_api):
+    """A user who is no administrator, and has nothing but what preflight would miss."""
+    tasks = [permissions.ACCESS, *permissions.TASKS]
+    rules = run_module("cluster_info", clean_api, permissions_for=tasks)["rules"]
+    metadata = {"name": "granter", "labels": {"app.kubernetes.io/managed-by": "hostfence"}}
+    clean_api.admin.post(ROLE.rpartition("/")[0], {"metadata": metadata, "rules": rules})
+    clean_api.admin.post(
+        BINDINGS,
+        {
+            "metadata": metadata,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "granter"},
+            "subjects": [{"kind": "User", "name": "granter"}],
+        },
+    )
+    granter = SimpleNamespace(kubeconfig=clean_api.client_kubeconfig("granter"))
+    granted = run_roles(granter.kubeconfig, ["access"])
+    assert (granted.code, granted.changed) == (0, 1), granted.output
+    assert run_module("cluster_info", granter, permissions_for=tasks)["missing_permissions"] == []
 
 
 def test_the_account_can_do_all_of_the_work(clean_api, account):

@@ -22,6 +22,7 @@ def test_a_reset_leaves_what_an_installation_leaves(clean_api):
     assert information["spec"]["datastoreReady"] is True
 
 
+@pytest.mark.one_flavour
 def test_another_user_may_do_nothing(clean_api):
     stranger = Api(clean_api.control_plane.client_kubeconfig("stranger"))
 
@@ -31,6 +32,7 @@ def test_another_user_may_do_nothing(clean_api):
     assert refused.value.status == 403
 
 
+@pytest.mark.one_flavour
 def test_a_killed_server_comes_back_with_its_data(clean_api):
     names = clean_api.add_nodes(2)
 

@@ -51,6 +51,7 @@ def test_it_holds_every_module_and_role_and_nothing_of_the_workshop(artefact):
     assert not any("__pycache__" in name for name in names)
 
 
+@pytest.mark.one_flavour
 def test_site_runs_from_an_empty_directory(artefact, clean_api, tmp_path):
     names = clean_api.add_nodes(3)
     installed = tmp_path / "collections"

@@ -74,6 +74,7 @@ def test_a_stranger_is_told_what_is_refused(clean_api):
     assert "/api/v1/nodes: 403" in result["msg"]
 
 
+@pytest.mark.one_flavour
 def test_foreign_host_endpoints_and_collisions(clean_api):
     names = clean_api.add_nodes(2)
     for name in (f"{names[0]}-auto-hep", f"{names[0]}-by-hand", f"{names[1]}-hostfence"):
@@ -101,6 +102,7 @@ def test_an_environment_override_stops_the_mode_it_contradicts(clean_api):
     assert "auto HostEndpoints" not in found(direct, "stop")
 
 
+@pytest.mark.one_flavour
 def test_a_locked_datastore_stops(clean_api):
     clean_api.add_nodes(1)
     clean_api.admin.patch(

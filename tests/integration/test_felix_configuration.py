@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from module_run import run_module
 
 KIND = "FelixConfiguration"
@@ -39,6 +40,7 @@ def test_a_list_is_replaced_as_a_whole(clean_api: Any) -> None:
     assert stored(clean_api)["failsafeInboundHostPorts"] == [{"protocol": "tcp", "port": 1}]
 
 
+@pytest.mark.one_flavour
 def test_a_nodes_own_configuration_is_made(clean_api: Any) -> None:
     done = run_module("felix_configuration", clean_api, node="n1", failsafe_outbound_host_ports=[SSH])
     assert done["name"] == "node.n1"
@@ -48,6 +50,7 @@ def test_a_nodes_own_configuration_is_made(clean_api: Any) -> None:
     ]
 
 
+@pytest.mark.one_flavour
 def test_a_node_with_its_own_configuration_stays_in_the_mode_of_all(clean_api: Any) -> None:
     spec = {**stored(clean_api), "nftablesMode": "Disabled"}
     clean_api.admin.patch(clean_api.path(KIND, "default"), {"spec": spec})
@@ -55,6 +58,7 @@ def test_a_node_with_its_own_configuration_stays_in_the_mode_of_all(clean_api: A
     assert stored(clean_api, "node.n1").get("nftablesMode", "Disabled") == "Disabled"
 
 
+@pytest.mark.one_flavour
 def test_nothing_is_written_when_felix_would_not_start_with_it(clean_api: Any) -> None:
     before = stored(clean_api)
     for entry, field in (
@@ -80,6 +84,7 @@ def test_a_field_that_the_api_does_not_know_is_told_and_not_believed(clean_api: 
         assert stored(clean_api)["dnsTrustedServers"] == ["10.96.0.10"]
 
 
+@pytest.mark.one_flavour
 def test_an_empty_list_is_warned_of(clean_api: Any) -> None:
     done = run_module("felix_configuration", clean_api, failsafe_outbound_host_ports=[])
     assert stored(clean_api)["failsafeOutboundHostPorts"] == []

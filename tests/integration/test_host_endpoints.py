@@ -155,6 +155,7 @@ def test_tunnel_addresses_are_the_nodes_own_too(clean_api):
     assert "10.244.9.1" in heps(clean_api)[f"{name}-hostfence"]["spec"]["expectedIPs"]
 
 
+@pytest.mark.one_flavour
 def test_foreign_host_endpoints_are_reported_and_left(clean_api):
     (name,) = clean_api.add_nodes(1)
     clean_api.create("HostEndpoint", name, {"node": name, "interfaceName": "*"})
@@ -291,6 +292,7 @@ def test_a_server_that_says_429_is_asked_again(clean_api):
     assert refused in metrics, "the server refused nothing, so this proved nothing"
 
 
+@pytest.mark.one_flavour
 def test_info_tells_who_covers_which_node(clean_api):
     first, second = clean_api.add_nodes(2)
     clean_api.create("HostEndpoint", first, {"node": first, "interfaceName": "*"})

@@ -132,6 +132,7 @@ def test_check_mode_tells_what_will_be_written_and_writes_nothing(clean_api):
     assert not ok(run_set(clean_api, check=True))["changed"]
 
 
+@pytest.mark.one_flavour
 def test_diff_shows_only_what_is_ours_and_changed(clean_api):
     ok(run_set(clean_api))
     changed = [policy("ssh", order=11), *SET[1:]]
@@ -170,6 +171,7 @@ def test_a_foreign_object_of_the_same_name_is_refused_before_any_write(clean_api
     assert versions(clean_api) == before
 
 
+@pytest.mark.one_flavour
 def test_an_object_of_another_set_is_refused(clean_api):
     ok(run_set(clean_api))
     before = versions(clean_api)
@@ -250,6 +252,7 @@ BAD = {
 }
 
 
+@pytest.mark.one_flavour
 @pytest.mark.parametrize("case", sorted(BAD))
 def test_bad_definitions_write_nothing(clean_api, case):
     rule, expected_text = BAD[case]
@@ -274,6 +277,7 @@ FILES = {
 }
 
 
+@pytest.mark.one_flavour
 @pytest.mark.parametrize("case", sorted(FILES))
 def test_bad_files_write_nothing(clean_api, tmp_path, case):
     text, expected_text = FILES[case]
@@ -285,6 +289,7 @@ def test_bad_files_write_nothing(clean_api, tmp_path, case):
     assert stored(clean_api) == {}
 
 
+@pytest.mark.one_flavour
 def test_a_directory_is_a_set_and_a_bare_port_range_stays_one(clean_api, tmp_path):
     (tmp_path / "1.yml").write_text(
         "apiVersion: projectcalico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: range}\n"
@@ -296,6 +301,7 @@ def test_a_directory_is_a_set_and_a_bare_port_range_stays_one(clean_api, tmp_pat
     assert spec["ingress"][0]["destination"]["ports"] == ["20:22"]
 
 
+@pytest.mark.one_flavour
 def test_a_tier_that_nobody_makes_is_refused(clean_api):
     if TIER not in clean_api.kinds:
         pytest.skip("Calico before 3.29 has no tiers")
@@ -303,6 +309,7 @@ def test_a_tier_that_nobody_makes_is_refused(clean_api):
     assert "spec.tier: 'nowhere': no such tier" in result["msg"]
 
 
+@pytest.mark.one_flavour
 def test_an_api_that_dies_half_way_is_told_and_the_next_run_converges(clean_api):
     many = [policy(f"p{n:03}", order=n) for n in range(400)]
     watcher = threading.Thread(target=kill_after, args=(clean_api, 10))
@@ -353,6 +360,7 @@ def test_info(clean_api):
         assert found["sets"][0]["tiers"] == [{"name": "hostfence", "wants": "Deny"}]
 
 
+@pytest.mark.one_flavour
 def test_a_trap_is_refused_when_enforced_and_told_when_staged(clean_api):
     spec = {"node": "node1", "interfaceName": "*", "profiles": ["projectcalico-default-allow"]}
     clean_api.create("HostEndpoint", "node1", spec, labels={"host-endpoint": "ingress"})

@@ -94,6 +94,7 @@ def test_shipped_sets_in_every_state(clean_api, play):
     assert names(clean_api, "GlobalNetworkPolicy") == set()
 
 
+@pytest.mark.one_flavour
 def test_enforcing_without_ssh_sources_is_refused(clean_api, play):
     code, _changed, output = play(policies_state="enforced", policies_ssh_sources=[])
     assert code != 0
@@ -101,6 +102,7 @@ def test_enforcing_without_ssh_sources_is_refused(clean_api, play):
     assert names(clean_api, "GlobalNetworkPolicy") == set()
 
 
+@pytest.mark.one_flavour
 def test_unknown_set_is_refused(play):
     code, _changed, output = play(policies_sets=["lockdown"])
     assert code != 0
