@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 TESTBED := $(BIN)/python -m testbed
 
-.PHONY: help demo demo-down test dev lint sanity unit integration molecule build shell
+.PHONY: help demo demo-down cluster test dev lint sanity unit integration molecule build shell
 .DEFAULT_GOAL := help
 
 help: ## What can be made
@@ -18,6 +18,9 @@ demo: $(STAMP) ## Start a real cluster on this machine, protect it, and show wha
 
 demo-down: $(STAMP) ## End the demo's cluster; nothing of it is left
 	$(TESTBED) down
+
+cluster: $(STAMP) ## A real cluster with kubelets, in which pods run; 'make demo-down' ends it
+	$(TESTBED) up --kubelets --if-needed
 
 shell: $(STAMP) ## A shell in which kubectl, ansible-playbook and ssh reach the demo's cluster
 	eval "$$($(TESTBED) env)" && PATH="$(CURDIR)/$(BIN):$$PATH" $${SHELL:-/bin/sh}

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where kube-apiserver and etcd come from: installed ones, else built once from tagged Go modules."""
+"""Where Kubernetes' programs and etcd come from: installed ones, else built once from tagged Go modules."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from testbed.errors import TestbedError
 KUBERNETES = "v1.36.3"
 ETCD = "v3.6.5"
 CONTROL_PLANE = ("etcd", "kube-apiserver")
+WITH_KUBELETS = (*CONTROL_PLANE, "kube-controller-manager", "kube-scheduler", "kubelet")
 
 _KUBERNETES_STAGING = "v0." + KUBERNETES.removeprefix("v1.")
 # Without these a server that was not built by the release scripts calls itself v0.0.0-master+$Format:%H$,
@@ -81,7 +82,7 @@ def locate(names: Sequence[str], say: Say) -> dict[str, Path]:
     found = {name: path for name in names if (path := _installed(name) or _cached(name))}
     missing = [name for name in names if name not in found]
     if missing:
-        with _locked_cache() as cache:
+        with locked_cache() as cache:
             for name in missing:
                 found[name] = _cached(name) or _build(name, cache, say)
     return found
@@ -110,8 +111,8 @@ def _marker(binary: Path) -> Path:
 
 
 @contextmanager
-def _locked_cache() -> Iterator[Path]:
-    """Two builds of the same thing at once would only halve each other's speed."""
+def locked_cache() -> Iterator[Path]:
+    """The cache, for one at a time: two builds of the same thing would only halve each other's speed."""
     cache = cache_directory()
     (cache / "bin").mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:

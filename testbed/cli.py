@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -75,13 +76,14 @@ def _up(options: argparse.Namespace) -> None:
                 crds_version=options.crds_group,
                 felix_backend=options.felix_backend,
                 auto_host_endpoints=options.auto_host_endpoints,
+                kubelets=options.kubelets,
             )
         )
     except TestbedError as error:
         if error.status != ALREADY_UP or not options.if_needed:
             raise
         _say("a testbed is up already")
-    _print_environment(testbed.kubeconfig, testbed.run)
+    _print_own_environment(testbed)
 
 
 def _down(options: argparse.Namespace) -> None:
@@ -101,6 +103,27 @@ def _remove_node(options: argparse.Namespace) -> None:
     _testbed().remove_node(options.name)
 
 
+def _stop_kubelet(options: argparse.Namespace) -> None:
+    _testbed().stop_kubelet(options.node)
+
+
+def _start_kubelet(options: argparse.Namespace) -> None:
+    _testbed().start_kubelet(options.node)
+
+
+def _stop_api(_options: argparse.Namespace) -> None:
+    _testbed().stop_api()
+
+
+def _start_api(_options: argparse.Namespace) -> None:
+    _testbed().start_api()
+
+
+def _in_pod_network(options: argparse.Namespace) -> int:
+    enter = _testbed().in_pod_network(options.namespace, options.pod)
+    return subprocess.run([*enter, options.program, *options.arguments], check=False).returncode
+
+
 def _status(_options: argparse.Namespace) -> None:
     testbed = _testbed()
     record = testbed.running()
@@ -108,6 +131,8 @@ def _status(_options: argparse.Namespace) -> None:
     version = f" {record.crds_version}" if record.crds == "ours" else ""
     print(f"CRDs     {record.crds}{version}, Calico {record.calico_version}")
     print(f"Calico   {calico.description(record) if record.crds != 'none' else 'none: no CRDs'}")
+    if record.kubelets:
+        print(f"kubelets on each node, with the image {record.agent_image}")
     print(f"objects  {len(record.nodes)} nodes, {record.simulated} further Node objects")
     _table(["NODE", "IPV4", "IPV6", "ROLE", "STATE", "RULES"], testbed.rows())
     ended = [name for name, _pid, alive in testbed.processes() if not alive]
@@ -119,9 +144,7 @@ def _env(options: argparse.Namespace) -> None:
     if given := _given(options):
         _print_environment(Path(given), None)
         return
-    testbed = _testbed()
-    testbed.running()
-    _print_environment(testbed.kubeconfig, testbed.run)
+    _print_own_environment(_testbed())
 
 
 def _user_kubeconfig(options: argparse.Namespace) -> None:
@@ -130,6 +153,13 @@ def _user_kubeconfig(options: argparse.Namespace) -> None:
 
 def _given(options: argparse.Namespace) -> str:
     return options.kubeconfig or os.environ.get("HOSTFENCE_KUBECONFIG", "")
+
+
+def _print_own_environment(testbed: Testbed) -> None:
+    record = testbed.running()
+    _print_environment(testbed.kubeconfig, testbed.run)
+    if record.kubelets:
+        print(f"export HOSTFENCE_AGENT_IMAGE={shlex.quote(record.agent_image)}")
 
 
 def _print_environment(kubeconfig: Path, run: Path | None) -> None:
@@ -190,6 +220,7 @@ def _parser() -> argparse.ArgumentParser:
         default="",
         help="set AUTO_HOST_ENDPOINTS of kube-controllers, which overrides its configuration",
     )
+    up.add_argument("--kubelets", action="store_true", help="run pods: a kubelet and containerd on each node")
     up.add_argument("--if-needed", action="store_true", help="accept one that is up already")
     up.set_defaults(command=_up)
 
@@ -205,6 +236,23 @@ def _parser() -> argparse.ArgumentParser:
     remove = commands.add_parser("remove-node", help="remove a machine and its Node object")
     remove.add_argument("name")
     remove.set_defaults(command=_remove_node)
+
+    for name, command, text in (
+        ("stop-kubelet", _stop_kubelet, "kill a node's kubelet; its pods go on"),
+        ("start-kubelet", _start_kubelet, "start a killed kubelet again"),
+    ):
+        one = commands.add_parser(name, help=text)
+        one.add_argument("node")
+        one.set_defaults(command=command)
+    commands.add_parser("stop-api", help="kill the API server").set_defaults(command=_stop_api)
+    commands.add_parser("start-api", help="start the API server anew").set_defaults(command=_start_api)
+
+    pod = commands.add_parser("in-pod-network", help="run a program of this machine in a pod's network")
+    pod.add_argument("namespace")
+    pod.add_argument("pod")
+    pod.add_argument("program")
+    pod.add_argument("arguments", nargs=argparse.REMAINDER)
+    pod.set_defaults(command=_in_pod_network)
 
     commands.add_parser("status", help="what runs").set_defaults(command=_status)
 

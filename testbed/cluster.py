@@ -14,13 +14,16 @@ from pathlib import Path
 from testbed import (
     binaries,
     calico,
+    cgroups,
     commands,
     crds,
     fabric,
     forwarder,
+    images,
     installation,
     node_objects,
     packages,
+    runtime,
     ssh,
     state,
 )
@@ -28,6 +31,7 @@ from testbed.api import Api, ApiError
 from testbed.binaries import Say
 from testbed.control_plane import ControlPlane
 from testbed.errors import TestbedError
+from testbed.kubelets import Kubelets
 from testbed.nodes import Nodes
 from testbed.process import Processes
 from testbed.standins import recorded_felix
@@ -46,6 +50,7 @@ class Options:
     :param crds_version: ``v1`` or ``v3``, for ours
     :param felix_backend: one of :data:`testbed.calico.FELIX_BACKENDS`
     :param auto_host_endpoints: kube-controllers' environment override; empty: none
+    :param kubelets: the nodes run pods
     """
 
     nodes: int = 3
@@ -54,6 +59,7 @@ class Options:
     crds_version: str = "v1"
     felix_backend: str = "nft"
     auto_host_endpoints: str = ""
+    kubelets: bool = False
 
 
 class Testbed:
@@ -84,11 +90,17 @@ class Testbed:
 
         :raises TestbedError: there is none
         """
+        found = self._record()
+        if not self._alive("kube-apiserver"):
+            raise TestbedError(
+                "the testbed's API server has ended: `python -m testbed start-api` starts it again"
+            )
+        return found
+
+    def _record(self) -> State:
         found = self.state()
         if found is None or not found.up:
             raise TestbedError("no testbed is up: start one with `python -m testbed up`")
-        if not self._alive("kube-apiserver"):
-            raise TestbedError("the testbed's API server has ended: run `python -m testbed down`, then `up`")
         return found
 
     def up(self, options: Options) -> State:
@@ -99,8 +111,11 @@ class Testbed:
         definitions = crds.load(options.crds, options.crds_version)
         calico_bin = calico.binaries_directory()
         calico.check_backend(options.felix_backend, calico_bin)
+        if options.kubelets and options.simulated:
+            raise TestbedError("--extra-node-objects: no kubelet would renew them; leave out --kubelets")
         packages.require(self._say)
-        found = binaries.locate(binaries.CONTROL_PLANE, self._say)
+        found = binaries.locate(_programs(options.kubelets), self._say)
+        agent_image = self._prepare_kubelets() if options.kubelets else ""
         with state.locked(self.run):
             self._make_room()
             try:
@@ -112,6 +127,7 @@ class Testbed:
                     felix_backend=options.felix_backend,
                     calico_bin=calico_bin,
                     auto_host_endpoints=options.auto_host_endpoints,
+                    agent_image=agent_image,
                 )
                 self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
                 state.save(self.run, record)
@@ -148,8 +164,7 @@ class Testbed:
             api = Api(self.kubeconfig)
             try:
                 self._launch_nodes(record, [node])
-                self._nodes.wait([node])
-                self._register(api, [node])
+                self._register(api, record, [node])
             except BaseException:
                 self._forget(record, node.name)
                 raise
@@ -164,9 +179,63 @@ class Testbed:
             if name not in record.nodes:
                 raise TestbedError(f"no node {name}: there are {', '.join(sorted(record.nodes))}")
             api = Api(self.kubeconfig)
+            if record.kubelets:
+                self._kubelets(record).stop(name)
             node_objects.delete(api, name)
             self._forget(record, name)
+            if record.kubelets:
+                node_objects.delete_pods(api, name)
             self._count_placeholders(api, record)
+
+    def stop_kubelet(self, name: str) -> None:
+        """Kills a node's kubelet; its pods go on, and after 40 s the cluster calls the node NotReady."""
+        with state.locked(self.run):
+            self._kubelets(self._with_kubelets(name)).stop(name)
+
+    def start_kubelet(self, name: str) -> None:
+        """Starts a killed kubelet again."""
+        with state.locked(self.run):
+            record = self._with_kubelets(name)
+            if self._alive(f"kubelet-{name}"):
+                raise TestbedError(f"the kubelet of {name} runs already")
+            self._kubelets(record).start(record.nodes[name])
+
+    def stop_api(self) -> None:
+        """Kills the API server, as a crash would; etcd goes on."""
+        with state.locked(self.run):
+            self._control_plane({}, self._record().port).kill()
+
+    def start_api(self) -> None:
+        """Starts the API server anew, after killing it where it runs, and waits until it is ready."""
+        found = binaries.locate(binaries.CONTROL_PLANE, self._say)
+        with state.locked(self.run):
+            self._control_plane(found, self._record().port).restart()
+
+    def in_pod_network(self, namespace: str, name: str) -> list[str]:
+        """Begins a command that is to run in a pod's network, with the machine's programs.
+
+        :raises TestbedError: no process of such a pod runs
+        """
+        record = self.running()
+        if not record.kubelets:
+            raise TestbedError("no pod runs: the testbed was started without --kubelets")
+        try:
+            pod = Api(self.kubeconfig).get(f"/api/v1/namespaces/{namespace}/pods/{name}")
+        except ApiError as error:
+            raise TestbedError(f"pod {namespace}/{name}: {error}")
+        group = self._fabric.node_netns(pod["spec"].get("nodeName", ""))
+        processes = cgroups.pod_processes(group, pod["metadata"]["uid"])
+        if not processes:
+            raise TestbedError(f"pod {namespace}/{name} runs no process")
+        return ["nsenter", f"--net=/proc/{processes[0]}/ns/net"]
+
+    def _with_kubelets(self, name: str) -> State:
+        record = self.running()
+        if not record.kubelets:
+            raise TestbedError("no kubelet runs: the testbed was started without --kubelets")
+        if name not in record.nodes:
+            raise TestbedError(f"no node {name}: there are {', '.join(sorted(record.nodes))}")
+        return record
 
     def client_kubeconfig(self, user: str, groups: list[str], path: Path | None = None) -> Path:
         """A kubeconfig for another user of the running testbed."""
@@ -201,6 +270,9 @@ class Testbed:
     ) -> None:
         self._say("starting etcd and kube-apiserver")
         self._fabric.create()
+        if record.kubelets:
+            (self.run / "agent-image").write_text(record.agent_image)
+            self._fabric.open_to_pods()
         record.port = forwarder.start(self._processes, self._fabric.netns)
         state.save(self.run, record)
         control_plane = self._control_plane(found, record.port)
@@ -209,7 +281,7 @@ class Testbed:
             f"https://{fabric.API_ADDRESS}:{fabric.API_PORT}", self._inner_kubeconfig
         )
 
-        self._say(f"starting {options.nodes} nodes")
+        self._say(f"starting {options.nodes} nodes" + (" with kubelets" if record.kubelets else ""))
         ssh.make_keys(self.run)
         nodes = []
         for _number in range(options.nodes):
@@ -217,6 +289,8 @@ class Testbed:
             record.nodes[nodes[-1].name] = nodes[-1]
         self._launch_nodes(record, nodes)
         control_plane.wait()
+        if record.kubelets:
+            control_plane.launch_controllers()
 
         self._say(
             f"installing {len(definitions)} CRDs ({options.crds}), objects of Calico {record.calico_version}"
@@ -225,8 +299,8 @@ class Testbed:
         crds.install(api, definitions)
         if definitions:
             installation.create_defaults(api, crds.kinds(definitions), record.calico_version)
-        self._nodes.wait(nodes)
-        self._register(api, nodes)
+            installation.create_placeholders(api, record.calico_version)
+        self._register(api, record, nodes)
         if options.simulated:
             self._say(f"creating {options.simulated} further Node objects")
             node_objects.create(api, node_objects.simulated(options.simulated))
@@ -234,7 +308,6 @@ class Testbed:
         if definitions:
             self._say(calico.description(record))
             self._start_calico(record, nodes)
-            installation.create_placeholders(api, record.calico_version)
             self._count_placeholders(api, record)
         record.up = True
         state.save(self.run, record)
@@ -252,14 +325,22 @@ class Testbed:
             self._nodes.launch(node)
         ssh.write_client(self.run, list(record.nodes.values()), self._fabric.netns)
         state.save(self.run, record)
+        self._nodes.wait(nodes)
+        if record.kubelets:
+            self._kubelets(record).launch(nodes)
 
     def _forget(self, record: State, name: str) -> None:
         self._nodes.remove(name)
+        cgroups.remove(self._fabric.node_netns(name))
         record.nodes.pop(name, None)
         ssh.write_client(self.run, list(record.nodes.values()), self._fabric.netns)
         state.save(self.run, record)
 
-    def _register(self, api: Api, nodes: list[NodeRecord]) -> None:
+    def _register(self, api: Api, record: State, nodes: list[NodeRecord]) -> None:
+        """Waits for the kubelets to make their Node objects or, without kubelets, makes them."""
+        if record.kubelets:
+            self._kubelets(record).wait(api, nodes)
+            return
         bodies = [
             node_objects.node(node.name, node.index, (node.ipv4, node.ipv6), control_plane=node.control_plane)
             for node in nodes
@@ -267,8 +348,29 @@ class Testbed:
         node_objects.create(api, bodies)
 
     def _count_placeholders(self, api: Api, record: State) -> None:
-        if record.crds != "none":
-            installation.set_placeholder_status(api, len(record.nodes) + record.simulated)
+        if record.crds == "none":
+            return
+        if record.kubelets:
+            installation.wait_for_placeholders(api, len(record.nodes))
+            return
+        installation.set_placeholder_status(api, len(record.nodes) + record.simulated)
+
+    def _prepare_kubelets(self) -> str:
+        """Makes what kubelets need where it is not there yet; returns the name of the Python image."""
+        runtime.locate(self._say)
+        images.pause(self._say)
+        return images.python(self._say).pinned
+
+    def _kubelets(self, record: State) -> Kubelets:
+        return Kubelets(
+            self.run,
+            self._fabric,
+            self._nodes,
+            binaries.locate(["kubelet"], self._say),
+            runtime.locate(self._say),
+            [images.pause(self._say), images.python(self._say)],
+            installation.placeholder_images(record.calico_version),
+        )
 
     def _calico(self, record: State) -> calico.Calico:
         return calico.Calico(self.run, record, self._fabric, self._nodes, self._inner_kubeconfig)
@@ -321,10 +423,15 @@ class Testbed:
     def _take_down(self, record: State) -> None:
         self._processes.stop(self._processes.all())
         self._fabric.destroy()
+        cgroups.remove(self._fabric.node_netns("*"))
         for mount in _mounts_below(self.run):
             commands.run(["umount", "--lazy", mount])
         shutil.rmtree(self.run, ignore_errors=True)
         fabric.leave_no_directory(record.netns_existed)
+
+
+def _programs(kubelets: bool) -> tuple[str, ...]:
+    return binaries.WITH_KUBELETS if kubelets else binaries.CONTROL_PLANE
 
 
 def _rules(record: State, loaded: dict[str, str]) -> str:

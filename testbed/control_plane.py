@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""etcd and kube-apiserver, on 127.0.0.1 or inside a network namespace."""
+"""etcd and Kubernetes' control plane, on 127.0.0.1 or inside a network namespace."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class ControlPlane:
         self._tied = tied
         self._processes = Processes(run)
         self._pki = Authority(run / "pki")
-        self._etcd_port = 0
-        self._etcd_peer_port = 0
+        # In a namespace of its own every port is free.
+        self._etcd_port, self._etcd_peer_port = (2379, 2380) if netns else (0, 0)
 
     @property
     def kubeconfig(self) -> Path:
@@ -81,10 +81,45 @@ class ControlPlane:
 
     def launch(self) -> None:
         """Starts both without waiting."""
-        self._ports()
+        if not self._netns:
+            self._etcd_port, self._etcd_peer_port, free = free_ports(3)
+            self._chosen_port = self._port or free
         self._start_etcd()
         self._start_apiserver()
         write_kubeconfig(self.kubeconfig, self.server, self._pki.pair.certificate, *self._admin())
+
+    def launch_controllers(self) -> None:
+        """Starts kube-controller-manager and kube-scheduler, in a namespace of their own only."""
+        tokens = self._pki.signing_key("service-accounts")
+        authority = self._pki.pair
+        self._start_controller(
+            "kube-controller-manager",
+            f"--service-account-private-key-file={tokens}",
+            f"--root-ca-file={authority.certificate}",
+            "--use-service-account-credentials=true",
+            "--node-monitor-grace-period=40s",
+            # Its default is a directory of the machine, and it makes it.
+            f"--flex-volume-plugin-dir={self.run / 'volume-plugins'}",
+        )
+        self._start_controller("kube-scheduler")
+
+    def _start_controller(self, name: str, *arguments: str) -> None:
+        pair = self._pki.client(f"system:{name}")
+        kubeconfig = self.run / f"kubeconfig-{name}"
+        server = f"https://{self._address}:{self._chosen_port}"
+        write_kubeconfig(kubeconfig, server, self._pki.pair.certificate, pair.certificate, pair.key)
+        command = [
+            str(self._binaries[name]),
+            f"--kubeconfig={kubeconfig}",
+            f"--authentication-kubeconfig={kubeconfig}",
+            f"--authorization-kubeconfig={kubeconfig}",
+            "--bind-address=127.0.0.1",
+            "--leader-elect=false",
+            "--profiling=false",
+            f"--cert-dir={self.run / 'pki'}",
+            *arguments,
+        ]
+        self._processes.spawn(name, command, netns=self._netns)
 
     def wait(self) -> None:
         """Waits for what :meth:`launch` began."""
@@ -133,15 +168,6 @@ class ControlPlane:
         pair = self._pki.client("hostfence-testbed-admin", ["system:masters"])
         return pair.certificate, pair.key
 
-    def _ports(self) -> None:
-        """In a namespace of its own every port is free."""
-        if self._netns:
-            self._etcd_port, peer = 2379, 2380
-        else:
-            self._etcd_port, peer, free = free_ports(3)
-            self._chosen_port = self._port or free
-        self._etcd_peer_port = peer
-
     def _start_etcd(self) -> None:
         client = f"http://127.0.0.1:{self._etcd_port}"
         peer = f"http://127.0.0.1:{self._etcd_peer_port}"
@@ -163,6 +189,8 @@ class ControlPlane:
         hosts = ["localhost", "127.0.0.1", self._address, SERVICE_ADDRESS, "kubernetes.default.svc"]
         serving = self._pki.server("kube-apiserver", list(dict.fromkeys(hosts)))
         tokens = self._pki.signing_key("service-accounts")
+        # The group is kubeadm's choice as well: the API server may do all to a kubelet.
+        to_kubelets = self._pki.client("kube-apiserver-kubelet-client", ["system:masters"])
         command = [
             str(self._binaries["kube-apiserver"]),
             f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
@@ -172,7 +200,12 @@ class ControlPlane:
             f"--tls-cert-file={serving.certificate}",
             f"--tls-private-key-file={serving.key}",
             f"--client-ca-file={self._pki.pair.certificate}",
+            f"--kubelet-certificate-authority={self._pki.pair.certificate}",
+            f"--kubelet-client-certificate={to_kubelets.certificate}",
+            f"--kubelet-client-key={to_kubelets.key}",
+            "--kubelet-preferred-address-types=InternalIP",
             "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
             f"--service-cluster-ip-range={_SERVICE_RANGE}",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={tokens}",

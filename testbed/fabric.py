@@ -22,9 +22,19 @@ from testbed.errors import TestbedError
 
 API_ADDRESS = "10.99.0.1"
 API_PORT = 6443
+POD_NETWORK = "10.244.0.0/16"
 
 _NAMED = Path("/run/netns")
 _BRIDGE = "br0"
+# What kube-proxy would do on each node: a pod finds the API at the kubernetes Service, port 443.
+_SERVICE = f"""\
+table ip service {{
+  chain prerouting {{
+    type nat hook prerouting priority dstnat;
+    ip daddr {SERVICE_ADDRESS} tcp dport 443 dnat to {API_ADDRESS}:{API_PORT}
+  }}
+}}
+"""
 _API_ADDRESS_V6 = "fd99::1"
 _FIRST_HOST = 10
 _LAST_HOST = 254
@@ -55,6 +65,23 @@ class Fabric:
         lines = [f"link add {_BRIDGE} type bridge", f"link set {_BRIDGE} up", "link set lo up"]
         lines += [f"addr add {address} dev {_BRIDGE}" for address in addresses]
         _batch(self.netns, lines)
+
+    def open_to_pods(self) -> None:
+        """Lets pods reach one another across nodes, and the API at its Service."""
+        self._inside(["nft", "-f", "-"], _SERVICE)
+        self._inside(["sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=0"])
+        # The way over the bridge is the only one that does not change when nodes come and go.
+        self._inside(
+            ["sysctl", "-qw", *(f"net.ipv4.conf.{one}.send_redirects=0" for one in ("all", _BRIDGE))]
+        )
+
+    def route_pods(self, node: str, address: str, network: str) -> None:
+        """Leads to a node's pods, and from the node to everybody's."""
+        _batch(self.netns, [f"route replace {network} via {address}"])
+        _batch(self.node_netns(node), [f"route replace {POD_NETWORK} via {API_ADDRESS}"])
+
+    def _inside(self, command: Sequence[str], text: str | None = None) -> None:
+        run(["nsenter", f"--net={_NAMED / self.netns}", *command], text)
 
     def attach(self, node: str, addresses: tuple[str, str]) -> None:
         """Makes a node's namespace with an ``eth0`` on the bridge."""

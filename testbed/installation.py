@@ -5,17 +5,26 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from collections.abc import Mapping
 
 from testbed.api import Api, ApiError, Json
 from testbed.crds import Kind
+from testbed.errors import TestbedError
 
 CALICO_VERSION = "v3.32.1"
 _NAMESPACE = "calico-system"
 _PLACEHOLDER = {
-    "hostfence.calico/testbed-placeholder": "no pod runs: the testbed has this object so that it can be found"
+    "hostfence.calico/testbed-placeholder": "does nothing: the testbed has it so that it can be found"
 }
+# Kind -> name and image.
+_WORKLOADS = {
+    "Deployment": ("calico-kube-controllers", "kube-controllers"),
+    "DaemonSet": ("calico-node", "node"),
+}
+_APPS = f"/apis/apps/v1/namespaces/{_NAMESPACE}"
+_ROLLED_OUT_SECONDS = 60
 _TIERS = {
     "kube-admin": {"order": 1000, "defaultAction": "Pass"},
     "default": {"order": 1000000, "defaultAction": "Deny"},
@@ -49,28 +58,48 @@ def create_defaults(api: Api, kinds: Mapping[str, Kind], calico_version: str) ->
 
 
 def create_placeholders(api: Api, calico_version: str) -> None:
-    """Creates the workloads by which Calico is found on a cluster; nothing runs in them.
+    """Creates the workloads by which Calico is found on a cluster; they do nothing.
 
-    The light testbed has no kubelet. Felix and kube-controllers, real or stand-ins, are processes there.
+    Felix and kube-controllers, real or stand-ins, are processes of the nodes and of the fabric. Without
+    kubelets no pod runs at all; with them the pods only wait.
     """
     _post(
         api, "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}}
     )
-    _workload(api, "Deployment", "calico-kube-controllers", "kube-controllers", calico_version)
-    _workload(api, "DaemonSet", "calico-node", "node", calico_version)
-    set_placeholder_status(api, 0)
+    for kind, (name, _image) in _WORKLOADS.items():
+        _workload(api, kind, name, _image_name(kind, calico_version))
+
+
+def placeholder_images(calico_version: str) -> list[str]:
+    """The images that the place holders name."""
+    return [_image_name(kind, calico_version) for kind in _WORKLOADS]
+
+
+def wait_for_placeholders(api: Api, nodes: int) -> None:
+    """Waits until the place holders' pods are ready, one of them on each node.
+
+    :raises TestbedError: they do not become so
+    """
+    deadline = time.monotonic() + _ROLLED_OUT_SECONDS
+    while True:
+        daemon_set = api.get(f"{_APPS}/daemonsets/calico-node")["status"]
+        deployment = api.get(f"{_APPS}/deployments/calico-kube-controllers")["status"]
+        if daemon_set.get("numberReady", 0) >= nodes and deployment.get("readyReplicas"):
+            return
+        if time.monotonic() > deadline:
+            raise TestbedError(f"pods in {_NAMESPACE} are not ready after {_ROLLED_OUT_SECONDS} s")
+        time.sleep(0.2)
 
 
 def set_placeholder_status(api: Api, nodes: int) -> None:
-    """Makes the placeholders look rolled out to so many nodes."""
-    apps = f"/apis/apps/v1/namespaces/{_NAMESPACE}"
+    """Makes the placeholders look rolled out to so many nodes, where no controller does that."""
     one = dict.fromkeys(("replicas", "readyReplicas", "availableReplicas", "updatedReplicas"), 1)
     api.patch(
-        f"{apps}/deployments/calico-kube-controllers/status", {"status": {**one, "observedGeneration": 1}}
+        f"{_APPS}/deployments/calico-kube-controllers/status", {"status": {**one, "observedGeneration": 1}}
     )
     counts = ("desiredNumberScheduled", "currentNumberScheduled", "updatedNumberScheduled", "numberReady")
     status = {**dict.fromkeys(counts, nodes), "numberAvailable": nodes, "numberMisscheduled": 0}
-    api.patch(f"{apps}/daemonsets/calico-node/status", {"status": {**status, "observedGeneration": 1}})
+    api.patch(f"{_APPS}/daemonsets/calico-node/status", {"status": {**status, "observedGeneration": 1}})
 
 
 def _controllers(kind: Kind) -> Json:
@@ -89,19 +118,23 @@ def _create(api: Api, kinds: Mapping[str, Kind], kind: str, name: str, spec: Jso
         _post(api, known.path, body)
 
 
-def _workload(api: Api, kind: str, name: str, image: str, calico_version: str) -> None:
+def _image_name(kind: str, calico_version: str) -> str:
+    return f"calico.invalid/{_WORKLOADS[kind][1]}:{calico_version}"
+
+
+def _workload(api: Api, kind: str, name: str, image: str) -> None:
     labels = {"k8s-app": name}
-    container = {"name": name, "image": f"calico.invalid/{image}:{calico_version}"}
+    pod = {"containers": [{"name": name, "image": image}], "tolerations": [{"operator": "Exists"}]}
     body: Json = {
         "apiVersion": "apps/v1",
         "kind": kind,
         "metadata": {"name": name, "labels": labels, "annotations": _PLACEHOLDER},
         "spec": {
             "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+            "template": {"metadata": {"labels": labels}, "spec": {**pod, "hostNetwork": True}},
         },
     }
-    _post(api, f"/apis/apps/v1/namespaces/{_NAMESPACE}/{kind.lower()}s", body)
+    _post(api, f"{_APPS}/{kind.lower()}s", body)
 
 
 def _post(api: Api, path: str, body: Json) -> None:

@@ -38,6 +38,16 @@ for interface in all default eth0; do
   set_sysctl "ipv6/conf/$interface/accept_dad" 0
 done
 
+# A kubelet sets these of the whole machine when they are not as it wants them: it shall find them so.
+mask_sysctl() {
+  mkdir -p "$node/sysctl"
+  echo "$2" > "$node/sysctl/${1#*/}"
+  mount -n --bind "$node/sysctl/${1#*/}" "/proc/sys/$1"
+}
+mask_sysctl vm/overcommit_memory 1
+mask_sysctl kernel/panic 10
+mask_sysctl kernel/panic_on_oops 1
+
 "$(command -v sshd || echo /usr/sbin/sshd)" -D -e -f "$node/sshd_config" &
 # As process 1 it inherits every orphan; waiting is what takes them away.
 while :; do

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 
 from testbed.api import Api, ApiError, Json, in_parallel
@@ -11,10 +12,25 @@ from testbed.binaries import KUBERNETES
 
 PATH = "/api/v1/nodes"
 
+_CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 _ZONES = "abc"
 # Shared address space and unique local addresses: no route of the testbed leads there.
 _SIMULATED_V4 = IPv4Address("100.64.0.0")
 _SIMULATED_V6 = IPv6Address("fd99:0:0:1::")
+
+
+def own_labels(index: int) -> dict[str, str]:
+    """Labels of the node with this number that a kubelet may be told to set."""
+    return {
+        "node.kubernetes.io/instance-type": "testbed",
+        "topology.kubernetes.io/zone": _ZONES[(index - 1) % len(_ZONES)],
+        "topology.kubernetes.io/region": "testbed",
+    }
+
+
+def pod_network(index: int) -> str:
+    """The IPv4 network of the pods on the node with this number."""
+    return f"10.{index // 256 or 244}.{index % 256}.0/24"
 
 
 def node(name: str, index: int, addresses: tuple[str, str], *, control_plane: bool = False) -> Json:
@@ -23,18 +39,15 @@ def node(name: str, index: int, addresses: tuple[str, str], *, control_plane: bo
     :param index: its number from 1; zone and pod networks follow from it
     :param addresses: InternalIP, IPv4 then IPv6
     """
-    zone = _ZONES[(index - 1) % len(_ZONES)]
     labels = {
         "kubernetes.io/hostname": name,
         "kubernetes.io/os": "linux",
         "kubernetes.io/arch": "amd64",
-        "node.kubernetes.io/instance-type": "testbed",
-        "topology.kubernetes.io/zone": zone,
-        "topology.kubernetes.io/region": "testbed",
+        **own_labels(index),
     }
     if control_plane:
-        labels["node-role.kubernetes.io/control-plane"] = ""
-    networks = [f"10.{index // 256 or 244}.{index % 256}.0/24", f"fd98:0:0:{index:x}::/64"]
+        labels[_CONTROL_PLANE] = ""
+    networks = [pod_network(index), f"fd98:0:0:{index:x}::/64"]
     ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "testbed"}
     internal = [{"type": "InternalIP", "address": address} for address in addresses]
     return {
@@ -74,6 +87,32 @@ def simulated(count: int, first: int = 1) -> list[Json]:
 def create(api: Api, nodes: list[Json]) -> None:
     """Creates Nodes; one that is there already is replaced."""
     in_parallel([lambda body=body: _put(api, body) for body in nodes])
+
+
+def complete(api: Api, name: str, index: int, *, control_plane: bool) -> None:
+    """Gives a Node that its kubelet has registered what a cluster's installer and controllers give it.
+
+    :raises ApiError: not registered yet, with status 404
+    """
+    networks = {"podCIDR": pod_network(index), "podCIDRs": [pod_network(index)]}
+    labels = {_CONTROL_PLANE: ""} if control_plane else {}
+    api.patch(f"{PATH}/{name}", {"metadata": {"labels": labels}, "spec": networks})
+
+
+def is_ready(node: Json) -> bool:
+    """Whether a Node says that it is Ready."""
+    conditions = node["status"].get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def delete_pods(api: Api, node: str) -> None:
+    """Deletes the pods of a node that is gone: the cluster would wait for the node to confirm it."""
+    for pod in api.list("/api/v1/pods", fieldSelector=f"spec.nodeName={node}"):
+        metadata = pod["metadata"]
+        with suppress(ApiError):
+            api.delete(
+                f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}", gracePeriodSeconds="0"
+            )
 
 
 def delete(api: Api, name: str) -> None:

@@ -62,8 +62,8 @@ class Nodes:
 
     def remove(self, name: str) -> None:
         """Ends a node with everything in it."""
-        if process := self._processes.get(f"node-{name}"):
-            self._processes.stop([process])
+        kinds = ("node", "felix", "kubelet", "containerd")
+        self._processes.stop([one for kind in kinds if (one := self._processes.get(f"{kind}-{name}"))])
         self._fabric.detach(name)
         shutil.rmtree(self._run / "nodes" / name, ignore_errors=True)
 

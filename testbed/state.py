@@ -44,6 +44,7 @@ class State:
     :param calico_bin: directory of the real Felix and kube-controllers; empty: stand-ins
     :param auto_host_endpoints: environment override of kube-controllers; empty: none
     :param simulated: number of Node objects without a machine
+    :param agent_image: the Python image on the nodes, by digest; empty: no kubelets run
     """
 
     up: bool = False
@@ -56,7 +57,13 @@ class State:
     calico_bin: str = ""
     auto_host_endpoints: str = ""
     simulated: int = 0
+    agent_image: str = ""
     nodes: dict[str, NodeRecord] = field(default_factory=dict)
+
+    @property
+    def kubelets(self) -> bool:
+        """Whether the nodes run pods."""
+        return bool(self.agent_image)
 
 
 def run_directory() -> Path:
