@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -213,16 +212,13 @@ def _others(bench: Bench) -> None:
         )
 
     row("hostfence.calico.host_endpoints", bench.unchanged)  # type: ignore[attr-defined]
-    kubectl = shutil.which("kubectl")
-    if not kubectl:
-        print("\nkubectl is not on this machine: its rows are missing.")
-    else:
-        for flag in ([], ["--server-side", "--force-conflicts"]):
-            bench.clear()
-            apply = [kubectl, "apply", *flag, "-f", str(bench.file)]
-            bench.measure(apply)
-            row(" ".join(["kubectl apply", *flag[:1]]), bench.measure(apply))
-        row(f"shell loop of kubectl apply ({LOOP_SAMPLE}, scaled)", _loop(bench, kubectl))
+    kubectl = str(binaries.locate(["kubectl"], lambda line: print(line, file=sys.stderr))["kubectl"])
+    for flag in ([], ["--server-side", "--force-conflicts"]):
+        bench.clear()
+        apply = [kubectl, "apply", *flag, "-f", str(bench.file)]
+        bench.measure(apply)
+        row(" ".join(["kubectl apply", *flag[:1]]), bench.measure(apply))
+    row(f"shell loop of kubectl apply ({LOOP_SAMPLE}, scaled)", _loop(bench, kubectl))
     bench.clear()
     playbook = bench.run / "k8s.yml"
     playbook.write_text(yaml.safe_dump([_k8s_play(bench.file)]))

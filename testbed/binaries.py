@@ -63,6 +63,8 @@ RECIPES = {
     "kube-controller-manager": _kubernetes("kube-controller-manager"),
     "kube-scheduler": _kubernetes("kube-scheduler"),
     "kubelet": _kubernetes("kubelet"),
+    # Only what is measured beside ours needs it.
+    "kubectl": _kubernetes("kubectl"),
 }
 
 
