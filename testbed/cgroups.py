@@ -21,7 +21,17 @@ _GONE_SECONDS = 10
 
 
 def create(name: str) -> None:
-    """Makes a group of this name in every tree."""
+    """Makes a group of this name in every tree.
+
+    :raises TestbedError: the machine does not let us
+    """
+    try:
+        _create(name)
+    except OSError as error:
+        raise TestbedError(f"{error.filename}: {error.strerror}: kubelets need to write control groups")
+
+
+def _create(name: str) -> None:
     for tree in _trees():
         group = tree / name
         group.mkdir(exist_ok=True)
@@ -59,7 +69,9 @@ def pod_processes(name: str, uid: str) -> list[int]:
     tree = _ROOT / "memory" if _is_version_1() else _ROOT
     found = []
     for procs in (tree / name).glob(f"kubepods/**/pod{uid}/**/cgroup.procs"):
-        found += [int(pid) for pid in procs.read_text().split()]
+        # A container may be ending meanwhile.
+        with suppress(OSError):
+            found += [int(pid) for pid in procs.read_text().split()]
     return found
 
 

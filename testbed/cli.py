@@ -82,6 +82,8 @@ def _up(options: argparse.Namespace) -> None:
     except TestbedError as error:
         if error.status != ALREADY_UP or not options.if_needed:
             raise
+        if options.kubelets and not testbed.running().kubelets:
+            raise TestbedError("the testbed that is up has no kubelets: run `python -m testbed down` first")
         _say("a testbed is up already")
     _print_own_environment(testbed)
 

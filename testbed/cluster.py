@@ -179,7 +179,7 @@ class Testbed:
             if name not in record.nodes:
                 raise TestbedError(f"no node {name}: there are {', '.join(sorted(record.nodes))}")
             api = Api(self.kubeconfig)
-            if record.kubelets:
+            if self._alive(f"kubelet-{name}"):
                 self._kubelets(record).stop(name)
             node_objects.delete(api, name)
             self._forget(record, name)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from testbed.binaries import Say, locked_cache
+from testbed.binaries import Say, cache_directory, locked_cache
 from testbed.errors import TestbedError
 from testbed.packages import unpack
 
@@ -86,18 +86,29 @@ def python(say: Say) -> Image:
 
 
 def _image(name: str, packages: Sequence[str], config: dict[str, Any], say: Say) -> Image:
-    with locked_cache() as cache:
-        directory = cache / "images"
-        directory.mkdir(exist_ok=True)
-        stem = f"{name.rpartition('/')[2].replace(':', '-')}-{_RECIPE}"
-        archive, digest = directory / f"{stem}.tar", directory / f"{stem}.digest"
-        # Written last: without it the archive may not be whole.
-        if not digest.exists():
-            with tempfile.TemporaryDirectory(dir=directory, prefix="build-") as work:
-                root = Path(work, "root")
-                _fill(root, packages, say)
-                digest.write_text(_write_archive(archive, name, root, config))
-        return Image(name, digest.read_text(), archive)
+    directory = cache_directory() / "images"
+    stem = f"{name.rpartition('/')[2].replace(':', '-')}-{_RECIPE}"
+    archive, digest = directory / f"{stem}.tar", directory / f"{stem}.digest"
+    if not digest.exists():
+        with locked_cache():
+            _make(archive, digest, name, packages, config, say)
+    return Image(name, digest.read_text(), archive)
+
+
+def _make(
+    archive: Path, digest: Path, name: str, packages: Sequence[str], config: dict[str, Any], say: Say
+) -> None:
+    if digest.exists():
+        return
+    archive.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=archive.parent, prefix="build-") as work:
+        root = Path(work, "root")
+        _fill(root, packages, say)
+        described = _write_archive(archive, name, root, config)
+    # Last and at once: where it is, the archive is whole.
+    new = digest.with_suffix(".new")
+    new.write_text(described)
+    new.rename(digest)
 
 
 def _fill(root: Path, packages: Sequence[str], say: Say) -> None:
