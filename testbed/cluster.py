@@ -31,7 +31,7 @@ from testbed.api import Api, ApiError
 from testbed.binaries import Say
 from testbed.control_plane import ControlPlane
 from testbed.errors import TestbedError
-from testbed.kubelets import Kubelets
+from testbed.kubelets import Kubelets, check_visible
 from testbed.nodes import Nodes
 from testbed.process import Processes
 from testbed.standins import recorded_felix
@@ -115,7 +115,7 @@ class Testbed:
             raise TestbedError("--extra-node-objects: no kubelet would renew them; leave out --kubelets")
         packages.require(self._say)
         found = binaries.locate(_programs(options.kubelets), self._say)
-        agent_image = self._prepare_kubelets() if options.kubelets else ""
+        agent_image = self._prepare_kubelets(found) if options.kubelets else ""
         with state.locked(self.run):
             self._make_room()
             try:
@@ -355,8 +355,9 @@ class Testbed:
             return
         installation.set_placeholder_status(api, len(record.nodes) + record.simulated)
 
-    def _prepare_kubelets(self) -> str:
+    def _prepare_kubelets(self, found: dict[str, Path]) -> str:
         """Makes what kubelets need where it is not there yet; returns the name of the Python image."""
+        check_visible([found["kubelet"], binaries.cache_directory()])
         runtime.locate(self._say)
         images.pause(self._say)
         return images.python(self._say).pinned

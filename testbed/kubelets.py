@@ -12,7 +12,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -203,6 +203,20 @@ class Kubelets:
             ctr("images", "import", str(image.archive))
         for alias in self._aliases:
             ctr("images", "tag", self._images[0].name, alias)
+
+
+def check_visible(paths: Iterable[Path]) -> None:
+    """Refuses programs and images that the nodes cannot see.
+
+    :raises TestbedError: one lies where a node has something else
+    """
+    for path in paths:
+        for hidden in ("/run", "/var/lib", "/var/log"):
+            if path.resolve().is_relative_to(hidden):
+                raise TestbedError(
+                    f"{path}: the nodes have a {hidden} of their own: set XDG_CACHE_HOME or "
+                    "KUBEBUILDER_ASSETS to a directory elsewhere"
+                )
 
 
 def _answers(ctr: Callable[..., None]) -> bool:

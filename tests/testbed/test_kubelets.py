@@ -20,6 +20,8 @@ sys.path.insert(0, str(ROOT))
 
 from testbed import binaries  # noqa: E402
 from testbed.api import Api, ApiError, Json  # noqa: E402
+from testbed.errors import TestbedError  # noqa: E402
+from testbed.kubelets import check_visible  # noqa: E402
 from testbed.node_objects import is_ready  # noqa: E402
 from testbed.process import Processes  # noqa: E402
 from testbed.state import namespace_prefix  # noqa: E402
@@ -300,6 +302,14 @@ def test_further_node_objects_are_refused(before):
 
     assert done.returncode == 1
     assert done.stderr.startswith("testbed: --extra-node-objects: ")
+
+
+@pytest.mark.parametrize("hidden", ["/run/cache", "/var/run/cache", "/var/lib/someone/.cache"])
+def test_programs_that_no_node_can_see_are_refused(hidden):
+    check_visible([Path("/usr/bin/kubelet")])
+
+    with pytest.raises(TestbedError, match="XDG_CACHE_HOME"):
+        check_visible([Path(hidden)])
 
 
 def test_down_leaves_nothing(before, up):
