@@ -71,6 +71,16 @@ options:
       bpf_failsafes_v6:
         description: Output of C(bpftool -j map dump) of the map C(cali_v6_fsafes2).
         type: path
+      bpf_net:
+        description: Output of C(bpftool -j net show), version 7.3 or newer.
+        type: path
+  felix_environment:
+    description:
+      - Environment variables of this node's Felix that set its configuration, such as
+        C(FELIX_FAILSAFEINBOUNDHOSTPORTS). They win over FelixConfiguration.
+      - On the node they are read from the running Felix, and so is its configuration file. A O(dump) has
+        neither.
+    type: dict
   probe:
     description:
       - Open a new TCP connection to each of O(probe_targets) from the machine that this runs on, and
@@ -257,7 +267,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input 
 from ansible_collections.hostfence.calico.plugins.module_utils.node import failsafe_check, probe
 from ansible_collections.hostfence.calico.plugins.module_utils.node.kernel import NodeError
 
-DUMPS = ("iptables_save", "ip6tables_save", "nft_ruleset", "bpf_failsafes_v4", "bpf_failsafes_v6")
+DUMPS = ("iptables_save", "ip6tables_save", "nft_ruleset", "bpf_failsafes_v4", "bpf_failsafes_v6", "bpf_net")
 
 OPTIONS: dict[str, Any] = {
     "resources": {"type": "list", "elements": "dict"},
@@ -265,6 +275,7 @@ OPTIONS: dict[str, Any] = {
     "node": {"type": "str"},
     "interfaces": {"type": "dict"},
     "dump": {"type": "dict", "options": {name: {"type": "path"} for name in DUMPS}},
+    "felix_environment": {"type": "dict"},
     "probe": {"type": "bool", "default": False},
     "probe_targets": {"type": "list", "elements": "str"},
 }
@@ -304,7 +315,12 @@ def main() -> None:
             if resources is None and params["src"] is None:
                 resources = of_cluster()
             result = failsafe_check.check(
-                resources, params["src"], params["node"], params["interfaces"], params["dump"]
+                resources,
+                params["src"],
+                params["node"],
+                params["interfaces"],
+                params["dump"],
+                params["felix_environment"],
             )
     except (BadInput, NodeError) as refused:
         module.fail_json(msg=str(refused))

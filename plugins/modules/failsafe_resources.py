@@ -47,8 +47,8 @@ EXAMPLES = r"""
 RETURN = r"""
 shared:
   description:
-    - Objects that every node needs - policies without their rules, Tiers, FelixConfigurations, the
-      control plane's Nodes.
+    - Objects that every node needs - policies (without rules those that govern no host endpoint), Tiers,
+      FelixConfigurations, the control plane's Nodes.
   returned: always
   type: list
   elements: dict

@@ -103,6 +103,8 @@ HOOKS = (
 )
 
 
+RAW_OUTPUT = HOOKS[1]
+
 TABLES = ("raw", "mangle", "filter", "nat")
 
 ALWAYS = (
@@ -126,6 +128,32 @@ def verify(expectation: Expectation, rulesets: Sequence[Ruleset]) -> list[Findin
         mine = [ruleset for ruleset in rulesets if ruleset.family == family]
         elsewhere = any(ruleset.holds_calico for ruleset in rulesets if ruleset.family != family)
         findings.extend(_family(expectation, family, mine, elsewhere))
+    return findings
+
+
+def verify_beside_bpf(expectation: Expectation, rulesets: Sequence[Ruleset]) -> list[Finding]:
+    """What is wrong in iptables or nftables on a node in eBPF mode.
+
+    Untracked egress policy of named interfaces stays in raw there, with its failsafes
+    (updateHostEndpoints in felix/dataplane/linux/endpoint_mgr.go); all other chains of host endpoints are
+    left over from another mode.
+    """
+    findings = list(_configuration(expectation))
+    for ruleset in rulesets:
+        findings.extend(_unreadable(ruleset))
+    for family in (4, 6) if expectation.ipv6 else (4,):
+        mine = [ruleset for ruleset in rulesets if ruleset.family == family]
+        active = _most_complete([ruleset for ruleset in mine if ruleset.holds_calico])
+        for ruleset in mine:
+            if ruleset.polices_hosts:
+                findings.append(_leftover(ruleset, None))
+        if active is not None:
+            findings.extend(_Checker(expectation, active).untracked_egress())
+        elif expectation.dispatched("raw", "to"):
+            findings.append(_absent(family, mine))
+        for table, chain, severity, id_, message in foreign_findings(None, mine, expectation.failsafes):
+            remedy = "take the rule away: Calico's programs come before it, and it after them"
+            findings.append(Finding(id_, severity, message, remedy, family, table, chain))
     return findings
 
 
@@ -192,14 +220,7 @@ def _family(
         holders = []
     elif not holders:
         if expectation.active or elsewhere:
-            yield Finding(
-                "family.missing",
-                ERROR,
-                f"none of Calico's chains is in the kernel for IPv{family}"
-                + ("" if rulesets else ", or that family was not read"),
-                "see that calico-node runs on this node and is ready",
-                family,
-            )
+            yield _absent(family, rulesets)
         return
     active = _most_complete(holders)
     for ruleset in holders:
@@ -212,6 +233,17 @@ def _family(
         for table, chain, severity, id_, message in foreign_findings(active, others, expectation.failsafes):
             remedy = "let Calico's chains stand first (chainInsertMode: Insert), or take the rule away"
             yield Finding(id_, severity, message, remedy, family, table, chain)
+
+
+def _absent(family: int, rulesets: Sequence[Ruleset]) -> Finding:
+    return Finding(
+        "family.missing",
+        ERROR,
+        f"none of Calico's chains is in the kernel for IPv{family}"
+        + ("" if rulesets else ", or that family was not read"),
+        "see that calico-node runs on this node and is ready",
+        family,
+    )
 
 
 def _most_complete(holders: Sequence[Ruleset]) -> Optional[Ruleset]:
@@ -235,7 +267,7 @@ def _leftover(ruleset: Ruleset, active: Optional[Ruleset]) -> Finding:
         "dataplane.leftover",
         ERROR,
         f"{ruleset.backend} holds {len(names)} of Calico's chains ({', '.join(names[:3])}, ...), although "
-        f"{active.backend if active else 'another back end'} is in use: a packet must pass both",
+        f"{active.backend if active else 'eBPF'} is in use: a packet must pass both",
         "restart calico-node on this node, which cleans up; or reboot it",
         ruleset.family,
     )
@@ -250,8 +282,17 @@ class _Checker:
         self.dialect = ruleset.dialect
         self.found: list[Finding] = []
 
+    def untracked_egress(self) -> list[Finding]:
+        """What is wrong with the part that eBPF mode leaves here."""
+        broken = self.check_hashes(("raw",))
+        if self.expectation.dispatched("raw", "to"):
+            self.check_hook(RAW_OUTPUT, broken)
+        self.check_direction("raw", "to")
+        self.check_failsafe_chain("raw", FAILSAFE_OUT, "to", broken)
+        return self.found
+
     def findings(self) -> list[Finding]:
-        broken = self.check_hashes()
+        broken = self.check_hashes(TABLES)
         for hook in HOOKS:
             self.check_hook(hook, broken)
         for table in ("raw", "mangle", "filter"):
@@ -277,12 +318,11 @@ class _Checker:
 
     # -- hashes ----------------------------------------------------------------------------------
 
-    def check_hashes(self) -> dict[tuple[str, str], HashBreak]:
+    def check_hashes(self, tables: Sequence[str]) -> dict[tuple[str, str], HashBreak]:
         """Find the chains whose hashes are not those of their rules."""
         broken: dict[tuple[str, str], HashBreak] = {}
-        for table_name, table in self.ruleset.tables.items():
-            if table_name not in TABLES:
-                continue
+        for table_name in tables:
+            table = self.table(table_name)
             for name, chain in table.chains.items():
                 if not is_watched(name):
                     continue
@@ -405,16 +445,19 @@ class _Checker:
     # -- from the dispatch to the endpoint -----------------------------------------------------------
 
     def check_endpoints(self, table: str) -> None:
-        for direction, root in (("from", "cali-from-host-endpoint"), ("to", "cali-to-host-endpoint")):
-            prefix = "cali-fh-" if direction == "from" else "cali-th-"
-            self.check_dispatch(table, direction, root, prefix)
-            for endpoint in self.expectation.dispatched(table, direction):
-                self.check_endpoint(table, direction, endpoint, prefix)
+        for direction in ("from", "to"):
+            self.check_direction(table, direction)
         if table == "filter":
             for direction, root in (("from", "cali-from-hep-forward"), ("to", "cali-to-hep-forward")):
                 self.check_dispatch(
                     table, direction, root, "cali-fhfw-" if direction == "from" else "cali-thfw-"
                 )
+
+    def check_direction(self, table: str, direction: str) -> None:
+        prefix = "cali-fh-" if direction == "from" else "cali-th-"
+        self.check_dispatch(table, direction, f"cali-{direction}-host-endpoint", prefix)
+        for endpoint in self.expectation.dispatched(table, direction):
+            self.check_endpoint(table, direction, endpoint, prefix)
 
     def check_dispatch(self, table: str, direction: str, root: str, prefix: str) -> None:
         chains = self.table(table).chains
@@ -485,25 +528,23 @@ class _Checker:
 
     def check_failsafe_chains(self, table: str, broken: Mapping[tuple[str, str], HashBreak]) -> None:
         for name, direction in ((FAILSAFE_IN, "from"), (FAILSAFE_OUT, "to")):
-            chain = self.table(table).chains.get(name)
-            if chain is None:
-                if self.expectation.dispatched(table, direction):
-                    self.add(
-                        "failsafe.no-chain",
-                        table,
-                        name,
-                        f"there is no chain {name}, although host endpoints need it",
-                    )
-                continue
-            if not self.expectation.dispatched(table, direction):
-                self.add(
-                    "failsafe.unneeded",
-                    table,
-                    name,
-                    f"{name} stands in {table}, where no host endpoint needs it",
-                )
-                continue
+            self.check_failsafe_chain(table, name, direction, broken)
+
+    def check_failsafe_chain(
+        self, table: str, name: str, direction: str, broken: Mapping[tuple[str, str], HashBreak]
+    ) -> None:
+        chain = self.table(table).chains.get(name)
+        needed = self.expectation.dispatched(table, direction)
+        if chain is not None and needed:
             self.compare(table, name, chain.rules, consistent=(table, name) not in broken)
+        elif chain is not None:
+            self.add(
+                "failsafe.unneeded", table, name, f"{name} stands in {table}, where no host endpoint needs it"
+            )
+        elif needed:
+            self.add(
+                "failsafe.no-chain", table, name, f"there is no chain {name}, although host endpoints need it"
+            )
 
     def compare(self, table: str, name: str, rules: Sequence[Rule], consistent: bool) -> None:
         expected = self.expected_failsafes(table, name)
@@ -543,6 +584,9 @@ class _Checker:
             unused = table.declared - table.referenced
             if name == "filter" and self.expectation.forced_policies:
                 unused = {chain for chain in unused if not chain.startswith(("cali-pi-", "cali-po-"))}
+            if self.dialect == NFTABLES:
+                # Verdict maps lead to pods' chains there, and no failsafe has to do with either.
+                unused = {chain for chain in unused if not chain.startswith(("cali-fw-", "cali-tw-"))}
             for chain in sorted(unused)[:20]:
                 self.add(
                     "chain.unreferenced",
@@ -557,8 +601,8 @@ class _Checker:
 def _passes_on(rule: Rule) -> bool:
     """Whether a packet goes on after the rule, whatever it matches."""
     if rule.action == "?":
-        return rule.target.split(" ")[0] in ("LOG", "DSCP", "CONNMARK", "log", "mangle")
-    return rule.action in ("none", "set-mark", "clear-mark", "nflog", "notrack")
+        return rule.target.split(" ")[0] in ("LOG", "CONNMARK", "log", "mangle")
+    return rule.action in ("none", "dscp", "set-mark", "clear-mark", "nflog", "notrack")
 
 
 def _short(rule: Rule) -> str:

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from .endpoints import WORKLOAD_PREFIXES, is_workload_interface, resolve_host_endpoints
+from .endpoints import is_workload_interface, resolve_host_endpoints
 from .failsafe_rules import NFTABLES, Match, Rule
-from .felix import FailsafePort, Failsafes, effective
+from .felix import FailsafePort, Failsafes, effective, in_precedence
+from .path import settings_of
 from .resources import inherited_labels, read
 from .resources_address import Address, parse_address
 from .resources_model import HostEndpoint, Policy, Store
@@ -76,6 +77,8 @@ class Expectation:
 
     :ivar interfaces: names to try the dispatch with, workload interfaces excluded
     :ivar ipv6: whether Felix programs IPv6
+    :ivar bpf: whether the configuration asks for the eBPF data plane
+    :ivar bpf_interfaces: pattern of the interfaces that eBPF mode polices
     :ivar forced_policies: some policy asks to be programmed although nothing refers to it
     :ivar undefined_interfaces: host endpoints given by address only, where the node's addresses are not known
     """
@@ -86,9 +89,10 @@ class Expectation:
     interfaces: tuple[str, ...]
     ipv6: bool = True
     bpf: bool = False
+    bpf_interfaces: str = ""
+    calico_version: str = ""
     forced_policies: bool = False
     undefined_interfaces: tuple[str, ...] = ()
-    workload_prefixes: tuple[str, ...] = WORKLOAD_PREFIXES
 
     @property
     def active(self) -> bool:
@@ -121,18 +125,23 @@ def expect(
     interfaces: Optional[Mapping[str, Sequence[str]]] = None,
     environment: Optional[Mapping[str, str]] = None,
     calico_version: str = "",
+    config_file: Optional[Mapping[str, str]] = None,
 ) -> Expectation:
     """Work out what a node's kernel must hold.
 
     :param resources: objects as stored; kinds that have no say are passed over
     :param interfaces: interface name to its addresses, with or without prefix length; None where not known
     :param environment: variables of the running Felix that matter here, where they could be read
+    :param config_file: settings of its configuration file, under the names of the variables
     :raises BadInput: an object that cannot be read
     """
     objects = [item for item in _opened(resources) if item.get("kind") in JUDGED_KINDS]
     store = read(objects)
     labels = dict(store.nodes[node].labels) if node in store.nodes else {}
-    prefixes = _workload_prefixes(store, node, environment)
+    local = {**(config_file or {}), **{name: text for name, text in (environment or {}).items() if text}}
+    told = _Told(in_precedence(store.felix_configurations, node, labels), local)
+    settings = settings_of(store.felix_configurations, node, labels, local, calico_version)
+    prefixes = settings.workload_prefixes
     known = _addresses(interfaces) if interfaces is not None else _named_interfaces(store, node)
     resolution = resolve_host_endpoints(store.host_endpoints, node, known, prefixes)
     owners = dict(resolution.by_interface)
@@ -141,14 +150,17 @@ def expect(
     by_address_only = [hep.name for hep in store.host_endpoints if hep.node == node and not hep.interface]
     return Expectation(
         node=node,
-        failsafes=effective(store.felix_configurations, node, labels, environment, calico_version),
+        failsafes=effective(
+            store.felix_configurations, node, labels, environment, calico_version, config_file
+        ),
         endpoints=tuple(_active(store, hep, interface) for interface, hep in sorted(owners.items())),
         interfaces=tuple(sorted(name for name in known if not is_workload_interface(name, prefixes))),
-        ipv6=_ipv6(store, node, interfaces, environment),
-        bpf=_flag(store, node, "bpfEnabled", "FELIX_BPFENABLED", environment, default=False),
+        ipv6=_ipv6(told, interfaces),
+        bpf=told.flag("bpfEnabled", default=False),
+        bpf_interfaces=settings.ebpf_interfaces,
+        calico_version=calico_version,
         forced_policies=any(_forced(item) for item in objects),
         undefined_interfaces=tuple(sorted(by_address_only)) if interfaces is None else (),
-        workload_prefixes=prefixes,
     )
 
 
@@ -237,47 +249,33 @@ def _forced(item: Object) -> bool:
     return "AssumeNeededOnEveryNode" in ((item.get("spec") or {}).get("performanceHints") or [])
 
 
-def _configured(store: Store, node: str, field: str) -> Any:
-    by_name = {str(item["metadata"]["name"]): item.get("spec") or {} for item in store.felix_configurations}
-    for name in (f"node.{node}", "default"):
-        value = by_name.get(name, {}).get(field)
-        if value is not None:
-            return value
-    return None
+@dataclass(frozen=True)
+class _Told:
+    """What this node's Felix is told.
+
+    :ivar configurations: the strongest first
+    :ivar local: its variables and the settings of its file, under the names of the variables
+    """
+
+    configurations: Sequence[Object]
+    local: Mapping[str, str]
+
+    def flag(self, field: str, default: bool) -> bool:
+        text = self.local.get(f"FELIX_{field.upper()}", "").strip().lower()
+        if text:
+            return text in ("true", "1", "yes", "y", "t")
+        for item in self.configurations:
+            value = (item.get("spec") or {}).get(field)
+            if value is not None:
+                return value is True
+        return default
 
 
-def _flag(
-    store: Store,
-    node: str,
-    field: str,
-    variable: str,
-    environment: Optional[Mapping[str, str]],
-    default: bool,
-) -> bool:
-    text = (environment or {}).get(variable, "").strip().lower()
-    if text:
-        return text in ("true", "1", "yes", "y", "t")
-    value = _configured(store, node, field)
-    return default if value is None else value is True
-
-
-def _ipv6(
-    store: Store,
-    node: str,
-    interfaces: Optional[Mapping[str, Sequence[str]]],
-    environment: Optional[Mapping[str, str]],
-) -> bool:
+def _ipv6(told: _Told, interfaces: Optional[Mapping[str, Sequence[str]]]) -> bool:
     """Felix programs IPv6 unless told not to, or the kernel has none (then not even ``lo`` has an
     address)."""
-    if not _flag(store, node, "ipv6Support", "FELIX_IPV6SUPPORT", environment, default=True):
+    if not told.flag("ipv6Support", default=True):
         return False
     if not interfaces or not any(interfaces.values()):
         return True
     return any(":" in str(text) for texts in interfaces.values() for text in texts or [])
-
-
-def _workload_prefixes(store: Store, node: str, environment: Optional[Mapping[str, str]]) -> tuple[str, ...]:
-    text = (environment or {}).get("FELIX_INTERFACEPREFIX") or _configured(store, node, "interfacePrefix")
-    if not isinstance(text, str) or not text.strip():
-        return WORKLOAD_PREFIXES
-    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Optional
 
 from .failsafe_rules import NFTABLES, BaseChain, Chain, Rule, Ruleset, Table
 from .felix import FailsafePort, Failsafes, built_in
@@ -36,13 +37,18 @@ Found = tuple[str, str, str, str, str]
 """Table, chain, severity, id, message."""
 
 
-def foreign_findings(active: Ruleset, others: Sequence[Ruleset], failsafes: Failsafes) -> Iterator[Found]:
+def foreign_findings(
+    active: Optional[Ruleset], others: Sequence[Ruleset], failsafes: Failsafes
+) -> Iterator[Found]:
     """What other programs do to packets on the way to failsafe ports.
 
-    :param active: the ruleset that holds Calico's chains
-    :param others: rulesets of the same family that hold none
+    :param active: the ruleset that holds Calico's chains; None in eBPF mode
+    :param others: the other rulesets of the same family
     """
-    if active.dialect == NFTABLES:
+    rulesets = [active, *others] if active else others
+    if active is None:
+        pass
+    elif active.dialect == NFTABLES:
         with_iptables = any(other.dialect != NFTABLES for other in others)
         yield from _base_chains(active.hooked, active.tables, failsafes, with_iptables)
     else:
@@ -52,7 +58,7 @@ def foreign_findings(active: Ruleset, others: Sequence[Ruleset], failsafes: Fail
             yield from _base_chains(other.hooked, other.tables, failsafes, without_iptables=True)
         else:
             yield from _built_in(other, failsafes, before_calico=False)
-    for text in [*active.set_marks, *(text for other in others for text in other.set_marks)]:
+    for text in (text for ruleset in rulesets for text in ruleset.set_marks):
         yield (
             "", "", "warning", "mark.collision",
             f"another program sets the mark bit by which Calico's policies drop (0x40000): {text}",
@@ -84,7 +90,13 @@ def _foreign_rules(chain: Chain, name: str, until_calico: bool) -> list[Rule]:
             (index for index, rule in enumerate(chain.rules) if rule.target == calico), len(chain.rules)
         )
         return list(chain.rules[:at])
-    return [rule for rule in chain.rules if rule.target != calico]
+    return [rule for rule in chain.rules if rule.target != calico and not _of_bpf_mode(rule)]
+
+
+def _of_bpf_mode(rule: Rule) -> bool:
+    """Felix's own rules in the kernel's chains, in eBPF mode: signed, and each with a condition on Calico's
+    marks that no packet meets which its programs let pass."""
+    return bool(rule.hash) and any(kind.lstrip("!") == "mark" for kind, _value in rule.match)
 
 
 def _base_chains(
@@ -119,11 +131,12 @@ def _judge(
         return
     listed = "; ".join(str(rule)[:60] for rule in rules[:5]) + ("; ..." if len(rules) > 5 else "")
     yield table_name, name, "info", "foreign.before", f"{len(rules)} rules of other programs: {listed}"
+    spared = False
     for rule in rules:
         if rule.action in ("drop", "reject"):
             reach = _reach(rule, ports)
             if reach:
-                severity = "error" if reach == "all" else "warning"
+                severity = "error" if reach == "all" and not spared else "warning"
                 yield (
                     table_name,
                     name,
@@ -134,7 +147,7 @@ def _judge(
         elif rule.action in ("jump", "goto"):
             drops = _drops(table, rule.target)
             if drops:
-                certain = drops == "all" and _reach(rule, ports) == "all"
+                certain = drops == "all" and _reach(rule, ports) == "all" and not spared
                 yield (
                     table_name, name, "error" if certain else "warning", "foreign.drop",
                     f"{rule.target} of another program {'drops everything' if certain else 'may drop'} "
@@ -142,8 +155,11 @@ def _judge(
                 )  # fmt: skip
                 if certain:
                     return
-        elif rule.action == "accept" and not rule.match:
-            return
+            spared |= _may_accept(table, rule.target)
+        elif rule.action == "accept":
+            if not rule.match:
+                return
+            spared |= bool(_reach(rule, ports))
 
 
 def _ports(failsafes: Failsafes, direction: str) -> tuple[FailsafePort, ...]:
@@ -157,7 +173,7 @@ def _reach(rule: Rule, ports: Sequence[FailsafePort]) -> str:
     """``all`` where the rule meets new connections to a failsafe port from everybody, ``some``, or empty."""
     reach = "all"
     said = dict(rule.match)
-    if said.get("ctstate") in ("INVALID", "RELATED,ESTABLISHED", "ESTABLISHED", "RELATED"):
+    if not concerns_new_connections(rule):
         return ""
     protocol = said.get("proto")
     if protocol is not None and not any(entry.protocol == protocol for entry in ports):
@@ -183,21 +199,39 @@ def _in_ports(port: int, listed: str) -> bool:
     return False
 
 
-def _drops(table: Table, chain: str) -> str:
-    """Whether a foreign chain, or one it jumps to, drops: ``all``, ``some`` or empty."""
-    seen: set[str] = set()
+def concerns_new_connections(rule: Rule) -> bool:
+    """Whether a rule that drops may meet a connection from elsewhere to a failsafe port."""
+    if dict(rule.match).get("ctstate") in _NOT_NEW:
+        return False
+    return not any(
+        kind in ("saddr", "daddr") and value.startswith(("127.", "::1/")) for kind, value in rule.match
+    )
+
+
+_NOT_NEW = ("INVALID", "RELATED,ESTABLISHED", "ESTABLISHED", "RELATED")
+
+
+def _may_accept(table: Table, chain: str) -> bool:
+    return any(name not in table.foreign or table.foreign[name].accepts for name in _reachable(table, chain))
+
+
+def _reachable(table: Table, chain: str) -> set[str]:
+    """A foreign chain and those that it leads to."""
+    found: set[str] = set()
     waiting = [chain]
     while waiting:
         name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        summary = table.foreign.get(name)
-        if summary is None:
-            continue
-        if name == chain and summary.drops_all:
-            return "all"
-        if summary.drops:
-            return "some"
-        waiting.extend(summary.jumps)
-    return ""
+        if name not in found:
+            found.add(name)
+            summary = table.foreign.get(name)
+            waiting.extend(summary.jumps if summary else ())
+    return found
+
+
+def _drops(table: Table, chain: str) -> str:
+    """Whether a foreign chain, or one it jumps to, drops: ``all``, ``some`` or empty."""
+    first = table.foreign.get(chain)
+    if first is not None and first.drops_all:
+        return "all"
+    reachable = (table.foreign.get(name) for name in _reachable(table, chain))
+    return "some" if any(summary is not None and summary.drops for summary in reachable) else ""

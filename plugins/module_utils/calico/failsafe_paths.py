@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a node cannot do without, and whether its failsafes keep it open."""
+"""What a node cannot do without, whether its failsafes keep it open, and to whom else."""
 
 from __future__ import annotations
 
@@ -9,14 +9,30 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from .endpoints import NodeFacts as JudgedNode
 from .failsafe import WARNING, Finding
-from .failsafe_expect import Expectation
-from .felix import FailsafePort
+from .failsafe_expect import JUDGED_KINDS, Expectation
+from .felix import INBOUND_ENV, OUTBOUND_ENV, FailsafePort
+from .flow import Flow
+from .path import EBPF, IPTABLES
+from .resources import read
+from .resources_address import Address, Net, parse_address
+from .resources_rules import PROTOCOLS
+from .verdict import Judge, Options
+from .verdict_chain import DENY
 
 COVERED, PARTLY, UNCOVERED, UNFILTERED = "covered", "partly", "uncovered", "unfiltered"
 
 KUBELET_PORT = 10250
 CONTROL_PLANE_LABELS = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
+
+SETS = frozenset(("GlobalNetworkSet", "NetworkSet"))
+STRANGERS = {4: Address(4, 0xC00002FE), 6: Address(6, (0x20010DB8 << 96) + 0xFFFE)}
+"""Addresses that nobody has (192.0.2.254, RFC 5737; 2001:db8::fffe, RFC 3849): what holds for them holds for
+everybody whom no rule names."""
+HERE = {4: Address(4, 0xC63364FE), 6: Address(6, (0x20010DB8 << 96) + 0x10001)}
+"""Of the same kind: the node's own address where it is not known."""
+_LINK_LOCAL = Net(6, 0xFE80 << 112, 10)
 
 Target = tuple[str, int]
 
@@ -68,13 +84,18 @@ class VitalPath:
 
 
 def vital_paths(
-    expectation: Expectation, resources: Iterable[Mapping[str, Any]], facts: NodeFacts
+    expectation: Expectation,
+    resources: Iterable[Mapping[str, Any]],
+    facts: NodeFacts,
+    interfaces: Optional[Mapping[str, Sequence[str]]] = None,
 ) -> list[VitalPath]:
     """The flows of this node, each once, and what its failsafes do for them.
 
-    :param resources: for the API's endpoints and the addresses of the control plane
+    :param resources: as for :func:`..failsafe_expect.expect`, also for the API's endpoints and the addresses
+        of the control plane
     """
     objects = list(resources)
+    policy = _Policy(expectation, objects, interfaces)
     wanted = [
         *_ingress(expectation.node, objects, facts),
         *(("api", "out", "tcp", port, address) for address, port in (*_api_endpoints(objects), *facts.api)),
@@ -82,7 +103,7 @@ def vital_paths(
         *(("dns", "out", protocol, 53, address) for address in facts.dns for protocol in ("udp", "tcp")),
         *(("etcd", "out", "tcp", port, address) for address, port in facts.etcd_peers),
     ]
-    return [_judge(expectation, *path) for path in dict.fromkeys(wanted)]
+    return [_judge(expectation, policy, *path) for path in dict.fromkeys(wanted)]
 
 
 def path_findings(paths: Iterable[VitalPath]) -> Iterator[Finding]:
@@ -148,8 +169,75 @@ def _api_endpoints(objects: Sequence[Mapping[str, Any]]) -> Iterator[Target]:
                         yield str(address), int(port.get("port", 0))
 
 
+class _Policy:
+    """What policy alone says of a node's connections, as if there were no failsafes."""
+
+    def __init__(
+        self,
+        expectation: Expectation,
+        objects: Sequence[Mapping[str, Any]],
+        interfaces: Optional[Mapping[str, Sequence[str]]],
+    ) -> None:
+        node = expectation.node
+        self.expectation = expectation
+        self.addresses = {name: _addresses(texts) for name, texts in (interfaces or {}).items()}
+        self.judge: Optional[Judge] = None
+        if expectation.active:
+            known = None if interfaces is None else self.addresses
+            options = Options(
+                calico_version=expectation.calico_version,
+                dataplane=EBPF if expectation.bpf else IPTABLES,
+                environment={INBOUND_ENV: "none", OUTBOUND_ENV: "none"},
+            )
+            judged = [item for item in objects if item.get("kind") in JUDGED_KINDS | SETS]
+            self.judge = Judge(read(judged), {node: JudgedNode(node, {}, known)}, options)
+
+    def denies_strangers(self, direction: str, protocol: str, port: int) -> bool:
+        """Whether some address that no rule names is refused on some interface of a host endpoint."""
+        if self.judge is None:
+            return False
+        names = [name for name in self.expectation.interfaces if name != "lo"] or [""]
+        return any(
+            self.judge.verdict(flow).verdict == DENY
+            for name in names
+            if self.expectation.owner("filter", "from" if direction == "in" else "to", name)
+            for flow in self._flows(name, direction, protocol, port)
+        )
+
+    def _flows(self, interface: str, direction: str, protocol: str, port: int) -> Iterator[Flow]:
+        own = {
+            address.version: address
+            for address in self.addresses.get(interface, ())
+            if not _LINK_LOCAL.contains(address)
+        }
+        for version in sorted(own) or (4, 6):
+            here, stranger = own.get(version) or HERE[version], STRANGERS[version]
+            inbound = direction == "in"
+            yield Flow(
+                self.expectation.node,
+                "ingress" if inbound else "egress",
+                PROTOCOLS[protocol],
+                stranger if inbound else here,
+                here if inbound else stranger,
+                interface,
+                source_port=40000,
+                destination_port=port,
+            )
+
+
+def _addresses(texts: Optional[Sequence[str]]) -> tuple[Address, ...]:
+    parsed = (parse_address(str(text).partition("/")[0]) for text in texts or ())
+    return tuple(address for address in parsed if address is not None)
+
+
 def _judge(
-    expectation: Expectation, name: str, direction: str, protocol: str, port: int, peer: str
+    expectation: Expectation,
+    policy: _Policy,
+    name: str,
+    direction: str,
+    protocol: str,
+    port: int,
+    peer: str,
 ) -> VitalPath:
     if not expectation.active:
         return VitalPath(name, direction, protocol, port, peer, UNFILTERED)
@@ -160,7 +248,7 @@ def _judge(
         part: list[FailsafePort] = []
     else:
         part = [entry for entry in same if entry not in full]
-    restricted = any(item.normal_ingress or item.pre_dnat for item in expectation.endpoints)
+    wide = any(_everybody(entry) for entry in full or part)
     return VitalPath(
         name,
         direction,
@@ -169,7 +257,7 @@ def _judge(
         peer,
         COVERED if full else PARTLY if part else UNCOVERED,
         tuple(full or part),
-        open_to_everybody=direction == "in" and restricted and any(_everybody(entry) for entry in full),
+        open_to_everybody=wide and policy.denies_strangers(direction, protocol, port),
     )
 
 

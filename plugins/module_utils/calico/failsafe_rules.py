@@ -22,7 +22,8 @@ NFTABLES = "nftables"
 
 Match = tuple[str, str]
 """Kind and value. Kinds: proto, dports, sports, saddr, daddr, iif, oif, mark, ctstate, src-set, dst-set,
-src-type, dst-type, rpf, ipvs; each with a leading ``!`` where negated; ``?`` for what is not understood."""
+src-type, dst-type, src-type-out (seen from the interface that the packet leaves by), rpf, ipvs; each with a
+leading ``!`` where negated; ``?`` for what is not understood."""
 
 NUMBERED_PROTOCOLS = {"tcp": 6, "udp": 17, "ipip": 4, "icmpv6": 58}
 
@@ -32,11 +33,10 @@ class Rule:
     """A rule of any back end.
 
     :ivar match: conditions in the order of the back end's listing
-    :ivar action: accept, drop, reject, return, jump, goto, set-mark, clear-mark, notrack, nflog, none,
-        or ``?``
-    :ivar target: chain of jump and goto (without nftables' layer), mark of set-mark and clear-mark,
-        group, size
-        and prefix of nflog
+    :ivar action: accept, drop, reject, return, jump, goto, set-mark, clear-mark, notrack, nflog, masquerade,
+        dscp, none, or ``?``
+    :ivar target: chain of jump and goto (without nftables' layer), mark of set-mark and clear-mark, group,
+        size and prefix of nflog, ``random`` or empty for masquerade, value of dscp
     :ivar hash: 16 characters, or empty where the rule carries none
     :ivar comments: other comments
     """
@@ -75,10 +75,12 @@ class Chain:
 class ForeignChain:
     """What is remembered of a chain that is not Calico's: enough to warn, little enough for 200,000 rules.
 
-    :ivar drops: holds a rule that drops or rejects
+    :ivar accepts: holds a rule that may let a packet pass for good
+    :ivar drops: holds a rule that drops or rejects what may be for a failsafe port
     :ivar drops_all: its first rule drops or rejects every packet
     """
 
+    accepts: bool = False
     drops: bool = False
     drops_all: bool = False
     jumps: set[str] = field(default_factory=set)
@@ -146,6 +148,12 @@ class Ruleset:
     def holds_calico(self) -> bool:
         """Whether any of Calico's chains is in it."""
         return any(table.declared for table in self.tables.values())
+
+    @property
+    def polices_hosts(self) -> bool:
+        """Whether it holds the chains by which Calico polices what comes in: in every mode but eBPF."""
+        table = self.tables.get("filter")
+        return table is not None and "cali-INPUT" in table.declared
 
 
 WATCHED_PREFIXES = (
@@ -235,19 +243,33 @@ def _render_iptables(rule: Rule, chain: str) -> list[str]:
     action = _iptables_action(rule)
     if action is None:
         return []
-    options = [_iptables_match(kind, value) for kind, value in _felix_order(rule.match)]
-    if not all(options):
-        return []
     head = " ".join(["-A", chain, "HASH", *(f'-m comment --comment "{text}"' for text in rule.comments)])
-    return [" ".join(word for word in (head, *chosen, action) if word) for chosen in product(*options)]
+    texts = []
+    for match in _felix_orders(rule.match):
+        options = [_iptables_match(kind, value) for kind, value in match]
+        texts += [" ".join(word for word in (head, *chosen, action) if word) for chosen in product(*options)]
+    return texts
 
 
-_ORDER = {"proto": 0, "dports": 1, "sports": 1, "saddr": 2, "daddr": 2}
+_ORDERS = (
+    {"proto": 0, "dports": 1, "sports": 1, "saddr": 2, "daddr": 2},
+    {"proto": 0, "saddr": 1, "daddr": 1, "dports": 2, "sports": 2},
+    {"proto": 0, "ctstate": 1},
+)
 
 
-def _felix_order(match: Sequence[Match]) -> list[Match]:
-    """iptables-save moves protocol, nets and interfaces to the front; Felix writes nets after the ports."""
-    return sorted(match, key=lambda item: _ORDER.get(item[0].lstrip("!"), 3))
+def _felix_orders(match: Sequence[Match]) -> list[list[Match]]:
+    """Orders in which Felix may have written what a listing moved.
+
+    Listings put protocol, nets and interfaces first. Felix writes nets after the ports in a failsafe, before
+    them in OpenStack's rule for DHCP, and interfaces after the state of the connection in Istio's.
+    """
+    orders: list[list[Match]] = []
+    for places in _ORDERS:
+        ordered = sorted(match, key=lambda item: places.get(item[0].lstrip("!"), 3))
+        if ordered not in orders:
+            orders.append(ordered)
+    return orders
 
 
 def _iptables_match(kind: str, value: str) -> list[str]:
@@ -276,6 +298,7 @@ def _iptables_match(kind: str, value: str) -> list[str]:
         "src-set": "-m set {0}--match-set {1} src",
         "dst-set": "-m set {0}--match-set {1} dst",
         "src-type": "-m addrtype {0}--src-type {1}",
+        "src-type-out": "-m addrtype {0}--src-type {1} --limit-iface-out",
         "dst-type": "-m addrtype {0}--dst-type {1}",
         "rpf": "-m rpfilter --invert --validmark",
         "ipvs": "-m ipvs {0}--ipvs",
@@ -293,6 +316,10 @@ def _iptables_action(rule: Rule) -> Optional[str]:
         group, size, prefix = rule.target.split(" ", 2)
         length = "" if size == "0" else f" --nflog-size {size}"
         return f"--jump NFLOG --nflog-group {group} --nflog-prefix {prefix}{length}"
+    if rule.action == "dscp":
+        return f"--jump DSCP --set-dscp {rule.target}"
+    if rule.action == "masquerade":
+        return "--jump MASQUERADE" + (" --random-fully" if rule.target else "")
     if rule.action == "clear-mark":
         return f"--jump MARK --set-mark 0/{rule.target}"
     if rule.action == "set-mark":
@@ -306,13 +333,12 @@ def _render_nftables(rule: Rule, chain: str, family: int) -> list[str]:
     if action is None:
         return []
     protocol = dict(rule.match).get("proto", "")
-    options = [_nftables_match(kind, value, family, protocol) for kind, value in _felix_order(rule.match)]
-    if not all(options):
-        return []
+    ending = ("counter", action.replace("<ip>", "ip6" if family == 6 else "ip")) if action else ()
     texts = []
-    for chosen in product(*options):
-        text = " ".join(word for word in (*chosen, *(("counter", action) if action else ())) if word)
-        texts.append(text or "continue")
+    for match in _felix_orders(rule.match):
+        options = [_nftables_match(kind, value, family, protocol) for kind, value in match]
+        for chosen in product(*options):
+            texts.append(" ".join(word for word in (*chosen, *ending) if word) or "continue")
     return texts
 
 
@@ -346,10 +372,11 @@ def _nftables_match(kind: str, value: str, family: int, protocol: str) -> list[s
         "src-set": "{0} saddr {1}@{2}",
         "dst-set": "{0} daddr {1}@{2}",
         "src-type": "fib saddr type {1}{2}",
+        "src-type-out": "fib saddr . oif type {1}{2}",
         "dst-type": "fib daddr type {1}{2}",
         "rpf": "fib saddr . mark . iif oif 0",
     }.get(kind)
-    value = value.lower() if kind in ("src-type", "dst-type") else value
+    value = value.lower() if kind in ("src-type", "src-type-out", "dst-type") else value
     return [template.format(address, unequal, value)] if template else []
 
 
@@ -363,6 +390,10 @@ def _nftables_action(rule: Rule, chain: str) -> Optional[str]:
         group, size, prefix = rule.target.split(" ", 2)
         length = "" if size == "0" else f" snaplen {size}"
         return f'log prefix "{prefix}"{length} group {group}'
+    if rule.action == "dscp":
+        return f"<ip> dscp set {rule.target}"
+    if rule.action == "masquerade":
+        return "masquerade" + (" fully-random" if rule.target else "")
     if rule.action == "clear-mark":
         return f"meta mark set mark & {int(rule.target, 16) ^ 0xFFFFFFFF:#x}"
     if rule.action == "set-mark":

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Optional
 
 from .bad_input import BadInput
@@ -59,6 +60,9 @@ class FailsafePort:
 
     def __str__(self) -> str:
         return f"{self.protocol}/{self.port}" + (f" ({self.net})" if self.net else "")
+
+
+Ports = tuple[FailsafePort, ...]
 
 
 @dataclass(frozen=True)
@@ -219,44 +223,62 @@ def effective(
     node_labels: Mapping[str, str],
     environment: Optional[Mapping[str, str]] = None,
     calico_version: str = "",
+    config_file: Optional[Mapping[str, str]] = None,
 ) -> Failsafes:
     """What one node's Felix runs with.
 
-    Precedence: environment, ``node.<name>``, selector-scoped (oldest first, then by name), ``default``,
-    built-in.
+    Precedence: environment, configuration file, ``node.<name>``, selector-scoped (oldest first, then by
+    name), ``default``, built-in. Felix parses the losing sources too, and does not start with a bad one.
 
     :param configurations: FelixConfiguration objects, of any flavour
     :param environment: of the running Felix, where it could be read
+    :param config_file: settings of its configuration file, under the names of the variables
     """
+    sources = in_precedence(configurations, node_name, node_labels)
+    defaults = built_in(calico_version)
+    undefined: list[tuple[str, str]] = []
+
+    def said(field: str, variable: str) -> Iterator[tuple[str, Callable[[], Optional[Ports]]]]:
+        locally = (
+            (environment, f"environment variable {variable}"),
+            (config_file, "Felix's configuration file"),
+        )
+        for settings, source in locally:
+            yield source, partial(parse_env, (settings or {}).get(variable, ""), variable)
+        for item in sources:
+            value = (item.get("spec") or {}).get(field)
+            if value is not None:
+                name = f"FelixConfiguration {_metadata(item).get('name')}"
+                yield name, partial(read_entries, value, field)
+
+    def pick(field: str, variable: str, default: Ports) -> tuple[Ports, str]:
+        won: Optional[tuple[Ports, str]] = None
+        for source, read in said(field, variable):
+            try:
+                ports = read()
+            except BadInput as problem:
+                undefined.append((field, f"{source}: {problem}"))
+                continue
+            if ports is not None and won is None:
+                won = ports, source
+        return won or (default, BUILT_IN)
+
+    inbound, inbound_source = pick(INBOUND_FIELD, INBOUND_ENV, defaults.inbound)
+    outbound, outbound_source = pick(OUTBOUND_FIELD, OUTBOUND_ENV, defaults.outbound)
+    return Failsafes(inbound, outbound, inbound_source, outbound_source, tuple(undefined))
+
+
+def in_precedence(
+    configurations: Iterable[Object], node_name: str, node_labels: Mapping[str, str]
+) -> list[Object]:
+    """The FelixConfigurations that have a say on a node, the strongest first."""
     objects = {str(_metadata(item).get("name", "")): item for item in configurations}
     chain = [
         objects.get(f"node.{node_name}"),
         selector_scoped(objects.values(), node_labels),
         objects.get("default"),
     ]
-    sources = [item for item in chain if item is not None]
-    defaults = built_in(calico_version)
-    undefined: list[tuple[str, str]] = []
-
-    def pick(
-        field: str, variable: str, default: tuple[FailsafePort, ...]
-    ) -> tuple[tuple[FailsafePort, ...], str]:
-        try:
-            from_env = parse_env((environment or {}).get(variable, ""), variable)
-            if from_env is not None:
-                return from_env, f"environment variable {variable}"
-            for item in sources:
-                value = (item.get("spec") or {}).get(field)
-                if value is not None:
-                    source = f"FelixConfiguration {_metadata(item).get('name')}"
-                    return read_entries(value, field), source
-        except BadInput as problem:
-            undefined.append((field, str(problem)))
-        return default, BUILT_IN
-
-    inbound, inbound_source = pick(INBOUND_FIELD, INBOUND_ENV, defaults.inbound)
-    outbound, outbound_source = pick(OUTBOUND_FIELD, OUTBOUND_ENV, defaults.outbound)
-    return Failsafes(inbound, outbound, inbound_source, outbound_source, tuple(undefined))
+    return [item for item in chain if item is not None]
 
 
 def _metadata(item: Object) -> Object:

@@ -4,9 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..calico.bad_input import BadInput
 from ..calico.failsafe_paths import is_control_plane
+from ..calico.resources import inherited_labels, read
+from ..calico.selector import Selector
 from .client import ApiError, Cluster
 from .flavour import Flavour
 
@@ -25,7 +29,7 @@ API_ENDPOINTS = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 def collect(cluster: Cluster, served: Flavour) -> tuple[list[Object], dict[str, list[Object]]]:
     """What all nodes share, and what only one needs, by the node's name.
 
-    Rules are taken out of the policies: a failsafe check asks which endpoints they select, not what they say.
+    Rules are taken out of policies that govern no host endpoint, as most do not.
     """
     shared = [
         _trimmed(item, kind, served.api_version)
@@ -33,6 +37,11 @@ def collect(cluster: Cluster, served: Flavour) -> tuple[list[Object], dict[str, 
         if served.serves(kind)
         for item in cluster.list(served.path(kind))
     ]
+    endpoints = [
+        _trimmed(item, "HostEndpoint", served.api_version)
+        for item in (cluster.list(served.path("HostEndpoint")) if served.serves("HostEndpoint") else ())
+    ]
+    _drop_rules(shared, endpoints)
     shared.extend(_api_endpoints(cluster))
     by_node: dict[str, list[Object]] = {}
     for node in cluster.list("/api/v1/nodes"):
@@ -40,10 +49,35 @@ def collect(cluster: Cluster, served: Flavour) -> tuple[list[Object], dict[str, 
         by_node[trimmed["metadata"]["name"]] = [] if is_control_plane(trimmed) else [trimmed]
         if is_control_plane(trimmed):
             shared.append(trimmed)
-    for item in cluster.list(served.path("HostEndpoint")) if served.serves("HostEndpoint") else ():
-        owner = str((item.get("spec") or {}).get("node", ""))
-        by_node.setdefault(owner, []).append(_trimmed(item, "HostEndpoint", served.api_version))
+    for item in endpoints:
+        by_node.setdefault(str(item["spec"].get("node", "")), []).append(item)
     return shared, by_node
+
+
+def _drop_rules(shared: list[Object], endpoints: list[Object]) -> None:
+    policies = [item for item in shared if item["kind"].endswith("NetworkPolicy")]
+    try:
+        store = read([*policies, *endpoints])
+    except BadInput:
+        return  # the nodes will say what is wrong with it
+    labels = [inherited_labels(hep.labels, hep.profiles, store.profiles) for hep in store.host_endpoints]
+    governing = {
+        (policy.ref.kind, policy.ref.stored_name or policy.ref.name)
+        for policy in store.policies
+        if not policy.staged and _selects_any(policy.selector, labels)
+    }
+    for item in policies:
+        # Where types are left out, the rules say which directions are governed.
+        if (item["kind"], item["metadata"]["name"]) not in governing and item["spec"].get("types"):
+            item["spec"].pop("ingress", None)
+            item["spec"].pop("egress", None)
+
+
+def _selects_any(selector: Selector, labels: Sequence[Mapping[str, str]]) -> bool:
+    names = sorted(selector.label_names())
+    # Many nodes, few that this selector can tell apart.
+    distinct = {tuple(each.get(name) for name in names): each for each in labels}
+    return any(selector.matches(each) for each in distinct.values())
 
 
 def _trimmed(item: Object, kind: str, api_version: str) -> Object:
@@ -57,9 +91,6 @@ def _trimmed(item: Object, kind: str, api_version: str) -> Object:
     if annotations:
         kept["annotations"] = annotations
     spec = dict(item.get("spec") or {})
-    if kind.endswith("NetworkPolicy") and spec.get("types"):
-        spec.pop("ingress", None)
-        spec.pop("egress", None)
     return {"apiVersion": api_version, "kind": kind, "metadata": kept, "spec": spec}
 
 

@@ -6,17 +6,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from ..calico import failsafe_bpf
 from ..calico.bad_input import BadInput
-from ..calico.failsafe import ERROR, Finding, active_backend, is_ok, verify
-from ..calico.failsafe_bpf import verify_map
+from ..calico.failsafe import ERROR, WARNING, Finding, active_backend, is_ok, verify
 from ..calico.failsafe_expect import FAILSAFE_IN, FAILSAFE_OUT, Expectation, expect
 from ..calico.failsafe_paths import NodeFacts, path_findings, vital_paths
 from ..calico.failsafe_rules import Ruleset
 from . import iptables_save, kernel, nft_json, vital
+from .limits import MAX_JSON_FILE
 
 Object = Mapping[str, Any]
 
@@ -25,14 +26,14 @@ Object = Mapping[str, Any]
 class Reading:
     """What was read, of this machine or of recorded files.
 
-    :ivar bpf: documents of the failsafe maps, by family
+    :ivar live: of this machine
     """
 
     rulesets: Sequence[Ruleset]
-    bpf: Mapping[int, Any]
-    facts: NodeFacts
-    environment: Mapping[str, str]
-    live: bool
+    bpf: failsafe_bpf.Kernel
+    facts: NodeFacts = field(default_factory=NodeFacts)
+    felix: kernel.FelixSettings = field(default_factory=kernel.FelixSettings)
+    live: bool = False
 
 
 def check(
@@ -41,6 +42,7 @@ def check(
     node: Optional[str],
     interfaces: Optional[Mapping[str, Any]],
     dump: Optional[Mapping[str, Optional[str]]],
+    felix_environment: Optional[Mapping[str, Any]] = None,
 ) -> dict[str, Any]:
     """The result of the module failsafe_info.
 
@@ -53,12 +55,15 @@ def check(
     if dump is not None and not files:
         raise BadInput("dump", dump, "name at least one file")
     reading = _recorded(files) if files else _live()
+    told = {key.upper(): str(value) for key, value in (felix_environment or {}).items()}
+    environment = {**reading.felix.environment, **told}
     if reading.live and interfaces is None:
         interfaces = kernel.interfaces()
-    name = node or _own_name(reading)
-    expectation = expect(objects, name, interfaces, reading.environment, _calico_version(objects))
+    name = node or _own_name(reading, environment)
+    version = _calico_version(objects)
+    expectation = expect(objects, name, interfaces, environment, version, reading.felix.config_file)
     findings = _judge(expectation, reading)
-    paths = vital_paths(expectation, objects, reading.facts)
+    paths = vital_paths(expectation, objects, reading.facts, interfaces)
     if reading.live:
         findings.extend(path_findings(paths))
     ports = (entry.port for entry in expectation.failsafes.inbound if entry.protocol == "tcp")
@@ -67,7 +72,7 @@ def check(
         "protected": expectation.active,
         "dataplane": _dataplane(expectation, reading),
         "families": sorted({f"ipv{item.family}" for item in reading.rulesets if item.holds_calico})
-        or [f"ipv{family}" for family in sorted(reading.bpf)],
+        or [f"ipv{family}" for family in sorted(reading.bpf.maps)],
         "expected": _expected(expectation),
         "observed": [_observed(ruleset) for ruleset in reading.rulesets],
         "findings": [finding.as_result() for finding in findings],
@@ -147,8 +152,12 @@ def _calico_version(objects: Sequence[Object]) -> str:
     return ""
 
 
-def _own_name(reading: Reading) -> str:
-    told = reading.environment.get("FELIX_FELIXHOSTNAME") or reading.environment.get("NODENAME")
+def _own_name(reading: Reading, environment: Mapping[str, str]) -> str:
+    told = (
+        environment.get("FELIX_FELIXHOSTNAME")
+        or reading.felix.config_file.get("FELIX_FELIXHOSTNAME")
+        or environment.get("NODENAME")
+    )
     if told:
         return told
     if not reading.live:
@@ -158,13 +167,14 @@ def _own_name(reading: Reading) -> str:
 
 def _live() -> Reading:
     rulesets = kernel.rulesets()
-    environment = kernel.felix_environment()
     maps = {}
     for family in (4, 6):
         text = kernel.bpf_failsafes(family)
         if text is not None:
             maps[family] = kernel.load_json(text)
-    return Reading(rulesets, maps, vital.facts(), environment, live=True)
+    attached = _attached(kernel.bpf_programs()) if maps else None
+    bpf = failsafe_bpf.Kernel(maps, attached, kernel.masters())
+    return Reading(rulesets, bpf, vital.facts(), kernel.felix_settings(), live=True)
 
 
 def _recorded(files: Mapping[str, str]) -> Reading:
@@ -178,19 +188,35 @@ def _recorded(files: Mapping[str, str]) -> Reading:
         rulesets.extend(nft_json.parse(block.decode("utf-8", "replace") for block in blocks))
     for family, name in ((4, "bpf_failsafes_v4"), (6, "bpf_failsafes_v6")):
         if name in files:
-            text = b"".join(kernel.file_blocks(files[name])).decode("utf-8", "replace")
-            try:
-                maps[family] = json.loads(text)
-            except (ValueError, RecursionError):
-                maps[family] = None
-    return Reading(rulesets, maps, NodeFacts(), {}, live=False)
+            maps[family] = _recorded_json(files[name])
+    attached = _attached(_recorded_json(files["bpf_net"])) if "bpf_net" in files else None
+    return Reading(rulesets, failsafe_bpf.Kernel(maps, attached))
+
+
+def _attached(document: Any) -> Optional[Mapping[str, frozenset[str]]]:
+    if document is None:
+        return None
+    try:
+        return failsafe_bpf.read_attached(document)
+    except ValueError as error:
+        raise BadInput("bpf_net", None, str(error))
+
+
+def _recorded_json(path: str) -> Any:
+    text = b"".join(kernel.file_blocks(path, MAX_JSON_FILE)).decode("utf-8", "replace")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _uses_bpf(expectation: Expectation, reading: Reading) -> bool:
-    if expectation.bpf:
+    """A pinned map stays behind when the data plane is switched, and Felix goes back to the other one where
+    the kernel cannot do eBPF: what the kernel holds decides."""
+    if expectation.bpf and reading.bpf.maps:
         return True
-    # A pinned map stays behind when the data plane is switched; only with nothing else is it the data plane.
-    return bool(reading.bpf) and not any(ruleset.holds_calico for ruleset in reading.rulesets)
+    other = any(ruleset.polices_hosts for ruleset in reading.rulesets)
+    return (expectation.bpf or bool(reading.bpf.maps)) and not other
 
 
 def _dataplane(expectation: Expectation, reading: Reading) -> str:
@@ -198,23 +224,18 @@ def _dataplane(expectation: Expectation, reading: Reading) -> str:
 
 
 def _judge(expectation: Expectation, reading: Reading) -> list[Finding]:
-    if not _uses_bpf(expectation, reading):
-        return verify(expectation, reading.rulesets)
-    findings: list[Finding] = []
-    for family in (4, 6) if expectation.ipv6 else (4,):
-        if family in reading.bpf:
-            findings.extend(verify_map(expectation, reading.bpf[family], family))
-        elif expectation.active:
-            findings.append(
-                Finding(
-                    "family.missing",
-                    ERROR,
-                    f"there is no failsafe map for IPv{family}",
-                    "see that calico-node runs on this node, in eBPF mode",
-                    family,
-                    "bpf",
-                )
+    if _uses_bpf(expectation, reading):
+        return failsafe_bpf.verify(expectation, reading.bpf, reading.rulesets)
+    findings = verify(expectation, reading.rulesets)
+    if expectation.bpf:
+        findings.append(
+            Finding(
+                "dataplane.not-bpf",
+                WARNING,
+                "bpfEnabled is set, and Felix runs another data plane on this node",
+                "see calico-node's log: where the kernel cannot do eBPF, Felix goes back to iptables",
             )
+        )
     return findings
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Optional
 
+from ..calico.failsafe_foreign import concerns_new_connections
 from ..calico.failsafe_rules import Chain, ForeignChain, Match, Rule, Ruleset, Table, is_watched
 from .limits import MAX_FOREIGN_CHAINS, MAX_KEPT_RULES, MAX_LINE, DumpProblems
 
@@ -208,9 +209,13 @@ class _Reader:
             return
         target = found[1]
         if target in ("DROP", "REJECT"):
-            summary.drops = True
+            if not summary.drops:
+                rule = parse_rule(line)
+                summary.drops = rule is None or concerns_new_connections(rule)
             if summary.rules == 1 and found.start() == len(name) + 3:
                 summary.drops_all = True
+        elif target in _MAY_ACCEPT:
+            summary.accepts = True
         elif target == "MARK":
             self.note_mark(line)
         elif target.startswith(CALICO_PREFIX):
@@ -224,6 +229,7 @@ class _Reader:
             self.ruleset.set_marks.append(f"{self.table_name}: {line.strip()[:160]}")
 
 
+_MAY_ACCEPT = frozenset(("ACCEPT", "QUEUE", "NFQUEUE"))
 _TERMINAL = frozenset(
     ("ACCEPT", "RETURN", "LOG", "NFLOG", "CT", "NOTRACK", "CONNMARK", "TCPMSS", "DSCP", "TRACE")
 )
@@ -287,6 +293,10 @@ class _RuleReader:
         if module == "ipvs" and word == "--ipvs":
             self.match.append(("!ipvs" if inverted else "ipvs", ""))
             return
+        if word == "--limit-iface-out" and self.match and self.match[-1][0].endswith("src-type"):
+            kind, value = self.match.pop()
+            self.match.append((f"{kind}-out", value))
+            return
         if word == "--match-set":
             name, direction = self.take(), self.take()
             kind = f"{direction}-set" if direction in ("src", "dst") else "?"
@@ -321,6 +331,12 @@ class _RuleReader:
         if target == "MARK" and len(options) == 2 and options[0] in ("--set-xmark", "--set-mark"):
             self.action, self.target = _mark_action(options[1])
             return
+        if target == "DSCP" and len(options) == 2 and options[0] == "--set-dscp":
+            self.action, self.target = "dscp", _number(options[1])
+            return
+        if target == "MASQUERADE" and options in ([], ["--random-fully"]):
+            self.action, self.target = "masquerade", "random" if options else ""
+            return
         if target == "NFLOG":
             self.action, self.target = _nflog(options)
             return
@@ -344,6 +360,13 @@ def _nflog(options: Sequence[str]) -> tuple[str, str]:
     }:
         return "?", "NFLOG"
     return "nflog", f"{given.get('--nflog-group', '0')} {size} {given.get('--nflog-prefix', '')}"
+
+
+def _number(text: str) -> str:
+    try:
+        return str(int(text, 0))
+    except ValueError:
+        return text
 
 
 def _mark_action(text: str) -> tuple[str, str]:

@@ -12,11 +12,14 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 import struct
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
@@ -27,18 +30,20 @@ SYSTEM_PATH = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin:/usr/local/bin"
 CHUNK = 256 * 1024
 BPF_DIRECTORY = "/sys/fs/bpf/tc/globals"
 BPF_MAPS = {4: "cali_v4_fsafes2", 6: "cali_v6_fsafes2"}
+BPF_PINS = "/sys/fs/bpf/tcx"
 FELIX_PROCESSES = ("calico-felix", "calico-node")
+FELIX_CONFIG_FILE = "/etc/calico/felix.cfg"
+MAX_CONFIG_FILE = 1024 * 1024
 
 # Variables of Felix that say what its failsafes must be, and nothing secret.
 FELIX_VARIABLES = (
     "FELIX_FAILSAFEINBOUNDHOSTPORTS",
     "FELIX_FAILSAFEOUTBOUNDHOSTPORTS",
     "FELIX_BPFENABLED",
+    "FELIX_BPFDATAIFACEPATTERN",
     "FELIX_IPV6SUPPORT",
     "FELIX_INTERFACEPREFIX",
     "FELIX_FELIXHOSTNAME",
-    "FELIX_TYPHAADDR",
-    "FELIX_TYPHAK8SSERVICENAME",
     "NODENAME",
 )
 
@@ -179,14 +184,14 @@ def text_lines(blocks: Iterable[bytes], longest: int = 64 * 1024) -> Iterator[st
         yield rest.decode("utf-8", "replace")
 
 
-def file_blocks(path: str) -> Iterator[bytes]:
-    """A file in blocks.
+def file_blocks(path: str, most: int = sys.maxsize) -> Iterator[bytes]:
+    """A file in blocks, as far as ``most`` bytes.
 
     :raises NodeError: it cannot be read
     """
     try:
         with open(path, "rb") as file:
-            while True:
+            while file.tell() < most:
                 block = file.read(CHUNK)
                 if not block:
                     return
@@ -215,6 +220,33 @@ def bpf_failsafes(family: int) -> Optional[str]:
     if bpftool is None:
         raise NodeError(f"{path} is pinned, and bpftool is not on this node: install bpftool to read it")
     return _run([bpftool, "-j", "map", "dump", "pinned", path])
+
+
+def bpf_programs() -> Any:
+    """``bpftool -j net show``, and what Felix pinned; None where there is no bpftool."""
+    bpftool = find("bpftool")
+    if bpftool is None:
+        return None
+    # bpftool before 7.3 does not list programs that were attached by tcx; Felix pins their links.
+    pins = []
+    with contextlib.suppress(OSError):
+        pins = os.listdir(BPF_PINS)
+    return [*load_json(_run([bpftool, "-j", "net", "show"])), {"pins": pins}]
+
+
+def masters() -> dict[str, str]:
+    """Interfaces that belong to a bond or bridge, and the outermost one above each."""
+    direct = {}
+    for _index, name in socket.if_nameindex():
+        with contextlib.suppress(OSError):
+            direct[name] = os.path.basename(os.readlink(f"/sys/class/net/{name}/master"))
+    found = {}
+    for name in direct:
+        top = direct[name]
+        for _level in range(8):
+            top = direct.get(top, top)
+        found[name] = top
+    return found
 
 
 def interfaces() -> dict[str, list[str]]:
@@ -255,21 +287,77 @@ def _ipv6(name: str) -> list[str]:
     return found
 
 
-def felix_environment() -> dict[str, str]:
-    """The variables of the running Felix that matter for failsafes; empty where none runs here.
+@dataclass(frozen=True)
+class FelixSettings:
+    """What the running Felix was told on this machine; empty where none runs, or it cannot be read.
+
+    :ivar environment: its variables, in capitals
+    :ivar config_file: settings of its configuration file, under the names of the variables
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    config_file: Mapping[str, str] = field(default_factory=dict)
+
+
+def felix_settings() -> FelixSettings:
+    """The settings of the running Felix that matter for failsafes.
 
     A Felix of another network namespace is not this node's.
     """
     own = _network_namespace("self")
     for process in processes():
         if process_name(process) in FELIX_PROCESSES and _network_namespace(process) == own:
-            with contextlib.suppress(OSError):
-                raw = Path("/proc", process, "environ").read_bytes().decode("utf-8", "replace")
-                pairs = (entry.partition("=") for entry in raw.split("\0"))
-                # Felix takes its variables in any case of letters.
-                found = {name.upper(): value for name, _equals, value in pairs}
-                return {name: found[name] for name in FELIX_VARIABLES if name in found}
-    return {}
+            return FelixSettings(_environment(process), _config_file(process))
+    return FelixSettings()
+
+
+def _environment(process: str) -> dict[str, str]:
+    pairs = (entry.partition("=") for entry in _strings(process, "environ"))
+    return _relevant((name, value) for name, _equals, value in pairs)
+
+
+def _config_file(process: str) -> dict[str, str]:
+    """Felix's own view of its file: that of its container, under the name that it was started with."""
+    named = FELIX_CONFIG_FILE
+    words = _strings(process, "cmdline")
+    for word, following in zip(words, [*words[1:], ""]):
+        if word in ("-c", "--config-file"):
+            named = following
+        elif word.startswith("--config-file="):
+            named = word.partition("=")[2]
+    try:
+        with open(f"/proc/{process}/root/{named.lstrip('/')}", errors="replace") as file:
+            return felix_file(file.read(MAX_CONFIG_FILE))
+    except OSError:
+        return {}
+
+
+def felix_file(text: str) -> dict[str, str]:
+    """Settings of a felix.cfg that matter for failsafes, under the names of the variables.
+
+    The file has sections, which Felix passes over, and ``Name = value`` or ``Name: value``.
+    """
+    pairs = []
+    for line in text.splitlines():
+        found = _SETTING.match(line)
+        if found:
+            pairs.append((f"FELIX_{found['name']}", found["value"].strip().strip("\"'`")))
+    return _relevant(pairs)
+
+
+_SETTING = re.compile(r"\s*(?P<name>\w+)\s*[=:]\s*(?P<value>.*?)(?:\s[#;].*)?$")
+
+
+def _relevant(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Those that Felix heeds here; it takes names in any case of letters."""
+    named = {name.upper(): value for name, value in pairs}
+    return {name: named[name] for name in FELIX_VARIABLES if name in named}
+
+
+def _strings(process: str, file: str) -> list[str]:
+    with contextlib.suppress(OSError):
+        return Path("/proc", process, file).read_bytes().decode("utf-8", "replace").split("\0")
+    return []
 
 
 def processes() -> Iterator[str]:

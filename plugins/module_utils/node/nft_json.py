@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Optional
 
+from ..calico.failsafe_foreign import concerns_new_connections
 from ..calico.failsafe_rules import (
     NFTABLES,
     BaseChain,
@@ -245,10 +246,12 @@ class Reader:
         summary.rules += 1
         read = read_rule(rule, "")
         if read.action in ("drop", "reject"):
-            summary.drops = True
+            summary.drops |= concerns_new_connections(read)
             summary.drops_all |= summary.rules == 1 and not read.match
         elif read.action in ("jump", "goto"):
             summary.jumps.add(read.target)
+        elif read.action in ("accept", "?"):
+            summary.accepts = True
 
     def note_mark(self, key: tuple[str, str, str], rule: Object) -> None:
         for statement in _statements(rule):
@@ -292,6 +295,8 @@ def read_rule(rule: Object, layer: str) -> Rule:
                 target = target[len(layer) + 1 :]
         elif kind == "mangle":
             action, target = _mangle(_mapping(value))
+        elif kind == "masquerade" and value in (None, {"flags": "fully-random"}):
+            action, target = "masquerade", "random" if value else ""
         elif kind == "log":
             action, target = _log(_mapping(value))
         else:
@@ -365,6 +370,8 @@ def _match(item: Object) -> list[Match]:
         and right in ("0", 0, False)
     ):
         return [("rpf", "")]
+    if fib.get("result") == "type" and fib.get("flags") == ["saddr", "oif"]:
+        return [(f"{inverted}src-type-out", str(right).upper())]
     if fib.get("result") == "type" and fib.get("flags") in (["saddr"], ["daddr"], "saddr", "daddr"):
         side = fib["flags"] if isinstance(fib["flags"], str) else fib["flags"][0]
         return [(f"{inverted}{'src' if side == 'saddr' else 'dst'}-type", str(right).upper())]
@@ -428,6 +435,9 @@ def _log(item: Object) -> tuple[str, str]:
 
 
 def _mangle(item: Object) -> tuple[str, str]:
+    field = _mapping(_mapping(item.get("key")).get("payload")).get("field")
+    if field == "dscp" and isinstance(item.get("value"), int):
+        return "dscp", str(item["value"])
     if item.get("key") != {"meta": {"key": "mark"}}:
         return "?", "mangle"
     value = item.get("value")

@@ -353,10 +353,21 @@ def test_dns_over_tcp_is_not_covered_and_a_moved_ssh_port_is_not() -> None:
     }
 
 
-def test_ssh_is_open_to_everybody_once_a_policy_would_restrict_it() -> None:
-    assert not paths([hep("a", "*")])["ssh tcp/22"].open_to_everybody
-    assert paths([hep("a", "*"), policy("p")])["ssh tcp/22"].open_to_everybody
-    assert not paths([hep("a", "*"), policy("p", types=["Egress"])])["ssh tcp/22"].open_to_everybody
+def test_ssh_is_open_to_everybody_only_where_policy_would_refuse_strangers() -> None:
+    open_profile = {**hep("a", "*")}
+    open_profile["spec"]["profiles"] = ["projectcalico-default-allow"]
+    office = {"action": "Allow", "source": {"nets": ["203.0.113.0/24"]}}
+
+    def is_open(**spec: Any) -> bool:
+        return paths([open_profile, policy("p", **spec)])["ssh tcp/22"].open_to_everybody
+
+    assert not paths([open_profile])["ssh tcp/22"].open_to_everybody
+    assert paths([hep("a", "*")])["ssh tcp/22"].open_to_everybody, "no profile: nobody would get in"
+    assert is_open(ingress=[office])
+    assert is_open(preDNAT=True, applyOnForward=True, ingress=[{"action": "Deny"}])
+    assert not is_open(ingress=[{"action": "Allow"}])
+    assert not is_open(ingress=[office], types=["Egress"])
+    assert not is_open(selector="!has(hep)")
 
 
 def test_a_net_covers_partly() -> None:
