@@ -27,6 +27,12 @@ from testbed.control_plane import ControlPlane  # noqa: E402
 UPSTREAM = Path(os.environ.get("HOSTFENCE_CRDS") or ROOT.parent / "shared" / "crds")
 FLAVOURS = ["ours-v1", "ours-v3", "v1-3.28.2", "v1-3.32.1", "v3-3.32.1"]
 OWNED = "app.kubernetes.io/managed-by=hostfence"
+OWNED_COLLECTIONS = (
+    "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
+    "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -103,8 +109,8 @@ class TestApi:
         for kind in self.kinds.values():
             self._empty(kind)
         self.admin.delete(node_objects.PATH)
-        for owned in ("clusterroles", "clusterrolebindings"):
-            self.admin.delete(f"/apis/rbac.authorization.k8s.io/v1/{owned}", labelSelector=OWNED)
+        for owned in OWNED_COLLECTIONS:
+            self.admin.delete(owned, labelSelector=OWNED)
         for namespace in self.admin.list("/api/v1/namespaces", labelSelector=OWNED):
             self._end_namespace(namespace)
         self._create_installation()
@@ -124,7 +130,10 @@ class TestApi:
     def _end_namespace(self, namespace: dict) -> None:
         """Deletes a namespace whole, as kube-controller-manager would, which does not run here."""
         path = f"/api/v1/namespaces/{namespace['metadata']['name']}"
-        self.admin.delete(f"{path}/serviceaccounts")
+        for plural in ("serviceaccounts", "configmaps", "pods"):
+            self.admin.delete(f"{path}/{plural}")
+        for collection in ("apps/v1/namespaces/{}/daemonsets", "batch/v1/namespaces/{}/jobs"):
+            self.admin.delete("/apis/" + collection.format(namespace["metadata"]["name"]))
         if not namespace["metadata"].get("deletionTimestamp"):
             self.admin.delete(path)
         last = {**self.admin.get(path), "spec": {"finalizers": []}}

@@ -1,0 +1,98 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reconciles the HostEndpoints of all nodes once, as the module host_endpoints does from outside."""
+
+from __future__ import annotations
+
+import time
+from typing import Callable, TypeVar
+
+from .api import Api, ApiError
+from .backoff import Backoff
+from .bad_input import BadInput
+from .configuration import Configuration
+from .host_endpoint_plan import Change, Plan, plan
+from .log import ERROR, INFO, say
+
+NODES = "/api/v1/nodes"
+# A second look finds what others wrote during the first.
+PASSES = 3
+TRIES = 8
+# Answers after which the same request may succeed.
+WORTH_ANOTHER_TRY = (0, 429, 500, 502, 503, 504)
+
+T = TypeVar("T")
+
+
+def reconcile(api: Api, configuration: Configuration) -> bool:
+    """Create, correct, and remove orphans of ours; say ``n of n``.
+
+    :returns: whether every selected node has its HostEndpoint, and no orphan is left
+    :raises BadInput: somebody else has a HostEndpoint under a name that we need, or no node is selected
+    """
+    for _pass in range(PASSES):
+        planned = _plan(api, configuration)
+        if not planned.changes or not _carry_out(api, configuration, planned):
+            break
+    left = _plan(api, configuration).changes
+    total = len(planned.selected)
+    missing = len({change.node for change in left if change.action == "create"})
+    say(
+        ERROR if left else INFO,
+        f"{total - missing} of {total} nodes have their HostEndpoint",
+        not_done=[f"{change.action} {change.name}" for change in left],
+    )
+    return not left
+
+
+def _plan(api: Api, configuration: Configuration) -> Plan:
+    selector = {"labelSelector": configuration.node_selector} if configuration.node_selector else {}
+    nodes = _patiently(lambda: api.list(NODES, **selector))["items"]
+    heps = _patiently(lambda: api.list(configuration.host_endpoints))["items"]
+    names = [node["metadata"]["name"] for node in nodes]
+    if not names:
+        # An empty answer must never remove everything.
+        raise BadInput("node_selector", configuration.node_selector, "selects no node of this cluster")
+    return plan(nodes, names, heps, configuration.template, configuration.api_version)
+
+
+def _carry_out(api: Api, configuration: Configuration, planned: Plan) -> bool:
+    """Orphans last, and not at all if a write before them failed; returns whether another look may help."""
+    kept = [change for change in planned.changes if change.action != "delete"]
+    gone = [change for change in planned.changes if change.action == "delete"]
+    done = [_write(api, configuration, change) for change in kept]
+    if all(done):
+        done = [_write(api, configuration, change) for change in gone]
+    return not all(done)
+
+
+def _write(api: Api, configuration: Configuration, change: Change) -> bool:
+    try:
+        _patiently(lambda: _send(api, configuration.host_endpoints, change))
+    except ApiError as error:
+        say(ERROR, f"could not {change.action} the HostEndpoint", name=change.name, reason=str(error))
+        return False
+    say(INFO, f"{change.action}d the HostEndpoint", name=change.name)
+    return True
+
+
+def _send(api: Api, collection: str, change: Change) -> None:
+    path = f"{collection}/{change.name}"
+    if change.action == "create":
+        api.create(collection, change.wanted or {})
+    elif change.action == "update":
+        api.replace(path, change.wanted or {})
+    else:
+        api.delete(path, (change.live or {})["metadata"]["uid"])
+
+
+def _patiently(request: Callable[[], T]) -> T:
+    backoff = Backoff(first=0.5, longest=10)
+    for left in reversed(range(TRIES)):
+        try:
+            return request()
+        except ApiError as error:
+            if not left or error.status not in WORTH_ANOTHER_TRY:
+                raise
+            time.sleep(backoff.next(error.retry_after))
+    raise AssertionError("the last try returns or raises")

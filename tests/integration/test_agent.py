@@ -1,0 +1,246 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The agent against a real API server, with the rights and the token that its pod has."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+from agent_process import NAMESPACE, Agent, apply_objects, eventually, status_of, token
+from module_run import run_module
+
+from testbed.api import ApiError
+from testbed.pki import Authority
+
+CREATED, CORRECTED = "created the HostEndpoint", "corrected the HostEndpoint"
+# What it may take to be back after somebody edited or deleted it.
+BACK_SECONDS = 5
+
+
+@pytest.fixture
+def agents(clean_api, tmp_path):
+    """Starts agents on a cluster that has what the role puts there; ends them."""
+    apply_objects(clean_api)
+    started = []
+
+    def start(node, **options):
+        directory = tmp_path / str(len(started))
+        directory.mkdir()
+        started.append(Agent(clean_api, directory, node, **options))
+        return started[-1]
+
+    yield start
+    for agent in started:
+        agent.stop()
+
+
+def find(api, node):
+    try:
+        return api.admin.get(api.path("HostEndpoint", f"{node}-hostfence"))
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def is_as_direct_would_write(api):
+    planned = run_module("host_endpoints", api, check=True)
+    assert not planned["failed"], planned
+    return planned["changes"] == []
+
+
+def test_makes_corrects_and_keeps_its_own(clean_api, agents):
+    node, other = clean_api.add_nodes(2)
+    agent = agents(node)
+    eventually(agent.is_ready, 20, "ready")
+    assert find(clean_api, other) is None
+    clean_api.admin.delete(f"/api/v1/nodes/{other}")
+    assert is_as_direct_would_write(clean_api)
+
+    path = clean_api.path("HostEndpoint", f"{node}-hostfence")
+    wrong = {"metadata": {"labels": {"host-endpoint": "wrong"}}, "spec": {"profiles": [], "expectedIPs": []}}
+    clean_api.admin.patch(path, wrong)
+    eventually(lambda: find(clean_api, node)["spec"].get("profiles") is not None, BACK_SECONDS, "edited")
+    assert is_as_direct_would_write(clean_api)
+    clean_api.admin.delete(path)
+    eventually(lambda: find(clean_api, node) is not None, BACK_SECONDS, "deleted")
+    clean_api.admin.patch(
+        f"/api/v1/nodes/{node}", {"metadata": {"labels": {"topology.kubernetes.io/zone": "moved"}}}
+    )
+    eventually(lambda: is_as_direct_would_write(clean_api), BACK_SECONDS, "Node labelled")
+    assert find(clean_api, node)["metadata"]["labels"]["topology.kubernetes.io/zone"] == "moved"
+
+    eventually(agent.is_ready, 20, "ready again")
+    changes = [line for line in agent.lines() if line["message"] in (CREATED, CORRECTED)]
+    assert [line["message"] for line in changes] == [CREATED, CORRECTED, CREATED, CORRECTED]
+    assert changes[1]["was_wrong"] == ["labels", "spec.expectedIPs", "spec.profiles"]
+    assert len(agent.lines()) == 1 + len(changes)
+
+
+@pytest.mark.one_flavour
+def test_is_silent_and_asks_nothing_while_nothing_changes(clean_api, agents):
+    (node,) = clean_api.add_nodes(1)
+    agent = agents(node)
+    eventually(agent.is_ready, 20, "ready")
+    before, said = agent.metrics(), agent.messages()
+    # One read and one watch for each of the two objects, and the creation.
+    assert before["hostfence_agent_api_requests_total"] == 5
+    # What others do to other objects is none of its business.
+    clean_api.add_nodes(20, first=2)
+    run_module("host_endpoints", clean_api)
+    assert agent.metrics() == before
+    assert agent.messages() == said
+
+
+@pytest.mark.one_flavour
+def test_takes_over_what_direct_made_without_a_write(clean_api, agents):
+    (node,) = clean_api.add_nodes(1)
+    run_module("host_endpoints", clean_api)
+    version = find(clean_api, node)["metadata"]["resourceVersion"]
+    agent = agents(node)
+    eventually(agent.is_ready, 20, "ready")
+    assert find(clean_api, node)["metadata"]["resourceVersion"] == version
+    assert agent.metrics()["hostfence_agent_writes_total"] == 0
+
+
+@pytest.mark.one_flavour
+def test_somebody_elses_is_not_touched(clean_api, agents):
+    (node,) = clean_api.add_nodes(1)
+    clean_api.create("HostEndpoint", f"{node}-hostfence", {"node": node, "interfaceName": "eth9"})
+    agent = agents(node)
+    eventually(lambda: len(agent.lines()) == 2, 20, "a complaint")
+    assert "made this one, under the name we need" in agent.lines()[1]["reason"]
+    assert (agent.answers("ready"), agent.answers("live")) == (503, 200)
+    clean_api.admin.delete(clean_api.path("HostEndpoint", f"{node}-hostfence"))
+    eventually(agent.is_ready, BACK_SECONDS, "its own after the other went")
+
+
+@pytest.mark.one_flavour
+def test_waits_for_a_node_that_is_not_there_yet_and_never_deletes(clean_api, agents):
+    agent = agents("sim-0001")
+    eventually(lambda: len(agent.lines()) == 2, 20, "a complaint")
+    assert agent.lines()[1]["reason"] == "Node sim-0001 does not exist"
+    clean_api.add_nodes(1)
+    eventually(agent.is_ready, BACK_SECONDS, "ready")
+    clean_api.admin.delete("/api/v1/nodes/sim-0001")
+    eventually(lambda: not agent.is_ready(), BACK_SECONDS, "not ready without a Node")
+    assert find(clean_api, "sim-0001") is not None
+
+
+@pytest.mark.one_flavour
+def test_reads_anew_after_the_api_server_was_restarted(clean_api, agents):
+    (node,) = clean_api.add_nodes(1)
+    agent = agents(node)
+    eventually(agent.is_ready, 20, "ready")
+    clean_api.kill()
+    eventually(lambda: "lost the watch, trying again" in agent.messages(), 10, "it noticed")
+    assert agent.answers("live") == 200
+    clean_api.restart()
+    # By now the server has forgotten what the agent last saw: 410.
+    clean_api.admin.delete(clean_api.path("HostEndpoint", f"{node}-hostfence"))
+    eventually(lambda: find(clean_api, node) is not None, 60, "back after the restart")
+    lost = [line["watch"] for line in agent.lines() if line["message"] == "lost the watch, trying again"]
+    assert sorted(lost) == ["HostEndpoint", "Node"]
+    anew = [line for line in agent.lines() if line["message"] == "reading anew"]
+    assert anew
+    assert all("too old" in line["reason"] for line in anew)
+    eventually(lambda: agent.messages().count("watching again") == 2, 60, "both watches")
+
+
+@pytest.mark.one_flavour
+def test_waits_as_long_as_an_overloaded_server_asks(clean_api, agents):
+    (node,) = clean_api.add_nodes(1)
+    flow_control = "/apis/flowcontrol.apiserver.k8s.io/v1"
+    none = {"nominalConcurrencyShares": 0, "limitResponse": {"type": "Reject"}}
+    level = {"type": "Limited", "limited": none}
+    account = {"kind": "ServiceAccount", "serviceAccount": {"namespace": NAMESPACE, "name": "hep-sa"}}
+    whatever = {key: ["*"] for key in ("verbs", "apiGroups", "resources", "namespaces")}
+    everything = {"resourceRules": [{**whatever, "clusterScope": True}]}
+    schema = {
+        "priorityLevelConfiguration": {"name": "refuse-agents"},
+        "matchingPrecedence": 2,
+        "rules": [{**everything, "subjects": [account]}],
+    }
+    for plural, kind, name, spec in (
+        ("prioritylevelconfigurations", "PriorityLevelConfiguration", "refuse-agents", level),
+        ("flowschemas", "FlowSchema", "refuse-agents", schema),
+    ):
+        body = {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "kind": kind, "metadata": {"name": name}}
+        clean_api.admin.post(f"{flow_control}/{plural}", {**body, "spec": spec})
+    try:
+        bearer = token(clean_api, node)
+        eventually(lambda: status_of(clean_api, f"/api/v1/nodes/{node}", bearer) == 429, 20, "refused")
+        agent = agents(node)
+        eventually(lambda: len(agent.lines()) >= 3, 20, "both watches refused")
+        assert all(" 429 " in line["reason"] for line in agent.lines()[1:])
+        assert agent.answers("live") == 200
+    finally:
+        for plural in ("flowschemas", "prioritylevelconfigurations"):
+            clean_api.admin.delete(f"{flow_control}/{plural}/refuse-agents")
+    eventually(agent.is_ready, 60, "ready once it is let in")
+
+
+@pytest.mark.one_flavour
+def test_takes_a_new_token_and_a_new_authority(clean_api, agents, tmp_path):
+    (node,) = clean_api.add_nodes(1)
+    agent = agents(node)
+    eventually(agent.is_ready, 20, "ready")
+    token_file, ca_file = agent.credentials / "token", agent.credentials / "ca.crt"
+    good, authority = token(clean_api, node), ca_file.read_text()
+    path = clean_api.path("HostEndpoint", f"{node}-hostfence")
+
+    token_file.write_text("no-token-at-all")
+    clean_api.admin.delete(path)
+    eventually(lambda: " 401 " in agent.lines()[-1].get("reason", ""), 10, "refused")
+    token_file.write_text(good)
+    eventually(lambda: find(clean_api, node) is not None, 10, "back with the new token")
+
+    ca_file.write_text(Authority(tmp_path / "other").pair.certificate.read_text())
+    clean_api.admin.delete(path)
+    eventually(lambda: "CERTIFICATE_VERIFY_FAILED" in agent.lines()[-1].get("reason", ""), 10, "refused")
+    ca_file.write_text(authority)
+    eventually(lambda: find(clean_api, node) is not None, 20, "back with the right authority")
+
+
+@pytest.mark.one_flavour
+def test_leaves_when_told_to(clean_api, agents):
+    (node,) = clean_api.add_nodes(1)
+    agent = agents(node)
+    eventually(agent.is_ready, 20, "ready")
+    agent.process.send_signal(signal.SIGTERM)
+    assert agent.process.wait(timeout=3) == 0
+    assert find(clean_api, node) is not None
+
+
+@pytest.mark.one_flavour
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"interface": "far too long a name"}, "interface: 'far too long a name'"),
+        ({"labels": {"no label": "x"}}, "labels.no label"),
+        ({"labels": {"app.kubernetes.io/managed-by": "me"}}, "this label says who owns the object"),
+        ({"ports": [{"name": "x", "protocol": "TCP", "port": 70000}]}, "ports[0].port: 70000"),
+        ({"profiles": ["Upper"]}, "profiles[0]: 'Upper'"),
+        ({"ports": [{"nonsense": 1}]}, "must be the JSON that the role writes"),
+        ("{", "must be the JSON that the role writes"),
+        ("{}", "api_version: None: is missing"),
+        (None, "NODE_NAME: '': must be the name of this pod's node"),
+    ],
+)
+def test_ends_only_on_a_configuration_error_and_says_which(clean_api, agents, change, said):
+    good = {
+        "api_version": "crd.projectcalico.org/v1",
+        "node_selector": "",
+        "labels": {},
+        "node_labels": [],
+        "interface": "*",
+        "profiles": [],
+        "ports": [],
+    }
+    config = change if isinstance(change, str) else json.dumps({**good, **(change or {})})
+    agent = agents("sim-0001", config=config, environment={} if change else {"NODE_NAME": ""})
+    assert agent.process.wait(timeout=20) == 2
+    assert [line["message"] for line in agent.lines()] == ["cannot work with this configuration"]
+    assert said in agent.lines()[0]["reason"]
