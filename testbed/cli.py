@@ -19,6 +19,7 @@ import urllib3
 from testbed import calico, state
 from testbed.api import ApiError
 from testbed.cluster import ALREADY_UP, Options, Testbed, check_given
+from testbed.commands import PATH
 from testbed.errors import TestbedError
 
 _NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
@@ -123,7 +124,8 @@ def _start_api(_options: argparse.Namespace) -> None:
 
 def _in_pod_network(options: argparse.Namespace) -> int:
     enter = _testbed().in_pod_network(options.namespace, options.pod)
-    return subprocess.run([*enter, options.program, *options.arguments], check=False).returncode
+    command = [*enter, options.program, *options.arguments]
+    return subprocess.run(command, env={**os.environ, "PATH": PATH}, check=False).returncode
 
 
 def _status(_options: argparse.Namespace) -> None:

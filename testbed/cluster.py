@@ -113,6 +113,8 @@ class Testbed:
         calico.check_backend(options.felix_backend, calico_bin)
         if options.kubelets and options.simulated:
             raise TestbedError("--extra-node-objects: no kubelet would renew them; leave out --kubelets")
+        # Again under the lock; but nobody shall wait for a build only to be told this.
+        self._refuse_second()
         packages.require(self._say)
         found = binaries.locate(_programs(options.kubelets), self._say)
         agent_image = self._prepare_kubelets(found) if options.kubelets else ""
@@ -392,6 +394,15 @@ class Testbed:
 
     def _make_room(self) -> None:
         """Clears what a killed ``up`` left; refuses to touch what runs or is not ours."""
+        self._refuse_second()
+        record = self.state()
+        if self._foreign():
+            raise TestbedError(f"{self.run} is not empty and not a testbed's run directory")
+        if record:
+            self._say("clearing what an interrupted testbed left behind")
+            self._take_down(record)
+
+    def _refuse_second(self) -> None:
         record = self.state()
         if record and record.up and self._alive("kube-apiserver"):
             raise TestbedError(
@@ -399,11 +410,6 @@ class Testbed:
                 "`down` ends it, `up --if-needed` accepts it",
                 ALREADY_UP,
             )
-        if self._foreign():
-            raise TestbedError(f"{self.run} is not empty and not a testbed's run directory")
-        if record:
-            self._say("clearing what an interrupted testbed left behind")
-            self._take_down(record)
 
     def _foreign(self) -> bool:
         return self.state() is None and self.run.is_dir() and any(self.run.iterdir())

@@ -116,6 +116,12 @@ def test_a_second_up_says_that_one_runs(up):
     assert run_testbed("up", "--if-needed").returncode == 0
 
 
+def test_kubelets_are_not_promised_where_none_run(up):
+    assert "no kubelets" in run_testbed("up", "--if-needed", "--kubelets").stderr
+    assert "without --kubelets" in run_testbed("stop-kubelet", "node1").stderr
+    assert "without --kubelets" in run_testbed("in-pod-network", "default", "pod", "true").stderr
+
+
 def test_status_names_every_node_and_which_felix_is_used(up):
     status = run_testbed("status")
 
