@@ -449,15 +449,17 @@ class _Checker:
             self.check_direction(table, direction)
         if table == "filter":
             for direction, root in (("from", "cali-from-hep-forward"), ("to", "cali-to-hep-forward")):
-                self.check_dispatch(
-                    table, direction, root, "cali-fhfw-" if direction == "from" else "cali-thfw-"
-                )
+                prefix = "cali-fhfw-" if direction == "from" else "cali-thfw-"
+                self.check_dispatch(table, direction, root, prefix)
+                for endpoint in self.expectation.endpoints:
+                    self.check_policies(table, "forward", direction, endpoint, prefix)
 
     def check_direction(self, table: str, direction: str) -> None:
         prefix = "cali-fh-" if direction == "from" else "cali-th-"
         self.check_dispatch(table, direction, f"cali-{direction}-host-endpoint", prefix)
         for endpoint in self.expectation.dispatched(table, direction):
             self.check_endpoint(table, direction, endpoint, prefix)
+            self.check_policies(table, table, direction, endpoint, prefix)
 
     def check_dispatch(self, table: str, direction: str, root: str, prefix: str) -> None:
         chains = self.table(table).chains
@@ -518,6 +520,28 @@ class _Checker:
                 name,
                 f"{name} ends with {_short(chain.rules[-1])}: rules are missing at its end",
             )
+
+    def check_policies(
+        self, table: str, place: str, direction: str, endpoint: ActiveEndpoint, prefix: str
+    ) -> None:
+        """Count the policies that an endpoint's chain leads to, itself or through groups."""
+        name = endpoint_chain(prefix, endpoint.interface, self.dialect)
+        chains = self.table(table).chains
+        if name not in chains:
+            return
+        jumps = self.table(table).jumps
+        targets = set(jumps.get(name, ()))
+        for group in [target for target in targets if target.startswith(("cali-gi-", "cali-go-"))]:
+            targets |= jumps.get(group, set())
+        held = sum(target.startswith(("cali-pi-", "cali-po-")) for target in targets)
+        wanted = endpoint.enforced.get((place, direction), 0)
+        if held != wanted:
+            self.add(
+                "endpoint.policies", table, name,
+                f"{held} policies are in force, and by the API {wanted} govern {endpoint.name} here",
+                WARNING,
+                "see calico-node's log: Felix takes a policy that it cannot read for a missing one",
+            )  # fmt: skip
 
     # -- the failsafe chains ---------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from .endpoints import is_workload_interface, resolve_host_endpoints
@@ -49,6 +49,7 @@ class ActiveEndpoint:
     """A host endpoint in force on one interface, and the classes of policy that select it.
 
     :ivar interface: a name, or ``any-interface-at-all`` for the wildcard
+    :ivar enforced: how many policies its chain must lead to, by table (or ``forward``) and direction
     """
 
     interface: str
@@ -58,6 +59,7 @@ class ActiveEndpoint:
     pre_dnat: bool
     untracked: bool
     forward: bool
+    enforced: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def classes(self) -> list[str]:
@@ -230,6 +232,7 @@ def _active(store: Store, hep: HostEndpoint, interface: str) -> ActiveEndpoint:
     untracked = [policy for policy in mine if policy.do_not_track]
     pre_dnat = [policy for policy in mine if policy.pre_dnat and not policy.do_not_track]
     normal = [policy for policy in mine if not policy.pre_dnat and not policy.do_not_track]
+    forwarded = [policy for policy in normal if policy.apply_on_forward]
     return ActiveEndpoint(
         interface,
         hep.name,
@@ -237,7 +240,28 @@ def _active(store: Store, hep: HostEndpoint, interface: str) -> ActiveEndpoint:
         normal_egress=any(policy.governs_egress for policy in normal),
         pre_dnat=any(policy.governs_ingress for policy in pre_dnat),
         untracked=any(_governs(policy) for policy in untracked),
-        forward=any(_governs(policy) for policy in normal if policy.apply_on_forward),
+        forward=any(_governs(policy) for policy in forwarded),
+        enforced={
+            (place, direction): _enforced(policies, direction)
+            for place, direction, policies in (
+                ("filter", "from", normal),
+                ("filter", "to", normal),
+                ("mangle", "from", pre_dnat),
+                ("mangle", "to", normal),
+                ("raw", "from", untracked),
+                ("raw", "to", untracked),
+                ("forward", "from", forwarded),
+                ("forward", "to", forwarded),
+            )
+        },
+    )
+
+
+def _enforced(policies: Sequence[Policy], direction: str) -> int:
+    inbound = direction == "from"
+    return sum(
+        not policy.staged and (policy.governs_ingress if inbound else policy.governs_egress)
+        for policy in policies
     )
 
 
