@@ -137,7 +137,7 @@ def expect(
     :param config_file: settings of its configuration file, under the names of the variables
     :raises BadInput: an object that cannot be read
     """
-    objects = [item for item in _opened(resources) if item.get("kind") in JUDGED_KINDS]
+    objects = [item for item in resources if item.get("kind") in JUDGED_KINDS]
     store = read(objects)
     labels = dict(store.nodes[node].labels) if node in store.nodes else {}
     local = {**(config_file or {}), **{name: text for name, text in (environment or {}).items() if text}}
@@ -195,16 +195,6 @@ def _failsafe_rule(entry: FailsafePort, ports: str, side: str) -> Rule:
     if entry.net is not None:
         match.append((side, entry.net))
     return Rule(tuple(match), "accept")
-
-
-def _opened(resources: Iterable[Object]) -> list[Object]:
-    opened: list[Object] = []
-    for item in resources:
-        if isinstance(item, Mapping) and str(item.get("kind", "")).endswith("List"):
-            opened.extend(_opened(item.get("items") or []))
-        elif isinstance(item, Mapping):
-            opened.append(item)
-    return opened
 
 
 def _addresses(interfaces: Mapping[str, Sequence[str]]) -> dict[str, list[Address]]:

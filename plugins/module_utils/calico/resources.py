@@ -401,7 +401,7 @@ class _Reader:
         self.add_pod_nets(spec.get("podCIDRs") or [spec.get("podCIDR")])
         listed = (raw.get("status") or {}).get("addresses") or []
         addresses = [
-            parse_address(entry.get("address", "")) for entry in listed if isinstance(entry, Mapping)
+            parse_address(str(entry.get("address", ""))) for entry in listed if isinstance(entry, Mapping)
         ]
         labels = text_map(metadata.get("labels"), "metadata.labels")
         self.store.nodes[metadata["name"]] = Node(

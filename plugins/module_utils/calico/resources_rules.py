@@ -279,7 +279,7 @@ def _nets(value: Raw, key: str, place: str, notes: Notes) -> tuple[Net, ...]:
     nets = []
     given = list_field(value, key, place)
     for index, text in enumerate(given):
-        net = parse_net(text)
+        net = parse_net(text) if isinstance(text, str) else None
         if net:
             nets.append(net)
         else:

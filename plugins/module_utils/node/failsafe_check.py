@@ -16,6 +16,7 @@ from ..calico.failsafe import ERROR, WARNING, Finding, active_backend, is_ok, ve
 from ..calico.failsafe_expect import FAILSAFE_IN, FAILSAFE_OUT, Expectation, expect
 from ..calico.failsafe_paths import NodeFacts, path_findings, vital_paths
 from ..calico.failsafe_rules import Ruleset
+from ..calico.resources_address import parse_address
 from . import iptables_save, kernel, nft_json, vital
 from .limits import MAX_JSON_FILE
 
@@ -55,12 +56,13 @@ def check(
     if dump is not None and not files:
         raise BadInput("dump", dump, "name at least one file")
     reading = _recorded(files) if files else _live()
-    told = {key.upper(): str(value) for key, value in (felix_environment or {}).items()}
+    told = {str(key).upper(): str(value) for key, value in (felix_environment or {}).items()}
     environment = {**reading.felix.environment, **told}
     if reading.live and interfaces is None:
         interfaces = kernel.interfaces()
     name = node or _own_name(reading, environment)
     version = _calico_version(objects)
+    _check_node(name, objects)
     expectation = expect(objects, name, interfaces, environment, version, reading.felix.config_file)
     findings = _judge(expectation, reading)
     paths = vital_paths(expectation, objects, reading.facts, interfaces)
@@ -84,17 +86,19 @@ def check(
 
 def _objects(resources: Optional[Sequence[Object]], src: Optional[str]) -> list[Object]:
     if resources is not None:
-        return list(resources)
+        return [
+            item for index, given in enumerate(resources) for item in _opened(given, f"resources[{index}]")
+        ]
     if src is None:
         raise BadInput(
             "resources",
             None,
             "give the cluster's objects, or their files as src; the role failsafes collects them",
         )
-    return list(load(src))
+    return load(src)
 
 
-def load(src: str) -> Iterator[Object]:
+def load(src: str) -> list[Object]:
     """Objects of a file, or of all JSON and YAML files of a directory.
 
     :raises BadInput: a file that is not there or not of that kind
@@ -106,13 +110,22 @@ def load(src: str) -> Iterator[Object]:
         files = [path]
     if not files:
         raise BadInput("src", src, "holds no .json, .yaml or .yml file")
-    for file in files:
-        try:
-            text = file.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput("src", str(file), f"cannot be read: {error}")
-        for document in _documents(text, str(file)):
-            yield from _members(document, str(file))
+    found = [item for file in files for item in _of_file(file)]
+    if not found:
+        raise BadInput("src", src, "holds no object")
+    return found
+
+
+def _of_file(file: Path) -> Iterator[Object]:
+    if not file.is_file():
+        raise BadInput("src", str(file), "is not a file or directory")
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise BadInput("src", str(file), f"cannot be read: {why}")
+    for document in _documents(text, str(file)):
+        yield from _members(document, str(file))
 
 
 def _documents(text: str, file: str) -> list[Any]:
@@ -131,18 +144,49 @@ def _documents(text: str, file: str) -> list[Any]:
 
 
 def _members(document: Any, file: str) -> Iterator[Object]:
-    if document is None:
-        return
     for item in document if isinstance(document, list) else [document]:
-        if not isinstance(item, Mapping):
-            raise BadInput("src", file, "holds something that is not an object")
-        yield item
+        if item is not None:
+            yield from _opened(item, f"src {file}")
+
+
+def _opened(item: Any, place: str, kind: str = "") -> Iterator[Object]:
+    """An object, or those of a list as kubectl and the API write it.
+
+    :param kind: of objects of an API's list, which do not say it themselves
+    """
+    kind = item.get("kind", kind) if isinstance(item, Mapping) else ""
+    if not isinstance(kind, str) or not kind:
+        raise BadInput(place, str(item)[:60], "must be a Kubernetes object; this one has no kind")
+    if kind.endswith("List") and isinstance(item.get("items"), list):
+        for index, member in enumerate(item["items"]):
+            yield from _opened(member, f"{place}.items[{index}]", kind[: -len("List")])
+        return
+    for part in ("metadata", "spec", "status"):
+        if not isinstance(item.get(part, {}), (Mapping, type(None))):
+            raise BadInput(f"{place}.{part}", str(item[part])[:60], "must be a mapping")
+    if not isinstance((item.get("metadata") or {}).get("name"), str):
+        raise BadInput(f"{place}.metadata.name", None, f"must be the name of this {kind}")
+    yield {**item, "kind": kind}
 
 
 def _check_interfaces(interfaces: Optional[Mapping[str, Any]]) -> None:
     for name, addresses in (interfaces or {}).items():
-        if not isinstance(addresses, list) or not all(isinstance(text, str) for text in addresses):
+        if not isinstance(name, str) or not name:
+            raise BadInput("interfaces", name, "must be the name of an interface")
+        if not isinstance(addresses, list):
             raise BadInput(f"interfaces.{name}", addresses, "must be a list of addresses")
+        for text in addresses:
+            if not isinstance(text, str) or parse_address(text.partition("/")[0]) is None:
+                raise BadInput(
+                    f"interfaces.{name}", text, "must be an address, with or without its prefix length"
+                )
+
+
+def _check_node(name: str, objects: Sequence[Object]) -> None:
+    known = {item["metadata"]["name"] for item in objects if item["kind"] == "Node"}
+    if known and name not in known:
+        some = ", ".join(sorted(known)[:5])
+        raise BadInput("node", name, f"no Node of that name is among the objects; there are {some}")
 
 
 def _calico_version(objects: Sequence[Object]) -> str:

@@ -190,6 +190,8 @@ def file_blocks(path: str, most: int = sys.maxsize) -> Iterator[bytes]:
     :raises NodeError: it cannot be read
     """
     try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise NodeError(f"{path}: is not a file")
         with open(path, "rb") as file:
             while file.tell() < most:
                 block = file.read(CHUNK)
