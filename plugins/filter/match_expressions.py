@@ -20,7 +20,7 @@ options:
 EXAMPLES = r"""
 - name: The nodes of one zone that do not run Windows
   ansible.builtin.debug:
-    msg: "{{ 'topology.kubernetes.io/zone=a,kubernetes.io/os!=windows' | hostfence.calico.match_expressions }}"
+    msg: "{{ 'zone=a,kubernetes.io/os!=windows' | hostfence.calico.match_expressions }}"
 """
 
 RETURN = r"""

@@ -43,7 +43,16 @@ options:
       - V(access) is what granting all others takes.
     type: list
     elements: str
-    choices: [access, crds, felix, host_endpoints_auto, host_endpoints_direct, policies, verdicts]
+    choices:
+      - access
+      - crds
+      - felix
+      - host_endpoints_auto
+      - host_endpoints_daemonset
+      - host_endpoints_direct
+      - host_endpoints_job
+      - policies
+      - verdicts
   granted_to:
     description: >-
       Name of the user to whom the others are granted, as RV(user) tells it. This one is not asked
@@ -257,7 +266,7 @@ OPTIONS: dict[str, Any] = {
     "permissions_for": {
         "type": "list",
         "elements": "str",
-        "choices": sorted([permissions.ACCESS, *permissions.TASKS]),
+        "choices": sorted([*permissions.ON_DEMAND, *permissions.TASKS]),
     },
     "granted_to": {"type": "str", "default": ""},
 }

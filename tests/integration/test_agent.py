@@ -153,7 +153,7 @@ def test_reads_anew_after_the_api_server_was_restarted(clean_api, agents):
 def test_waits_as_long_as_an_overloaded_server_asks(clean_api, agents):
     (node,) = clean_api.add_nodes(1)
     flow_control = "/apis/flowcontrol.apiserver.k8s.io/v1"
-    none = {"nominalConcurrencyShares": 0, "limitResponse": {"type": "Reject"}}
+    none = {"nominalConcurrencyShares": 0, "borrowingLimitPercent": 0, "limitResponse": {"type": "Reject"}}
     level = {"type": "Limited", "limited": none}
     account = {"kind": "ServiceAccount", "serviceAccount": {"namespace": NAMESPACE, "name": "hep-sa"}}
     whatever = {key: ["*"] for key in ("verbs", "apiGroups", "resources", "namespaces")}

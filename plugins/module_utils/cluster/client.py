@@ -173,6 +173,16 @@ class Cluster:
         :raises ApiError: any status of 400 and above
         :raises NoAnswer: no answer at all
         """
+        return _decode(self._send(method, path, body, params, content_type))
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Optional[Object],
+        params: Optional[Mapping[str, str]],
+        content_type: str,
+    ) -> bytes:
         headers = dict(self._headers)
         if self._renews_auth:
             self._authenticate(headers)
@@ -190,7 +200,8 @@ class Cluster:
             raise NoAnswer(_explain_no_answer(self._host, error))
         if answer.status >= 400:
             raise _api_error(answer, method, path)
-        return _decode(answer.data)
+        data_of_answer: bytes = answer.data
+        return data_of_answer
 
     def _authenticate(self, headers: dict[str, str]) -> None:
         self._api.update_params_for_auth(headers, [], ["BearerToken"], "", "", None)
@@ -201,6 +212,13 @@ class Cluster:
         :raises ApiError: also when it does not exist (``not_found``)
         """
         return self.request("GET", path)
+
+    def text(self, path: str, **params: str) -> str:
+        """What the API serves as plain text, a pod's log for example.
+
+        :raises ApiError: also when it does not exist (``not_found``)
+        """
+        return self._send("GET", path, None, params, JSON).decode(errors="replace")
 
     def find(self, path: str) -> Optional[Object]:
         """One object, or None where it, or its kind, does not exist."""

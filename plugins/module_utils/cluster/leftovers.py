@@ -17,6 +17,7 @@ from ..calico.policy import DENY, PASS, POLICY, STAGED_POLICY, TIER
 from . import policies
 from .client import CONCURRENCY, ApiError, Cluster, Object
 from .flavour import V1_GROUP, V3_GROUP, Flavour
+from .namespaces import inhabitants
 
 ALL_SETS = "all-sets"
 
@@ -28,20 +29,20 @@ _CALICO_KINDS = (
     "HostEndpoint",
 )
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
+_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+# Of the role access, and of the modes daemonset and job.
 _ACCESS_KINDS = {
     "ClusterRoleBinding": f"{_RBAC}/clusterrolebindings",
     "ClusterRole": f"{_RBAC}/clusterroles",
     "ServiceAccount": "/api/v1/serviceaccounts",
+    "DaemonSet": "/apis/apps/v1/daemonsets",
+    "Job": "/apis/batch/v1/jobs",
+    "ConfigMap": "/api/v1/configmaps",
+    "ValidatingAdmissionPolicyBinding": f"{_ADMISSION}/validatingadmissionpolicybindings",
+    "ValidatingAdmissionPolicy": f"{_ADMISSION}/validatingadmissionpolicies",
     "Namespace": "/api/v1/namespaces",
 }
-_API_VERSIONS = {
-    "ClusterRoleBinding": "rbac.authorization.k8s.io/v1",
-    "ClusterRole": "rbac.authorization.k8s.io/v1",
-}
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-# What Kubernetes itself puts into every namespace.
-_BORN_WITH_NAMESPACE = {("serviceaccounts", "default"), ("configmaps", "kube-root-ca.crt")}
-_LOOKED_FOR_IN_NAMESPACE = ("pods", "serviceaccounts", "configmaps", "secrets")
 
 
 @dataclass(frozen=True)
@@ -145,27 +146,30 @@ def _auto(cluster: Cluster, flavour: Flavour) -> list[Leftover]:
 
 
 def _access(cluster: Cluster, kind: str) -> list[Leftover]:
-    found = cluster.list(_ACCESS_KINDS[kind], labelSelector=f"{OWNER_LABEL}={OWNER}")
+    try:
+        found = list(cluster.list(_ACCESS_KINDS[kind], labelSelector=f"{OWNER_LABEL}={OWNER}"))
+    except ApiError as error:
+        # Before Kubernetes 1.30 there are no admission policies.
+        if error.not_found:
+            return []
+        raise
     return [_leftover(cluster, kind, obj) for obj in found if not _is_going(obj)]
 
 
 def _leftover(cluster: Cluster, kind: str, obj: Object) -> Leftover:
     name = str(obj["metadata"]["name"])
-    kept_by = _inhabitants(cluster, name) if kind == "Namespace" else ()
+    kept_by = inhabitants(cluster, name, _is_labelled) if kind == "Namespace" else ()
     namespace = str(obj["metadata"].get("namespace", ""))
-    return Leftover(_API_VERSIONS.get(kind, "v1"), kind, name, namespace, kept_by)
+    return Leftover(_api_version(kind), kind, name, namespace, kept_by)
 
 
-def _inhabitants(cluster: Cluster, namespace: str) -> list[str]:
-    """What others have in a namespace of ours."""
-    found: list[str] = []
-    for plural in _LOOKED_FOR_IN_NAMESPACE:
-        for obj in cluster.list(f"/api/v1/namespaces/{namespace}/{plural}"):
-            name = str(obj["metadata"]["name"])
-            ours = (obj["metadata"].get("labels") or {}).get(OWNER_LABEL) == OWNER
-            if not ours and (plural, name) not in _BORN_WITH_NAMESPACE:
-                found.append(f"{plural}/{name}")
-    return found
+def _api_version(kind: str) -> str:
+    """For example ``v1`` from ``/api/v1/namespaces``, ``apps/v1`` from ``/apis/apps/v1/daemonsets``."""
+    return _ACCESS_KINDS[kind].rpartition("/")[0].partition("/api")[2].removeprefix("s").removeprefix("/")
+
+
+def _is_labelled(obj: Object) -> bool:
+    return (obj["metadata"].get("labels") or {}).get(OWNER_LABEL) == OWNER
 
 
 def _stored(cluster: Cluster, definition: Object) -> list[str]:

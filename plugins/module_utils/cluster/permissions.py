@@ -20,15 +20,20 @@ CRDS = "crds"
 FELIX = "felix"
 HOST_ENDPOINTS_DIRECT = "host_endpoints_direct"
 HOST_ENDPOINTS_AUTO = "host_endpoints_auto"
+HOST_ENDPOINTS_DAEMONSET = "host_endpoints_daemonset"
+HOST_ENDPOINTS_JOB = "host_endpoints_job"
 POLICIES = "policies"
 VERDICTS = "verdicts"
 TASKS = (CRDS, FELIX, HOST_ENDPOINTS_DIRECT, HOST_ENDPOINTS_AUTO, POLICIES, VERDICTS)
+# Only for who asks for them: who may start pods and hand out rights may nearly everything.
+ON_DEMAND = (ACCESS, HOST_ENDPOINTS_DAEMONSET, HOST_ENDPOINTS_JOB)
 
 _ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _CALICO = "<the group in use>"
 _POLICY_KINDS = ("globalnetworkpolicies", "stagedglobalnetworkpolicies")
 _APPLY = ("create", "get", "patch")
 _WRITE = ("create", "patch", "get", "update", "delete")
+_APPLY_AND_REMOVE = (*_APPLY, "list", "delete")
 
 _Table = dict[tuple[str, str], tuple[str, ...]]
 
@@ -44,6 +49,19 @@ _ALWAYS: _Table = {
     (_CALICO, "hostendpoints"): ("list",),
     (_CALICO, "kubecontrollersconfigurations"): ("get",),
     **{(_CALICO, plural): ("list",) for plural in (*_POLICY_KINDS, "globalnetworksets", "tiers")},
+}
+# What the modes daemonset and job put into the cluster, watch over, and take away again.
+_AGENTS: _Table = {
+    **{("", plural): _APPLY_AND_REMOVE for plural in ("configmaps", "namespaces", "serviceaccounts")},
+    **{
+        ("rbac.authorization.k8s.io", plural): _APPLY_AND_REMOVE
+        for plural in ("clusterroles", "clusterrolebindings")
+    },
+    ("", "events"): ("list",),
+    ("", "pods"): ("list",),
+    ("", "pods/log"): ("get",),
+    ("apps", "daemonsets"): ("list", "delete"),
+    ("batch", "jobs"): ("list", "delete"),
 }
 _BY_TASK: dict[str, _Table] = {
     # Of who grants the rest. TASKS leaves it out: what role access makes cannot widen its own permissions.
@@ -63,6 +81,22 @@ _BY_TASK: dict[str, _Table] = {
         ("", "nodes"): ("patch",),
         (_CALICO, "hostendpoints"): ("delete",),
         (_CALICO, "kubecontrollersconfigurations"): ("create", "patch"),
+    },
+    # Nobody may grant what he may not do himself, so the agent's own rights are among these.
+    HOST_ENDPOINTS_DAEMONSET: {
+        **_AGENTS,
+        ("apps", "daemonsets"): _APPLY_AND_REMOVE,
+        **{
+            ("admissionregistration.k8s.io", plural): _APPLY_AND_REMOVE
+            for plural in ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
+        },
+        ("", "nodes"): ("get", "watch"),
+        (_CALICO, "hostendpoints"): ("create", "get", "list", "update", "watch", "delete"),
+    },
+    HOST_ENDPOINTS_JOB: {
+        **_AGENTS,
+        ("batch", "jobs"): _APPLY_AND_REMOVE,
+        (_CALICO, "hostendpoints"): ("create", "get", "list", "update", "delete"),
     },
     POLICIES: {
         **{(_CALICO, plural): _WRITE for plural in (*_POLICY_KINDS, "globalnetworksets", "tiers")},
@@ -92,7 +126,7 @@ class Permission:
 def required(flavour: Flavour, tasks: Iterable[str] = TASKS) -> list[Permission]:
     """What tasks need in the one group in use, sorted.
 
-    :param tasks: out of ``TASKS`` and ``ACCESS``
+    :param tasks: out of ``TASKS`` and ``ON_DEMAND``
     """
     tables = [_ALWAYS, *(_BY_TASK[task] for task in tasks)]
     found = {
