@@ -217,6 +217,14 @@ def _family(
     """:param elsewhere: whether the other family holds Calico's chains"""
     holders = [ruleset for ruleset in rulesets if ruleset.holds_calico]
     if family == 6 and not expectation.ipv6:
+        if holders:
+            yield Finding(
+                "family.leftover",
+                WARNING,
+                "Calico's chains stand for IPv6, which Felix is told to leave alone: nothing keeps them up",
+                "reboot the node, or take these chains away",
+                family,
+            )
         holders = []
     elif not holders:
         if expectation.active or elsewhere:

@@ -227,6 +227,13 @@ def test_leftovers_of_another_back_end() -> None:
     ]
 
 
+def test_chains_of_a_family_that_felix_was_told_to_leave_alone() -> None:
+    off = obj("FelixConfiguration", "default", {"ipv6Support": False})
+    old = Ruleset("iptables-nft", 6, calico("iptables-nft", True).tables)
+    found = verify(expect([off], "n1", INTERFACES), [calico("iptables-nft", True), old])
+    assert [(item.id, item.severity) for item in found if item.family == 6] == [("family.leftover", "warning")]
+
+
 def test_somebody_elses_nftables_chain_that_drops_all() -> None:
     ruleset = calico("iptables-nft", True)
     base = BaseChain("inet evil in", "input", -200, "accept", rules=[Rule((), "drop")])

@@ -27,7 +27,7 @@ def iptables(lines: Lines) -> Iterator[tuple[str, Lines]]:
         if line.startswith("-A cali-failsafe-"):
             yield from _failsafe_line(lines, at, where)
         if re.search(r" -[jg] cali-", line):
-            yield f"jump removed {where}", _without(lines, at)
+            yield f"jump removed {line.split()[1]} {where}", _without(lines, at)
         if line.startswith("-A cali-") and re.search(r"-j cali-failsafe-", line):
             chain = line.split()[1]
             policy = f"-A {chain} -j cali-pi-gnp/x\n"
