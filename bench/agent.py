@@ -413,13 +413,12 @@ def _print_comparison(
     row("API requests in the window", ours.counted, loop.counted)
     row("API requests an hour", ours.hourly, loop.hourly)
     row("CPU seconds an hour", ours.cpu_seconds_hourly, loop.cpu_seconds_hourly)
-    for index, which in enumerate(("mean", "most")):
-        row(f"resident memory, {which}, MiB", ours.resident[index], loop.resident[index])
-        row(
-            f"working set of the control group, {which}, MiB",
-            ours.working_set[index],
-            loop.working_set[index],
-        )
+    for what, mine, theirs in (
+        ("resident memory", ours.resident, loop.resident),
+        ("working set of the control group", ours.working_set, loop.working_set),
+    ):
+        for index, which in enumerate(("mean", "most")):
+            row(f"{what}, {which}, MiB", mine[index], theirs[index])
     if delays:
         ready, mine, theirs = (sorted(column) for column in zip(*delays, strict=True))
         row(f"Node created to HostEndpoint seen, median of {len(delays)}, s", _middle(mine), _middle(theirs))
@@ -621,7 +620,7 @@ def _print_simulation(
 ) -> None:
     print(
         f"\n### {count:,} agents at one API server\n\n"
-        f"The agents' own loops in {SWARM_PROCESSES} processes on the server's machine, each with a pod's own "
+        f"The agents' own loops in {SWARM_PROCESSES} processes on the server's machine, each with a pod's "
         f"token, {SWARM_STARTS_PER_SECOND} started in a second. Load average {_decimals(load)} "
         "(before, at the end).\n"
     )
