@@ -164,6 +164,63 @@ options:
         because the set is staged or the cluster has no HostEndpoint yet, it is a warning.
     type: bool
     default: true
+  reach:
+    description:
+      - Whether to refuse, before anything is written, a change of what is enforced that would deny a
+        connection of O(logins), or the one to the API that this module itself uses. They are judged as new
+        connections, under the policy that results.
+      - What cannot be told for sure is a warning that says the assumption.
+    type: bool
+    default: true
+  logins:
+    description: How this machine logs in to nodes.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      node:
+        description: Name of the node.
+        type: str
+        required: true
+      reached:
+        description: Whether it could be logged in to just now. It makes no difference here.
+        type: bool
+        default: true
+      ssh_connection:
+        description:
+          - What C(SSH_CONNECTION) holds in a session there - the addresses and ports of both ends as the node
+            sees them.
+          - If empty, the node is taken to see the address that others see, else the one that this machine has
+            towards O(logins[].host).
+        type: str
+        default: ""
+      host:
+        description: Address or name that is connected to.
+        type: str
+        default: ""
+      port:
+        description: Port that is connected to.
+        type: int
+        default: 22
+  rehearsed:
+    description:
+      - In check mode, writes of other sets to take for done, as RV(rehearsal) of their own rehearsal told
+        them.
+    type: list
+    elements: dict
+    default: []
+  upcoming:
+    description: What a later step of the same run is going to write, for a rehearsal before it.
+    type: dict
+    default: {}
+    suboptions:
+      host_endpoints:
+        description: >-
+          HostEndpoints of nodes that have none yet, by options of M(hostfence.calico.host_endpoints).
+        type: dict
+      failsafes:
+        description: Failsafe lists to be of FelixConfiguration C(default), C(inbound) and C(outbound).
+        type: dict
   settle:
     description:
       - Seconds to wait where Felix must have seen one kind of object before the next. It watches each kind
@@ -252,6 +309,27 @@ findings:
   returned: always
   type: list
   elements: dict
+decides:
+  description: Whether the writes change what is enforced. What is only staged decides nothing.
+  returned: always
+  type: bool
+obstacles:
+  description:
+    - Connections that the policy to be does not plainly allow, each with the verdict as
+      M(hostfence.calico.flow_verdict) returns it. Empty where the writes decide nothing, or no node is a
+      HostEndpoint.
+  returned: always
+  type: list
+  elements: dict
+before:
+  description: Options of this module that bring the set back to the state in which it was found.
+  returned: always
+  type: dict
+rehearsal:
+  description: The writes with the whole objects, for O(rehearsed) of the next set.
+  returned: in check mode
+  type: list
+  elements: dict
 not_stored:
   description: Policies that this version of Calico cannot stage; they are stored once enforced.
   returned: always
@@ -290,7 +368,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy imp
     Document,
     parse,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, policies
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.reach import Obstacle
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, policies, reach
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster, ClusterError
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_files import (
@@ -341,6 +420,25 @@ OPTIONS: dict[str, Any] = {
     },
     "default_action": {"type": "str", "choices": ["Deny", "Pass"], "default": "Deny"},
     "lint": {"type": "bool", "default": True},
+    "reach": {"type": "bool", "default": True},
+    "logins": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "node": {"type": "str", "required": True},
+            "reached": {"type": "bool", "default": True},
+            "ssh_connection": {"type": "str", "default": ""},
+            "host": {"type": "str", "default": ""},
+            "port": {"type": "int", "default": 22},
+        },
+    },
+    "rehearsed": {"type": "list", "elements": "dict", "default": []},
+    "upcoming": {
+        "type": "dict",
+        "default": {},
+        "options": {"host_endpoints": {"type": "dict"}, "failsafes": {"type": "dict"}},
+    },
     "settle": {"type": "float", "default": 1},
 }
 
@@ -360,39 +458,74 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     served = flavour.detect(cluster) if module.check_mode or absent else flavour.require(cluster)
     missing = served.kind is flavour.FlavourKind.NONE
     inventory = policies.assumed(served) if missing else policies.read(cluster, served)
+    if module.check_mode:
+        inventory = policies.rehearsed(inventory, params["rehearsed"])
     planned, kept = _plan(cluster, served, inventory, wanted)
     for warning in planned.warnings:
         module.warn(warning)
     for tier in kept:
         module.warn(f"tier {tier} stays: others' namespaced policies are in it, and would deny without it")
-    look = params["lint"] and planned.writes and not absent
-    findings, hosts = _lint(cluster, served, inventory, wanted) if look else ([], 0)
-    _heed(module, wanted.state == policies.ENFORCED and hosts > 0, errors_of(findings))
+    findings, blocking = _look(module, cluster, served, inventory, wanted, planned)
     done, problem = 0, None
     if not module.check_mode:
         done, problem = policies.carry_out(cluster, served, planned, params["settle"])
     result = _result(module, cluster, served, wanted, planned, kept, done)
     result["findings"] = as_dicts(findings)
+    result["obstacles"] = [obstacle.as_dict() for obstacle in blocking]
+    result["decides"] = policies.decides(inventory, planned)
+    result["before"] = policies.as_it_is(inventory, wanted.name)
+    if module.check_mode:
+        result["rehearsal"] = policies.told(planned)
     if problem:
         raise Unfinished(_unfinished(wanted, planned.writes, done, problem), result)
     return result
 
 
-def _lint(
+def _look(
+    module: AnsibleModule,
     cluster: Cluster,
     served: flavour.Flavour,
     inventory: policies.Inventory,
     wanted: policies.PolicySet,
-) -> tuple[list[Finding], int]:
-    """Traps in the set once it is enforced, seen together with all that is there.
+    planned: policies.Plan,
+) -> tuple[list[Finding], list[Obstacle]]:
+    """Look for traps, and for connections that would be cut off, before anything is written.
 
-    :returns: the findings, and how many HostEndpoints there are to be trapped
+    :raises BadInput: the first of either that bites
     """
+    params = module.params
+    linted = params["lint"] and planned.writes and wanted.state != policies.ABSENT
+    judged = policies.decides(inventory, planned)
+    if not (linted or judged):
+        return [], []
+    now = policies.beside(cluster, served)
+    around = reach.with_upcoming(now, params["upcoming"], served.api_version)
+    hosts = sum(obj["kind"] == "HostEndpoint" for obj in around)
+    findings = _lint(inventory, wanted, around) if linted else []
+    _heed(module, wanted.state == policies.ENFORCED and hosts > 0, errors_of(findings))
+    if not (judged and hosts):
+        return findings, []
+    if not params["reach"]:
+        module.warn(
+            f"set {wanted.name}: reach is off: nobody looked whether this machine can still log in to the "
+            "nodes and reach the API afterwards"
+        )
+        return findings, []
+    logins = reach.of_logins(params["logins"])
+    blocking = reach.obstacles_of(cluster, served, inventory, planned, logins, now, around)
+    for warning in reach.heed(f"set {wanted.name}", blocking):
+        module.warn(warning)
+    return findings, blocking
+
+
+def _lint(
+    inventory: policies.Inventory, wanted: policies.PolicySet, around: list[policies.Object]
+) -> list[Finding]:
+    """Traps in the set once it is enforced, seen together with all that is there."""
     enforced = policies.plan(inventory, replace(wanted, state=policies.ENFORCED))
     final = [w.wanted for w in enforced.writes if w.wanted and not w.interim]
     focus = {f"{obj['kind']} {policies.calico_name(obj)}" for obj in final}
-    objects = policies.outcome(cluster, served, inventory, enforced)
-    return lint(objects, focus=focus), sum(o["kind"] == "HostEndpoint" for o in objects)
+    return lint(policies.outcome(inventory, enforced) + around, focus=focus)
 
 
 def _heed(module: AnsibleModule, bites: bool, errors: list[Finding]) -> None:

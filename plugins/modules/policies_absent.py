@@ -27,6 +27,12 @@ attributes:
   idempotent:
     support: full
 options:
+  reach:
+    description:
+      - Whether to refuse, before anything is written, if policies of others would then deny this machine the
+        way in - SSH to the nodes, or the connection to the API.
+    type: bool
+    default: true
   settle:
     description: Seconds to wait where Felix must have seen one kind of object before the next.
     type: float
@@ -69,7 +75,12 @@ tiers_kept:
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import TIER
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, leftovers, policies
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
+    flavour,
+    leftovers,
+    policies,
+    reach,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run
 
@@ -88,6 +99,12 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     in_use = frozenset(t for t in leaving if policies.namespaced_policies(cluster, served, t))
     if in_use:
         planned = leftovers.plan_policy_removal(inventory, in_use)
+    if module.params["reach"] and policies.decides(inventory, planned):
+        around = policies.beside(cluster, served)
+        logins = reach.of_nodes(around)
+        blocking = reach.obstacles_of(cluster, served, inventory, planned, logins, around, around)
+        for warning in reach.heed("the removal of all sets", blocking):
+            module.warn(warning)
     done, problem = 0, None
     if not module.check_mode:
         done, problem = policies.carry_out(cluster, served, planned, module.params["settle"])
@@ -107,7 +124,8 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
 
 
 def main() -> None:
-    run({"settle": {"type": "float", "default": 1}}, work)
+    options = {"reach": {"type": "bool", "default": True}, "settle": {"type": "float", "default": 1}}
+    run(options, work)
 
 
 if __name__ == "__main__":

@@ -158,7 +158,7 @@ class _Change:
         """Policies with a rule that a changing network set falls under."""
         members = [s.network_sets[n] for n in self.sets for s in (self.old, self.new) if n in s.network_sets]
         names = {**self.old.policies, **self.new.policies}
-        return [n for n in names if any(_refers_to(s, m.labels) for s in self.specs([n]) for m in members)]
+        return [n for n in names if any(refers_to(s, m.labels) for s in self.specs([n]) for m in members)]
 
     def _reordered(self, tier: str) -> bool:
         before = self.old.tiers.get(tier)
@@ -313,7 +313,8 @@ def _actions(spec: Wire) -> set[str]:
     return {str(rule.get("action")) for rule in (*spec.get("ingress", ()), *spec.get("egress", ()))}
 
 
-def _refers_to(spec: Wire, labels: Mapping[str, str]) -> bool:
+def refers_to(spec: Wire, labels: Mapping[str, str]) -> bool:
+    """Whether a rule of a policy finds a network set with these labels."""
     for rule in (*spec.get("ingress", ()), *spec.get("egress", ())):
         for side in (rule.get("source") or {}, rule.get("destination") or {}):
             if side.get("namespaceSelector") and not (side.get("selector") or side.get("notSelector")):

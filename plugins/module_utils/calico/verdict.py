@@ -27,6 +27,7 @@ from .path import (
     FORWARD,
     IPTABLES,
     NORMAL,
+    UNTRACKED,
     Owners,
     PodStage,
     Settings,
@@ -226,6 +227,11 @@ class Judge:
             return plain
         staged = plain if self._promoted is self._program else self._judged(flow, self._promoted)
         return replace(plain, staged=staged)
+
+    def untracks(self, node: str) -> bool:
+        """Whether a doNotTrack policy governs a host endpoint of a node; on ``*`` Felix ignores them."""
+        local = (hep for hep in self._local.get(node, ()) if hep.interface != WILDCARD)
+        return any(self._program.view(hep).governs(UNTRACKED) for hep in local)
 
     # -- what is known of the node ---------------------------------------------------------------
 

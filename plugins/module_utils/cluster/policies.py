@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from typing import Any, Optional
@@ -52,6 +52,7 @@ STAGED, ENFORCED, ABSENT = "staged", "enforced", "absent"
 KINDS = (POLICY, STAGED_POLICY, NETWORK_SET, TIER)
 # Annotation of a tier of ours: one for each set that uses it, its value what the set wants at its end.
 WISH_PREFIX = "sets.hostfence.io/"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def read(cluster: Cluster, flavour: Flavour) -> Inventory:
     """All policy of the cluster: one list a kind."""
     serves = frozenset(k for k in KINDS if flavour.serves(k))
     objects = [_live(kind, o) for kind in KINDS if kind in serves for o in cluster.list(flavour.path(kind))]
-    prefix = flavour.raw_v1 and stores_default_prefix(_calico_version(cluster, flavour), TIER in serves)
+    prefix = flavour.raw_v1 and stores_default_prefix(calico_version(cluster, flavour), TIER in serves)
     return Inventory(tuple(objects), serves, flavour.api_version, prefix)
 
 
@@ -198,22 +199,115 @@ def calico_name(obj: Object) -> str:
     return canonical_name(name, tier) if obj["kind"] in (POLICY, STAGED_POLICY) else name
 
 
-def outcome(cluster: Cluster, flavour: Flavour, inventory: Inventory, planned: Plan) -> list[Object]:
-    """The policy objects as they will be once all is written, and what lint needs beside them."""
+def beside(cluster: Cluster, flavour: Flavour) -> list[Object]:
+    """What decides about hosts beside policy: HostEndpoints, Nodes, Felix's settings, and where pods are."""
+    found = [
+        {**obj, "apiVersion": flavour.api_version, "kind": kind}
+        for kind in ("HostEndpoint", "FelixConfiguration")
+        if flavour.serves(kind)
+        for obj in cluster.list(flavour.path(kind))
+    ]
+    found += [{**obj, "apiVersion": "v1", "kind": "Node"} for obj in cluster.list("/api/v1/nodes")]
+    for kind, plural in (("NetworkSet", "networksets"), ("IPPool", "ippools")):
+        path = f"/apis/{flavour.group}/{flavour.version}/{plural}"
+        found += [{**obj, "apiVersion": flavour.api_version, "kind": kind} for obj in _if_any(cluster, path)]
+    return found
+
+
+def outcome(inventory: Inventory, planned: Plan) -> list[Object]:
+    """The policy objects as they will be once all is written."""
     objects = {(o.kind, o.stored_name): o.stored for o in inventory.objects}
     for write in planned.writes:
         if write.wanted is None:
             objects.pop((write.kind, write.name), None)
         else:
             objects[write.kind, write.name] = write.wanted
-    beside = [
-        (kind, obj)
-        for kind in ("HostEndpoint", "FelixConfiguration")
-        if flavour.serves(kind)
-        for obj in cluster.list(flavour.path(kind))
+    return [
+        {**obj, "apiVersion": inventory.api_version, "kind": kind} for (kind, _name), obj in objects.items()
     ]
-    found = [(kind, obj) for (kind, _name), obj in objects.items()] + beside
-    return [{**obj, "apiVersion": inventory.api_version, "kind": kind} for kind, obj in found]
+
+
+def decides(inventory: Inventory, planned: Plan) -> bool:
+    """Whether the writes change what is enforced, be it by a tier or a network set of an enforced policy."""
+    enforced = [o for o in inventory.objects if o.kind == POLICY]
+    return any(_decides(write, enforced) for write in planned.writes)
+
+
+def _decides(write: Write, enforced: Sequence[Live]) -> bool:
+    if write.kind == POLICY:
+        return True
+    ends = [obj for obj in (write.live, write.wanted) if obj]
+    if write.kind == TIER:
+        specs = [normal_spec(obj.get("spec") or {}) for obj in ends]
+        return any(o.tier == write.name for o in enforced) and (len(ends) < 2 or specs[0] != specs[1])
+    if write.kind == NETWORK_SET:
+        members = [_members(obj) for obj in ends]
+        same = len(members) == 2 and members[0] == members[1]
+        return not same and any(transition.refers_to(o.spec, m.labels) for o in enforced for m in members)
+    return False
+
+
+def rehearsed(inventory: Inventory, writes: Iterable[Mapping[str, Any]]) -> Inventory:
+    """The inventory once the writes that a rehearsal told (:func:`told`) were done."""
+    objects = {(o.kind, o.stored_name): o for o in inventory.objects}
+    for write in writes:
+        key = (write["kind"], write["name"])
+        objects.pop(key, None)
+        if write["object"]:
+            objects[key] = _live(write["kind"], write["object"])
+    return replace(inventory, objects=tuple(objects.values()))
+
+
+def told(planned: Plan) -> list[Object]:
+    """The writes of a rehearsal, whole."""
+    return [{"kind": w.kind, "name": w.name, "object": w.wanted} for w in planned.writes]
+
+
+def as_it_is(inventory: Inventory, set_name: str) -> Object:
+    """The options of the module policies that bring a set back to what it is now."""
+    ours = inventory.of_set(set_name)
+    tiers = [o for o in inventory.objects if o.kind == TIER and o.ours and set_name in wishes(o.stored)]
+    enforced = any(o.kind == POLICY for o in ours)
+    kept = (POLICY if enforced else STAGED_POLICY, NETWORK_SET)
+    return {
+        "name": set_name,
+        "state": ENFORCED if enforced else STAGED if ours else ABSENT,
+        "definitions": [
+            *(
+                _definition(o, {**o.spec, "tier": o.tier} if o.kind != NETWORK_SET else dict(o.spec))
+                for o in ours
+                if o.kind in kept
+            ),
+            *(_definition(o, {**o.spec, "defaultAction": wishes(o.stored)[set_name]}) for o in tiers),
+        ],
+    }
+
+
+def _definition(live: Live, spec: Object) -> Object:
+    metadata = {
+        "name": live.name,
+        "labels": {
+            k: v
+            for k, v in effective_labels(live.stored).items()
+            if k not in (OWNER_LABEL, SET_LABEL, TIER_LABEL)
+        },
+        "annotations": {
+            k: v
+            for k, v in (live.stored["metadata"].get("annotations") or {}).items()
+            if k not in (METADATA_ANNOTATION, _LAST_APPLIED) and not k.startswith(WISH_PREFIX)
+        },
+    }
+    return {"apiVersion": "projectcalico.org/v3", "kind": live.kind, "metadata": metadata, "spec": spec}
+
+
+def _if_any(cluster: Cluster, path: str) -> list[Object]:
+    """A list; empty where the API does not serve it, or not to this user."""
+    try:
+        return list(cluster.list(path))
+    except ApiError as error:
+        if error.status in (403, 404):
+            return []
+        raise
 
 
 def namespaced_policies(cluster: Cluster, flavour: Flavour, tier: str) -> bool:
@@ -569,7 +663,8 @@ def _own_name(obj: Object) -> str:
     return str((hidden.get("name") if isinstance(hidden, dict) else "") or metadata["name"])
 
 
-def _calico_version(cluster: Cluster, flavour: Flavour) -> str:
+def calico_version(cluster: Cluster, flavour: Flavour) -> str:
+    """The version that Calico noted; empty if none."""
     if not flavour.serves("ClusterInformation"):
         return ""
     information = cluster.find(flavour.path("ClusterInformation", "default")) or {}

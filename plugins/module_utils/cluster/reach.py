@@ -1,0 +1,196 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""By which connections this machine reaches the cluster, and what is about to be there beside policy."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
+from urllib.parse import urlsplit
+
+from ..calico.host_endpoint import HostEndpointTemplate, desired
+from ..calico.reach import (
+    API,
+    SSH,
+    Connection,
+    Obstacle,
+    obstacles,
+    of_session,
+    remedy,
+    sentences,
+)
+from ..calico.resources_address import Address, parse_address
+from ..calico.verdict import Options
+from . import policies
+from .client import Cluster, ClusterError, Object
+from .flavour import Flavour, FlavourKind
+from .judged_objects import configured_dataplane
+
+_ENDPOINTS = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+
+
+class CutOff(ClusterError):
+    """A change that would cut off who makes it."""
+
+
+def obstacles_of(
+    cluster: Cluster,
+    served: Flavour,
+    inventory: policies.Inventory,
+    planned: policies.Plan,
+    logins: Sequence[Connection],
+    now: Sequence[Object],
+    then: Sequence[Object],
+) -> list[Obstacle]:
+    """The connections that are not plainly allowed once the plan is carried out, that to the API among them.
+
+    :param now: what decides beside policy (:func:`policies.beside`)
+    :param then: the same as it will be when the plan is carried out
+    """
+    options = Options(
+        dataplane=configured_dataplane(then),
+        calico_version=policies.calico_version(cluster, served),
+        native_v3=served.kind is FlavourKind.V3_NATIVE,
+    )
+    before = [*policies.outcome(inventory, policies.Plan()), *now]
+    after = [*policies.outcome(inventory, planned), *then]
+    return obstacles(before, after, [*logins, *of_api(cluster, then)], options)
+
+
+def heed(what: str, blocking: Sequence[Obstacle]) -> list[str]:
+    """Refuse what would cut this machine off.
+
+    :param what: is not written then
+    :returns: warnings, of what is not sure and of what was denied before
+    :raises CutOff: what would be denied, by what, and what to do
+    """
+    shut = [obstacle for obstacle in blocking if obstacle.shuts]
+    if shut:
+        raise CutOff(f"{what} is not written: {'; '.join(sentences(shut))} - {remedy(shut)}")
+    return [f"{what}: {sentence}" for sentence in sentences(blocking)]
+
+
+def of_nodes(objects: Sequence[Object]) -> list[Connection]:
+    """SSH to every node that is a HostEndpoint, where nobody told how it is logged in to."""
+    governed = {obj["spec"].get("node") for obj in objects if obj["kind"] == "HostEndpoint"}
+    return of_logins(
+        [
+            {"node": name, "ssh_connection": "", "host": str(address), "port": 22}
+            for address, name in _by_address(objects).items()
+            if name in governed
+        ]
+    )
+
+
+def of_logins(logins: Sequence[Mapping[str, Any]]) -> list[Connection]:
+    """The connections by which nodes are logged in to.
+
+    :param logins: ``{node, ssh_connection, host, port}``; without ``ssh_connection`` the node is taken to see
+        the address that others see, else the one that this machine has towards ``host``
+    :raises BadInput: an ``ssh_connection`` in another form
+    """
+    found = [
+        of_session(login["node"], login["ssh_connection"], f"logins[{index}].ssh_connection")
+        for index, login in enumerate(logins)
+        if login["ssh_connection"]
+    ]
+    seen = {connection.source.version: connection.source for connection in found}
+    for login in logins:
+        ends = None if login["ssh_connection"] else _ends(login["host"], login["port"])
+        if ends:
+            source = seen.get(ends[1].version, ends[0])
+            doubt = f"the node sees this machine come from {source}"
+            found.append(Connection(login["node"], SSH, source, ends[1], login["port"], doubt))
+    return found
+
+
+def of_api(cluster: Cluster, objects: Sequence[Object]) -> list[Connection]:
+    """The connection to the API, as far as it ends at a node of the cluster.
+
+    Behind a load balancer it ends at those nodes where the API servers are, and nobody tells from where.
+
+    :param objects: the Nodes among them are looked at
+    """
+    server = urlsplit(cluster.host)
+    port = server.port or 443
+    ends = _ends(str(server.hostname), port)
+    if ends is None:
+        return []
+    source, destination = ends
+    nodes = _by_address(objects)
+    if destination in nodes:
+        return [Connection(nodes[destination], API, source, destination, port)]
+    doubt = f"{server.hostname} hands the connection on under the address {source}"
+    return [
+        Connection(nodes[address], API, source, address, number, doubt)
+        for address, number in _api_servers(cluster)
+        if address in nodes and address.version == source.version
+    ]
+
+
+def _ends(host: str, port: int) -> Optional[tuple[Address, Address]]:
+    """The addresses of both ends of a connection to a host; nothing is sent."""
+    try:
+        family, kind, protocol, _name, place = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.connect(place)
+            ends = [parse_address(str(end[0])) for end in (probe.getsockname(), probe.getpeername())]
+    except OSError:
+        return None
+    source, destination = ends
+    return (source, destination) if source and destination else None
+
+
+def _by_address(objects: Sequence[Object]) -> dict[Address, str]:
+    found: dict[Address, str] = {}
+    for node in objects:
+        if node["kind"] != "Node":
+            continue
+        for entry in (node.get("status") or {}).get("addresses") or []:
+            address = parse_address(str(entry.get("address")))
+            if address:
+                found[address] = str(node["metadata"]["name"])
+    return found
+
+
+def _api_servers(cluster: Cluster) -> list[tuple[Address, int]]:
+    slices = list(cluster.list(_ENDPOINTS, labelSelector="kubernetes.io/service-name=kubernetes"))
+    return [
+        (address, int(port["port"]))
+        for part in slices
+        for endpoint in part.get("endpoints") or []
+        for address in map(parse_address, endpoint["addresses"])
+        for port in part.get("ports") or []
+        if address and port.get("port")
+    ]
+
+
+def with_upcoming(objects: Sequence[Object], upcoming: Mapping[str, Any], api_version: str) -> list[Object]:
+    """The objects together with what a later step of the same run is going to write.
+
+    :param upcoming: ``host_endpoints`` (labels, node_labels or None for all, interface, profiles), for nodes
+        that have none yet; ``failsafes`` (inbound, outbound) of FelixConfiguration ``default``, or None
+    """
+    found = list(objects)
+    template = upcoming.get("host_endpoints")
+    if template:
+        covered = {obj["spec"].get("node") for obj in objects if obj["kind"] == "HostEndpoint"}
+        new = [o for o in objects if o["kind"] == "Node" and o["metadata"]["name"] not in covered]
+        if template["node_labels"] is None:
+            keys = {key for node in new for key in node["metadata"].get("labels") or {}}
+            template = {**template, "node_labels": sorted(keys)}
+        shape = HostEndpointTemplate(**template)
+        found += [desired(node, shape, api_version) for node in new]
+    fields = {
+        {"inbound": "failsafeInboundHostPorts", "outbound": "failsafeOutboundHostPorts"}[side]: ports
+        for side, ports in (upcoming.get("failsafes") or {}).items()
+        if ports is not None
+    }
+    if fields:
+        name = ("FelixConfiguration", "default")
+        live = next((o for o in found if (o["kind"], o["metadata"]["name"]) == name), None)
+        felix = live or {"apiVersion": api_version, "kind": name[0], "metadata": {"name": name[1]}}
+        found = [o for o in found if o is not live]
+        found.append({**felix, "spec": {**(felix.get("spec") or {}), **fields}})
+    return found
