@@ -94,12 +94,14 @@ def test_an_empty_list_is_warned_of(clean_api: Any) -> None:
 def test_what_the_nodes_need_is_collected_once(clean_api: Any) -> None:
     names = clean_api.add_nodes(3)
     clean_api.create("HostEndpoint", "h1", {"node": names[0], "interfaceName": "*"}, labels={"a": "b"})
-    spec = {"selector": "all()", "types": ["Ingress"], "ingress": [{"action": "Allow"}]}
-    clean_api.create("GlobalNetworkPolicy", "p1", spec)
+    for name, selector in (("hosts", "a == 'b'"), ("pods", "!has(a)")):
+        spec = {"selector": selector, "types": ["Ingress"], "ingress": [{"action": "Allow"}]}
+        clean_api.create("GlobalNetworkPolicy", name, spec)
     found = run_module("failsafe_resources", clean_api)
     assert set(names) <= set(found["by_node"])
     assert [item["kind"] for item in found["by_node"][names[0]]].count("HostEndpoint") == 1
-    policy = next(item for item in found["shared"] if item["metadata"]["name"] == "p1")
-    assert "ingress" not in policy["spec"]
-    assert policy["spec"]["selector"] == "all()"
+    policies = {item["metadata"]["name"]: item["spec"] for item in found["shared"]}
+    assert policies["hosts"]["ingress"] == [{"action": "Allow"}]
+    assert "ingress" not in policies["pods"], "what governs no host endpoint is not sent to every node"
+    assert policies["pods"]["selector"] == "!has(a)"
     assert {"FelixConfiguration", "ClusterInformation"} <= {item["kind"] for item in found["shared"]}

@@ -43,7 +43,7 @@ class NodeFacts:
 
     :ivar api: API servers that this node's own configuration and connections use
     :ivar ssh: ports on which SSH listens, or was reached
-    :ivar listening: TCP ports that something listens on, not counting loopback
+    :ivar listening: addresses and TCP ports that something listens on, not counting loopback
     """
 
     api: tuple[Target, ...] = ()
@@ -51,7 +51,7 @@ class NodeFacts:
     dns: tuple[str, ...] = ()
     ssh: tuple[int, ...] = ()
     etcd_peers: tuple[Target, ...] = ()
-    listening: frozenset[int] = frozenset()
+    listening: frozenset[Target] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _ingress(node: str, objects: Sequence[Mapping[str, Any]], facts: NodeFacts) 
             yield "kubelet", "in", "tcp", KUBELET_PORT, address
     runs_control_plane = any(_name(item) == node for item in control_plane)
     for port in (2379, 2380):
-        if port in facts.listening or runs_control_plane:
+        if runs_control_plane or any(listening == port for _address, listening in facts.listening):
             yield "etcd", "in", "tcp", port, ""
 
 

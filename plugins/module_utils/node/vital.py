@@ -9,7 +9,7 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -52,7 +52,7 @@ def facts() -> NodeFacts:
     established = [item for item in sockets if item.state == _ESTABLISHED and not _loopback(item.remote[0])]
     ours = [item for item in established if item.inode in clients]
     listening = frozenset(
-        item.local[1] for item in sockets if item.state == _LISTEN and not _loopback(item.local[0])
+        item.local for item in sockets if item.state == _LISTEN and not _loopback(item.local[0])
     )
     return NodeFacts(
         api=tuple(
@@ -147,9 +147,9 @@ def _text(path: str) -> str:
 
 
 def own_targets(
-    listening: frozenset[int], interfaces: Mapping[str, list[str]], ports: Iterator[int]
+    listening: frozenset[Target], interfaces: Mapping[str, list[str]], ports: Iterable[int]
 ) -> list[str]:
-    """Where others can try this node: its addresses, at the ports that something listens on."""
+    """Where others can try this node: those of its addresses and ports that something listens on."""
     addresses = [
         text.split("/")[0]
         for texts in interfaces.values()
@@ -159,6 +159,12 @@ def own_targets(
     return [
         f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
         for port in ports
-        if port in listening
         for address in addresses
+        if _listens(listening, address, port)
     ]
+
+
+def _listens(listening: frozenset[Target], address: str, port: int) -> bool:
+    """A socket on all IPv6 addresses takes IPv4 as well, unless its program asked for less."""
+    every = ("::",) if ":" in address else ("0.0.0.0", "::")
+    return any((local, port) in listening for local in (address, *every))
