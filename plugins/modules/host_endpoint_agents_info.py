@@ -43,7 +43,7 @@ options:
   seen:
     description: How many nodes were ready when this was asked last. More than that is progress.
     type: int
-    default: -1
+    default: 0
   wait_timeout:
     description: Seconds without progress after which it gives up.
     type: int
@@ -120,7 +120,7 @@ OPTIONS: dict[str, Any] = {
     "kind": {"type": "str", "required": True, "choices": [agent_pods.DAEMONSET, agent_pods.JOB]},
     "namespace": {"type": "str", "required": True},
     "name": {"type": "str", "required": True},
-    "seen": {"type": "int", "default": -1},
+    "seen": {"type": "int", "default": 0},
     "wait_timeout": {"type": "int", "default": 300},
 }
 

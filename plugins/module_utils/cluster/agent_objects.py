@@ -74,8 +74,8 @@ def apply(cluster: Cluster, definitions: Iterable[Object], dry_run: bool) -> lis
     A namespace that is somebody else's stays as it is, and the others are put into it.
 
     :param definitions: out of the kinds in which these modes consist
-    :param dry_run: only tell; of objects in an absent namespace the API cannot say what they would be, so they
-        are told as they were given
+    :param dry_run: only tell; what would be in a namespace that is absent the API cannot say, so it is told
+        as it was given
     """
     done: list[Applied] = []
     absent_namespaces: set[str] = set()

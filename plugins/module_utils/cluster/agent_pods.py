@@ -82,18 +82,18 @@ class Progress:
 def wait(cluster: Cluster, workload: Workload, seen: int, patience: float) -> Progress:
     """Wait until there is something to tell: more nodes than those seen, or the end.
 
-    :param seen: how many nodes were ready when it was last told, -1 at first
+    :param seen: how many nodes were ready when it was last told
     :param patience: seconds without progress after which it gives up
     :raises ClusterError: no progress, or none to be expected; with the pods' own reasons
     """
     begun = progressed = time.monotonic()
-    last = seen
+    last = seen = max(seen, 0)
     while True:
         found = read(cluster, workload)
         now = time.monotonic()
         if found.ready != last:
             last, progressed = found.ready, now
-        if found.finished or (found.ready != seen and now - begun >= TELL_SECONDS):
+        if found.finished or (found.ready > seen and now - begun >= TELL_SECONDS):
             return found
         if found.failed or now - progressed >= patience:
             raise ClusterError(_given_up(cluster, workload, found, patience))
