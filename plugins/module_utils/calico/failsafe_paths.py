@@ -128,7 +128,7 @@ def _ingress(node: str, objects: Sequence[Mapping[str, Any]], facts: NodeFacts) 
     nodes = [item for item in objects if item.get("kind") == "Node"]
     control_plane = [item for item in nodes if is_control_plane(item)]
     for item in control_plane:
-        for address in _internal_addresses(item):
+        for address in internal_addresses(item):
             yield "kubelet", "in", "tcp", KUBELET_PORT, address
     runs_control_plane = any(_name(item) == node for item in control_plane)
     for port in (2379, 2380):
@@ -146,7 +146,8 @@ def _name(item: Mapping[str, Any]) -> str:
     return str((item.get("metadata") or {}).get("name", ""))
 
 
-def _internal_addresses(item: Mapping[str, Any]) -> list[str]:
+def internal_addresses(item: Mapping[str, Any]) -> list[str]:
+    """Addresses by which the cluster knows a Node."""
     listed = (item.get("status") or {}).get("addresses") or []
     return [str(entry.get("address")) for entry in listed if entry.get("type") == "InternalIP"]
 

@@ -14,7 +14,7 @@ from ..calico import failsafe_bpf
 from ..calico.bad_input import BadInput
 from ..calico.failsafe import ERROR, WARNING, Finding, active_backend, is_ok, verify
 from ..calico.failsafe_expect import FAILSAFE_IN, FAILSAFE_OUT, Expectation, expect
-from ..calico.failsafe_paths import NodeFacts, path_findings, vital_paths
+from ..calico.failsafe_paths import NodeFacts, internal_addresses, path_findings, vital_paths
 from ..calico.failsafe_rules import Ruleset
 from ..calico.resources_address import parse_address
 from . import iptables_save, kernel, nft_json, vital
@@ -68,6 +68,7 @@ def check(
     paths = vital_paths(expectation, objects, reading.facts, interfaces)
     if reading.live:
         findings.extend(path_findings(paths))
+    known = [text for item in objects if _is_node(item, name) for text in internal_addresses(item)]
     ports = (entry.port for entry in expectation.failsafes.inbound if entry.protocol == "tcp")
     return {
         "ok": is_ok(findings),
@@ -79,7 +80,7 @@ def check(
         "observed": [_observed(ruleset) for ruleset in reading.rulesets],
         "findings": [finding.as_result() for finding in findings],
         "vital_paths": [path.as_result() for path in paths],
-        "probe_targets": vital.own_targets(reading.facts.listening, interfaces or {}, ports),
+        "probe_targets": vital.own_targets(reading.facts.listening, interfaces or {}, known, ports),
         "summary": _summary(expectation, findings),
     }
 
@@ -187,6 +188,10 @@ def _check_node(name: str, objects: Sequence[Object]) -> None:
     if known and name not in known:
         some = ", ".join(sorted(known)[:5])
         raise BadInput("node", name, f"no Node of that name is among the objects; there are {some}")
+
+
+def _is_node(item: Object, name: str) -> bool:
+    return bool(item["kind"] == "Node" and item["metadata"]["name"] == name)
 
 
 def _calico_version(objects: Sequence[Object]) -> str:

@@ -9,7 +9,7 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -147,14 +147,19 @@ def _text(path: str) -> str:
 
 
 def own_targets(
-    listening: frozenset[Target], interfaces: Mapping[str, list[str]], ports: Iterable[int]
+    listening: frozenset[Target],
+    interfaces: Mapping[str, list[str]],
+    known: Sequence[str],
+    ports: Iterable[int],
 ) -> list[str]:
-    """Where others can try this node: those of its addresses and ports that something listens on."""
-    addresses = [
-        text.split("/")[0]
-        for texts in interfaces.values()
-        for text in texts
-        if not _loopback(text.split("/")[0]) and not text.lower().startswith("fe80:")
+    """Where others can try this node: its addresses, at ports that something listens on.
+
+    :param known: addresses by which the cluster knows the node; others, such as that of a bridge for
+        containers, may exist on every node
+    """
+    own = [text.split("/")[0] for texts in interfaces.values() for text in texts]
+    addresses = [address for address in own if address in known] or [
+        address for address in own if not _loopback(address) and not address.lower().startswith("fe80:")
     ]
     return [
         f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
