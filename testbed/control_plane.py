@@ -103,6 +103,33 @@ class ControlPlane:
         )
         self._start_controller("kube-scheduler")
 
+    def launch_calico_apiserver(self, binary: Path, host: str) -> int:
+        """Starts Calico's own API server, which works through ours.
+
+        :param host: the name under which kube-apiserver calls it
+        :returns: its port
+        """
+        [port] = free_ports(1)
+        serving = self._pki.server("calico-apiserver", [host])
+        command = [
+            str(binary),
+            f"--secure-port={port}",
+            "--bind-address=127.0.0.1",
+            f"--tls-cert-file={serving.certificate}",
+            f"--tls-private-key-file={serving.key}",
+            f"--kubeconfig={self.kubeconfig}",
+            f"--authentication-kubeconfig={self.kubeconfig}",
+            f"--authorization-kubeconfig={self.kubeconfig}",
+        ]
+        environment = {"DATASTORE_TYPE": "kubernetes", "KUBECONFIG": str(self.kubeconfig)}
+        self._processes.spawn("calico-apiserver", command, tied=self._tied, environment=environment)
+        return port
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of the authority that issued all of its certificates."""
+        return self._pki.pair.certificate
+
     def _start_controller(self, name: str, *arguments: str) -> None:
         pair = self._pki.client(f"system:{name}")
         kubeconfig = self.run / f"kubeconfig-{name}"
@@ -136,7 +163,11 @@ class ControlPlane:
     def stop(self) -> None:
         """Ends both; nothing needs to be saved."""
         self._processes.stop(
-            [process for name in ("kube-apiserver", "etcd") if (process := self._processes.get(name))]
+            [
+                process
+                for name in ("calico-apiserver", "kube-apiserver", "etcd")
+                if (process := self._processes.get(name))
+            ]
         )
 
     def kill(self) -> None:
@@ -190,6 +221,7 @@ class ControlPlane:
         serving = self._pki.server("kube-apiserver", list(dict.fromkeys(hosts)))
         tokens = self._pki.signing_key("service-accounts")
         # The group is kubeadm's choice as well: the API server may do all to a kubelet.
+        to_others = self._pki.client("front-proxy-client")
         to_kubelets = self._pki.client("kube-apiserver-kubelet-client", ["system:masters"])
         command = [
             str(self._binaries["kube-apiserver"]),
@@ -204,6 +236,14 @@ class ControlPlane:
             f"--kubelet-client-certificate={to_kubelets.certificate}",
             f"--kubelet-client-key={to_kubelets.key}",
             "--kubelet-preferred-address-types=InternalIP",
+            # By these an API server behind this one knows that it is this one which asks, and for whom.
+            f"--requestheader-client-ca-file={self._pki.pair.certificate}",
+            "--requestheader-allowed-names=front-proxy-client",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--proxy-client-cert-file={to_others.certificate}",
+            f"--proxy-client-key-file={to_others.key}",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             f"--service-cluster-ip-range={_SERVICE_RANGE}",

@@ -20,12 +20,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from testbed import binaries, crds, installation, node_objects  # noqa: E402
+from testbed import binaries, calico_apiserver, crds, installation, node_objects  # noqa: E402
 from testbed.api import Api  # noqa: E402
 from testbed.control_plane import ControlPlane  # noqa: E402
 
 UPSTREAM = Path(os.environ.get("HOSTFENCE_CRDS") or ROOT.parent / "shared" / "crds")
-FLAVOURS = ["ours-v1", "ours-v3", "v1-3.28.2", "v1-3.32.1", "v3-3.32.1"]
+FLAVOURS = ["ours-v1", "ours-v3", "v1-3.28.2", "v1-3.32.1", "v3-3.32.1", "aggregated-3.32.1"]
 OWNED = "app.kubernetes.io/managed-by=hostfence"
 OWNED_COLLECTIONS = (
     "/apis/rbac.authorization.k8s.io/v1/clusterroles",
@@ -64,21 +64,27 @@ class TestApi:
     :ivar flavour: one of ``FLAVOURS``
     :ivar kubeconfig: path of the administrator's kubeconfig
     :ivar admin: :class:`testbed.api.Api` of the administrator (get, list, post, put, patch, delete as JSON)
-    :ivar kinds: kind name -> :class:`testbed.crds.Kind` with ``path`` and ``group_version``
+    :ivar kinds: kind name -> :class:`testbed.crds.Kind` with ``path`` and ``group_version``, for clients
+    :ivar stored_kinds: the same beneath Calico's own API server, which keeps some objects from deletion
     """
 
     __test__ = False
 
-    def __init__(self, flavour: str, control_plane: ControlPlane, source: str, version: str) -> None:
+    def __init__(
+        self, flavour: str, control_plane: ControlPlane, source: str, version: str, aggregate: Path | None
+    ) -> None:
         self.flavour = flavour
         self.control_plane = control_plane
         self.kubeconfig = str(control_plane.kubeconfig)
         self.admin: Api = control_plane.api()
         self.calico_version = installation.version_of(source)
         definitions = crds.load(source, version)
-        self.kinds = crds.kinds(definitions)
+        self.stored_kinds = self.kinds = crds.kinds(definitions)
         crds.install(self.admin, definitions)
         self._create_installation()
+        if aggregate:
+            calico_apiserver.start(control_plane, aggregate)
+            self.kinds = calico_apiserver.kinds(self.admin, self.stored_kinds)
 
     def client(self) -> kubernetes.client.ApiClient:
         """The kubernetes package's client, with the administrator's rights."""
@@ -106,7 +112,7 @@ class TestApi:
 
     def reset(self) -> None:
         """Back to a cluster on which Calico has just been installed: no Nodes, HostEndpoints or policies."""
-        for kind in self.kinds.values():
+        for kind in self.stored_kinds.values():
             self._empty(kind)
         self.admin.delete(node_objects.PATH)
         for owned in OWNED_COLLECTIONS:
@@ -124,7 +130,7 @@ class TestApi:
         self.control_plane.restart()
 
     def _create_installation(self) -> None:
-        installation.create_defaults(self.admin, self.kinds, self.calico_version)
+        installation.create_defaults(self.admin, self.stored_kinds, self.calico_version)
         installation.create_placeholders(self.admin, self.calico_version)
 
     def _end_namespace(self, namespace: dict) -> None:
@@ -154,7 +160,8 @@ def api(request: pytest.FixtureRequest) -> Iterator[TestApi]:
     """A cluster of one flavour, started when the first test wants it, ended with the last."""
     flavour: str = request.param
     ours, version = flavour.startswith("ours-"), flavour.split("-")[1 if flavour.startswith("ours-") else 0]
-    source = "ours" if ours else str(UPSTREAM / flavour)
+    aggregate = _calico_apiserver() if flavour.startswith("aggregated-") else None
+    source = "ours" if ours else str(UPSTREAM / flavour.replace("aggregated-", "v1-"))
     if not ours and not Path(source).is_dir():
         pytest.skip(f"no upstream CRDs at {source}: set HOSTFENCE_CRDS to the directory that holds {flavour}")
     found = binaries.locate(binaries.CONTROL_PLANE, lambda line: print(line, file=sys.__stderr__))
@@ -163,9 +170,16 @@ def api(request: pytest.FixtureRequest) -> Iterator[TestApi]:
         control_plane = ControlPlane(Path(run), found, tied=True)
         try:
             control_plane.start()
-            yield TestApi(flavour, control_plane, source, version)
+            yield TestApi(flavour, control_plane, source, version, aggregate)
         finally:
             control_plane.stop()
+
+
+def _calico_apiserver() -> Path:
+    binary = Path(os.environ.get("HOSTFENCE_CALICO_BIN", ""), calico_apiserver.PROGRAM)
+    if not os.access(binary, os.X_OK):
+        pytest.skip(f"HOSTFENCE_CALICO_BIN has no {calico_apiserver.PROGRAM}")
+    return binary
 
 
 @pytest.fixture
