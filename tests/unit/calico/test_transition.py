@@ -22,7 +22,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.transition
     is_bridge,
     plan,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 ADDRESSES = ("10.0.0.1/32", "10.0.0.2/32")
@@ -227,7 +227,46 @@ def made_or_gone(content):
     )
 
 
+def rule_of(action, port=None, selector=None):
+    rule = {"action": action}
+    if port:
+        rule["destination"] = {"ports": [port]}
+    if selector:
+        rule["source"] = {"selector": selector}
+    return rule
+
+
+def ingress(tier, order, *rules):
+    return {"tier": tier, "order": order, "selector": "all()", "types": ["Ingress"], "ingress": list(rules)}
+
+
+# Chance finds these too rarely. A set that comes into being feeds a deny that was there before it ...
+STANDING_DENY = {"t.two": ingress("t", 5, rule_of("Deny", selector="set == 'x'"))}
+X = {"x": Members(frozenset(ADDRESSES), {"set": "x"})}
+PASS_TIERS = {"t": Ranked(1, "Pass"), "u": Ranked(2, "Pass")}
+SET_BEFORE_ITS_ALLOW = (
+    State(STANDING_DENY, {}, PASS_TIERS),
+    State({**STANDING_DENY, "t.one": ingress("t", 1, rule_of("Allow"))}, X, PASS_TIERS),
+)
+# ... and a Pass that is there before the allow of the next tier leads into that tier's deny.
+TWO_TIERS = {"t.two": ingress("t", 5, rule_of("Allow")), "u.two": ingress("u", 5, rule_of("Deny"))}
+PASS_BEFORE_ITS_ALLOW = (
+    State(TWO_TIERS, {}, PASS_TIERS),
+    State(
+        {
+            **TWO_TIERS,
+            "t.one": ingress("t", 1, rule_of("Pass", 22)),
+            "u.one": ingress("u", 1, rule_of("Allow", 22)),
+        },
+        {},
+        PASS_TIERS,
+    ),
+)
+
+
 @settings(max_examples=300, deadline=None)
+@example(SET_BEFORE_ITS_ALLOW)
+@example(PASS_BEFORE_ITS_ALLOW)
 @given(changes())
 def test_no_instant_is_stricter_than_both_ends(ends):
     old, new = ends
@@ -237,6 +276,10 @@ def test_no_instant_is_stricter_than_both_ends(ends):
 
 
 @settings(max_examples=300, deadline=None)
+@example(SET_BEFORE_ITS_ALLOW, False)
+@example(SET_BEFORE_ITS_ALLOW, True)
+@example(PASS_BEFORE_ITS_ALLOW, False)
+@example(PASS_BEFORE_ITS_ALLOW, True)
 @given(changes(made_or_gone), st.booleans())
 def test_growing_and_shrinking(ends, backwards):
     old, new = ends[::-1] if backwards else ends
