@@ -27,7 +27,7 @@ LAYERS = ("filter", "mangle", "raw", "nat")
 FAMILIES = {"ip": (4,), "ip6": (6,), "inet": (4, 6), "netdev": (4, 6)}
 _PROTOCOLS = {6: "tcp", 17: "udp", 4: "ipip", 58: "icmpv6", "ipencap": "ipip", "ipv6-icmp": "icmpv6"}
 _STATES = ("RELATED", "ESTABLISHED")
-_VERDICTS = frozenset(("accept", "drop", "return", "notrack", "reject", "continue"))
+_VERDICTS = frozenset(("accept", "drop", "return", "notrack", "reject"))
 
 # iptables-nft keeps its rules in tables of these names. Where iptables-nft-save was read too, that reading
 # counts: nft loses negations of matches that it has no words for.
@@ -277,39 +277,44 @@ def read_rule(rule: Object, layer: str) -> Rule:
     :param layer: of Calico's table; its prefix is taken off jump targets
     """
     match: list[Match] = []
-    action, target = "none", ""
+    actions: list[tuple[str, str]] = []
     for statement in _statements(rule):
         if len(statement) != 1:
             match.append(("?", str(sorted(statement))))
             continue
         ((kind, value),) = statement.items()
-        if kind == "counter":
-            continue
         if kind == "match":
             match.extend(_match(_mapping(value)))
-        elif kind in _VERDICTS:
-            action = "none" if kind == "continue" else kind
-        elif kind in ("jump", "goto"):
-            action, target = kind, str(_mapping(value).get("target", ""))
-            if layer and target.startswith(layer + "-"):
-                target = target[len(layer) + 1 :]
-        elif kind == "mangle":
-            action, target = _mangle(_mapping(value))
-        elif kind == "masquerade" and value in (None, {"flags": "fully-random"}):
-            action, target = "masquerade", "random" if value else ""
-        elif kind == "log":
-            action, target = _log(_mapping(value))
-        else:
-            action, target = "?", kind
+        elif kind not in ("counter", "continue"):
+            actions.append(_action(kind, value, layer))
+    if len(actions) > 1:
+        # Such as a limit before an accept: what the last one does, the others may prevent.
+        match.extend(("?", f"{action} {target}".strip()) for action, target in actions[:-1])
+    action, target = actions[-1] if actions else ("none", "")
     hash_, comments = _comment(rule.get("comment"))
     return Rule(tuple(_with_protocol(match)), action, target, hash_, comments)
+
+
+def _action(kind: str, value: object, layer: str) -> tuple[str, str]:
+    if kind in _VERDICTS:
+        return kind, ""
+    if kind in ("jump", "goto"):
+        target = str(_mapping(value).get("target", ""))
+        if layer and target.startswith(layer + "-"):
+            target = target[len(layer) + 1 :]
+        return kind, target
+    if kind == "mangle":
+        return _mangle(_mapping(value))
+    if kind == "masquerade" and value in (None, {"flags": "fully-random"}):
+        return "masquerade", "random" if value else ""
+    return _log(_mapping(value)) if kind == "log" else ("?", kind)
 
 
 def _statements(rule: Object) -> list[Object]:
     expressions = rule.get("expr")
     if not isinstance(expressions, list):
         return []
-    return [item for item in expressions if isinstance(item, Mapping)]
+    return [item if isinstance(item, Mapping) else {"?": item} for item in expressions]
 
 
 def _mapping(value: object) -> Object:

@@ -87,6 +87,7 @@ def _failsafe_line(lines: Lines, at: int, where: str) -> Iterator[tuple[str, Lin
         ("verdict", r"-j ACCEPT", "-j RETURN"),
         ("verdict to drop", r"-j ACCEPT", "-j DROP"),
         ("source", r"(-A \S+)", r"\1 -s 192.0.2.1/32"),
+        ("limit", r" -j ACCEPT", " -m limit --limit 1/sec -j ACCEPT"),
         ("hash", r'"cali:.', '"cali:~'),
         ("hash of another rule", r'"cali:[^"]{16}"', '"cali:AAAAAAAAAAAAAAAA"'),
     ):
@@ -205,6 +206,8 @@ def _failsafe_element(elements: Elements, at: int, where: str) -> Iterator[tuple
         }
     }
     yield f"failsafe edited (source) {where}", _with(elements, at, expr=[net, *rule["expr"]])
+    limit = {"limit": {"rate": 1, "burst": 1, "per": "second"}}
+    yield f"failsafe edited (limit) {where}", _with(elements, at, expr=[limit, *rule["expr"]])
     yield f"failsafe edited (unsigned) {where}", _with(elements, at, comment=None)
     yield f"failsafe edited (hash) {where}", _with(elements, at, comment="cali:AAAAAAAAAAAAAAAA;")
 
