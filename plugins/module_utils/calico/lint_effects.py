@@ -110,10 +110,6 @@ def _blamed(survey: Survey, kind: Kind, outcome: Outcome) -> str:
         return survey.name_of(decided.kind, decided.name)
     if decided.kind == "Tier":
         tier = survey.tiers[decided.name]
-        policy = next(
-            policy
-            for policy in reversed(tier.policies)
-            if kind.imagined or policy.selector.matches(kind.labels)
-        )
+        policy = next(p for p in reversed(tier.policies) if p.selector.matches(kind.labels))
         return survey.name_of(policy.ref.kind, policy.ref.name)
     return str(kind.example.ref)

@@ -269,7 +269,7 @@ def _forward_one_direction(survey: Survey) -> Iterator[Finding]:
         if len(governed) != 1:
             continue
         other = EGRESS if governed[0] == INGRESS else INGRESS
-        for policy in _forward_policies(survey, kind.labels, kind.imagined):
+        for policy in _forward_policies(survey, kind.labels):
             yield Finding(
                 "forward-one-direction",
                 WARNING,
@@ -281,8 +281,8 @@ def _forward_one_direction(survey: Survey) -> Iterator[Finding]:
             )
 
 
-def _forward_policies(survey: Survey, labels: Mapping[str, str], imagined: bool) -> Iterable[Policy]:
+def _forward_policies(survey: Survey, labels: Mapping[str, str]) -> Iterable[Policy]:
     for policy in survey.intended:
         forward = policy.apply_on_forward and not policy.pre_dnat and not policy.do_not_track
-        if forward and (imagined or policy.selector.matches(labels)):
+        if forward and policy.selector.matches(labels):
             yield policy

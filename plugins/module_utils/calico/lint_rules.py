@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from .lint_shadow import shadow
 from .lint_survey import ERROR, INFO, WARNING, Finding, Survey, rules_of
 from .path import EGRESS, INGRESS, NFTABLES
-from .resources_address import Net
 from .resources_model import Entity, Policy, Ports, Rule
 from .rule_match import merged, unprogrammable
 from .verdict_chain import directions
@@ -172,20 +172,27 @@ def _unreachable(survey: Survey, policies: Sequence[Policy], direction: str) -> 
     for policy in policies:
         if direction not in directions(policy):
             continue
+        before = [(by, rule) for by, rule in earlier if _same_class(by, policy)]
         for rule in policy.ingress if direction == INGRESS else policy.egress:
-            hiding = [(by, hider) for by, hider in earlier if _same_class(by, policy) and covers(hider, rule)]
+            hiding = shadow(rule, [hider for _by, hider in before])
             if hiding:
-                shown = "; ".join(f"{by.ref.name} {direction}[{hider.index}]" for by, hider in hiding[:3])
+                shown = [
+                    f"{by.ref.name} {direction}[{hider.index}]"
+                    for by, hider in before
+                    if any(hider is one for one in hiding)
+                ]
+                more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
                 yield Finding(
                     "unreachable-rule",
                     WARNING,
                     survey.name_of("GlobalNetworkPolicy", policy.ref.name),
                     f"spec.{direction}[{rule.index}]",
-                    f"never reached: everything it matches is decided by {shown}",
+                    f"never reached: everything it matches is decided by {', '.join(shown[:5])}{more}",
                     "remove it, or move it before what hides it",
                 )
             if rule.action != "log":
                 earlier.append((policy, rule))
+                before.append((policy, rule))
 
 
 def _same_class(hider: Policy, policy: Policy) -> bool:
@@ -195,45 +202,6 @@ def _same_class(hider: Policy, policy: Policy) -> bool:
     if policy.apply_on_forward and not hider.apply_on_forward:
         return False
     return str(hider.selector) in ("all()", str(policy.selector))
-
-
-def covers(hider: Rule, rule: Rule) -> bool:
-    """Whether one rule surely matches every packet that another one matches."""
-    if hider.protocol not in (None, rule.protocol) or hider.ip_version not in (None, rule.ip_version):
-        return False
-    if hider.not_protocol is not None and hider.not_protocol != rule.not_protocol:
-        return False
-    if hider.icmp is not None and hider.icmp not in (rule.icmp, (rule.icmp[0], None) if rule.icmp else None):
-        return False
-    if hider.not_icmp is not None and hider.not_icmp != rule.not_icmp:
-        return False
-    return _side_covers(hider.source, rule.source) and _side_covers(hider.destination, rule.destination)
-
-
-def _side_covers(hider: Entity, side: Entity) -> bool:
-    if hider.selector is not None and hider.selector != side.selector:
-        return False
-    if hider.not_selector is not None and hider.not_selector != side.not_selector:
-        return False
-    if hider.service and hider.service != side.service:
-        return False
-    if hider.nets and not (side.nets and all(_within(net, hider.nets) for net in side.nets)):
-        return False
-    if hider.not_nets and not (side.not_nets and _not_nets_cover(hider.not_nets, side)):
-        return False
-    if hider.not_ports and hider.not_ports != side.not_ports:
-        return False
-    return _ports_cover(hider.ports, side.ports)
-
-
-def _within(net: Net, nets: Sequence[Net]) -> bool:
-    return any(wide.covers(net) for wide in nets)
-
-
-def _not_nets_cover(unwanted: Sequence[Net], side: Entity) -> bool:
-    """What the hider leaves out is left out by the rule as well; each family by itself."""
-    same_families = {net.version for net in unwanted} >= {net.version for net in side.not_nets}
-    return same_families and all(_within(net, side.not_nets) for net in unwanted)
 
 
 def _ports_cover(wide: Ports, narrow: Ports) -> bool:

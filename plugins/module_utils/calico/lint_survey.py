@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
 from .endpoints import NodeFacts
 from .order import promoted, rank, version_of
@@ -44,7 +44,7 @@ class Finding:
 class Kind:
     """Host endpoints that policy cannot tell apart; ``example`` stands for all of ``members``.
 
-    ``imagined``: there is no such host endpoint yet; policies with the same selector made it up.
+    ``imagined``: there is no such host endpoint yet; it is made up for a policy's selector.
     """
 
     example: HostEndpoint
@@ -104,15 +104,16 @@ class Survey:
         ]
 
     def _imagined_kinds(self) -> list[Kind]:
-        """Where there is no host endpoint yet: one for each selector, with what else selects everything."""
+        """Where there is no host endpoint yet: for each selector one that it finds, with its labels alone."""
         kinds = []
-        for index, text in enumerate(sorted({str(policy.selector) for policy in self.intended})):
-            name = f"imagined-{index}"
-            hep = HostEndpoint(
-                Reference("HostEndpoint", name), "", WILDCARD, (), {}, ("projectcalico-default-allow",)
-            )
-            self.program.imagine(hep, _selecting(text))
-            kinds.append(Kind(hep, {}, (hep,), True))
+        selectors = {str(policy.selector): policy.selector for policy in self.intended}
+        for index, (_text, selector) in enumerate(sorted(selectors.items())):
+            labels = selector.example()
+            if labels is None:
+                continue
+            ref = Reference("HostEndpoint", f"imagined-{index}")
+            hep = HostEndpoint(ref, "", WILDCARD, (), labels, ("projectcalico-default-allow",))
+            kinds.append(Kind(hep, labels, (hep,), True))
         return kinds
 
     def selected(self, policy: Policy) -> list[Kind]:
@@ -154,11 +155,6 @@ class Survey:
             address.version == 6 and address.number != 1 and address.number >> 118 != 0x3FA
             for address in addresses
         )
-
-
-def _selecting(text: str) -> Callable[[Policy], bool]:
-    """Policies with this selector, and those that select everything."""
-    return lambda policy: str(policy.selector) in (text, "all()")
 
 
 def rules_of(policy: Policy) -> list[tuple[str, Rule, str]]:

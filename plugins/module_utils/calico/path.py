@@ -179,10 +179,15 @@ def settings_of(
         str(action).capitalize() if action else None,
         str(value("disableConntrackInvalidCheck")).lower() != "true",
         tuple(part.strip() for part in str(prefixes).split(",")) if prefixes else WORKLOAD_PREFIXES,
-        str(value("bpfDataIfacePattern") or _EBPF_INTERFACES),
+        _either(value("bpfDataIfacePattern") or _EBPF_INTERFACES, value("bpfL3IfacePattern")),
         "; ".join(text for _field, text in failsafes.undefined),
         tuple(_tunnels(value, pool_tunnels)),
     )
+
+
+def _either(data: object, layer3: object) -> str:
+    """The pattern of interfaces that carry eBPF programs, with and without link-layer headers."""
+    return f"(?:{data})|(?:{layer3})" if layer3 else str(data)
 
 
 def _tunnels(value: Callable[[str], object], pools: Collection[tuple[str, int]]) -> Iterable[Tunnel]:

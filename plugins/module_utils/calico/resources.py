@@ -74,6 +74,10 @@ CALICO_KINDS = (
 )
 
 
+# Kubernetes' own policy for pods of any namespace. Like NetworkPolicy it never selects a host.
+_CLUSTER_POLICIES = ("AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy")
+ALL_NAMESPACES = "*"
+
 _PROFILE_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}\Z")
 _INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}\Z")
 
@@ -217,6 +221,9 @@ class _Reader:
             if api not in (V1, V3):
                 raise BadInput("apiVersion", api, f"{V3} or {V1}", f"{kind} {raw['metadata']['name']}")
             self.add_calico(kind, raw)
+            return
+        if kind in _CLUSTER_POLICIES and str(api).startswith("policy.networking.k8s.io/"):
+            self.store.kubernetes_policies.add(ALL_NAMESPACES)
             return
         handler = {
             "Node": self.add_node,
@@ -548,6 +555,8 @@ def _members(text: str, ports: Sequence[Raw]) -> list[ServiceEndpoint]:
     address = parse_address(text)
     if not address:
         return []
+    if not any(port.get("port") for port in ports):
+        return [ServiceEndpoint(address, 0, 0)]  # nothing to go to, but still somebody to come from
     return [
         ServiceEndpoint(address, PROTOCOLS[str(port.get("protocol") or "TCP").lower()], port["port"])
         for port in ports

@@ -62,7 +62,8 @@ class Entity:
     """One side of a rule, after libcalico-go has joined its selectors.
 
     ``selector`` already holds the namespace and service-account parts, and the negated selector where
-    there is a positive one; ``not_selector`` stands alone.
+    there is a positive one; ``not_selector`` stands alone. ``domains`` are names, which only Calico's
+    commercial editions resolve.
     """
 
     nets: tuple[Net, ...] = ()
@@ -72,6 +73,7 @@ class Entity:
     selector: Optional[Selector] = None
     not_selector: Optional[Selector] = None
     service: str = ""
+    domains: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

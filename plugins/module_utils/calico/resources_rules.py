@@ -272,6 +272,7 @@ def _entity(raw: Raw, side: str, place: str, namespace: str, notes: Notes) -> En
         selector,
         not_selector,
         service,
+        tuple(str(name) for name in list_field(value, "domains", place)),
     )
 
 

@@ -176,7 +176,7 @@ def _free_nets(store: Store) -> Iterable[Net]:
     for version in BITS:
         whole = intervals(net for net in store.pod_nets if net.version == version)
         holes = intervals(net for net in taken if net.version == version)
-        for first, last in _without(whole, holes):
+        for first, last in without(whole, holes):
             yield from _nets_between(version, first, last)
 
 
@@ -188,7 +188,7 @@ def _nets_between(version: int, first: int, last: int) -> Iterable[Net]:
         first += 1 << size
 
 
-def _without(whole: Sequence[Interval], holes: Sequence[Interval]) -> Iterable[Interval]:
+def without(whole: Sequence[Interval], holes: Sequence[Interval]) -> Iterable[Interval]:
     """What is left of sorted intervals once sorted holes are cut out of them."""
     index = 0
     for first, last in whole:
@@ -337,6 +337,9 @@ def _side_matches(
         answers.append(_not(sets.of_selector(side.not_selector, version).holds(number)))
     answers.append(_ports_match(rule, side, packet, address, port, sets))
     answers.append(_service_matches(rule, side, packet, address, port, sets))
+    if side.domains:
+        # Which addresses a name stands for, each node learns from the answers that it sees.
+        answers.append(None)
     return _all(answers)
 
 
@@ -585,7 +588,8 @@ class RuleTable:
 
 def _is_special(rule: Rule) -> bool:
     return any(
-        side.ports.names or side.not_ports.names or side.service for side in (rule.source, rule.destination)
+        side.ports.names or side.not_ports.names or side.service or side.domains
+        for side in (rule.source, rule.destination)
     )
 
 

@@ -16,12 +16,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations, islice
 from typing import Optional, Union
 
 from .bad_input import BadInput
 
 MAX_LABEL_LENGTH = 512
 _SHOWN = 200
+_TRIED_EXAMPLES = 64
 
 _BLANKS = re.compile(r"[ \t]*")
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_./-]+")
@@ -69,6 +71,12 @@ class Term:
         if op == "contains":
             return wanted in value
         return value.startswith(wanted) if op == "starts with" else value.endswith(wanted)
+
+    def suggestion(self) -> Optional[str]:
+        """A value of the label that satisfies this comparison; None where the label is better left out."""
+        if self.op in ("all", "global", "!=", "not in") or (self.op == "in" and not self.values):
+            return None
+        return self.values[0] if self.values else ""
 
     def __str__(self) -> str:
         if self.op in ("all", "global"):
@@ -140,6 +148,17 @@ class Selector:
     def label_names(self) -> frozenset[str]:
         """The labels that the selector looks at."""
         return frozenset(step.label for step in self.program if isinstance(step, Term) and step.label)
+
+    def example(self) -> Optional[dict[str, str]]:
+        """Labels that satisfy the selector, as many as it speaks of; None where none were found quickly."""
+        wanted = [(step.label, step.suggestion()) for step in self.program if isinstance(step, Term)]
+        wanted = list(dict.fromkeys((label, value) for label, value in wanted if label and value is not None))
+        for count in range(len(wanted), -1, -1):
+            for chosen in islice(combinations(wanted, count), _TRIED_EXAMPLES):
+                labels = {label: value for label, value in chosen if value is not None}
+                if self.matches(labels):
+                    return labels
+        return None
 
     def prefixed(self, prefix: str) -> Selector:
         """The same selector with a prefix before every label name."""

@@ -36,7 +36,7 @@ from .path import (
     settings_of,
     steps,
 )
-from .resources import Raw, inherited_labels, read
+from .resources import ALL_NAMESPACES, Raw, inherited_labels, read
 from .resources_model import WILDCARD, HostEndpoint, Policy, Store
 from .rule_match import AddressSets
 from .verdict_chain import ALLOW, CONTINUE, DENY, KERNEL_NOTE, DecidedBy, Outcome, Program
@@ -336,7 +336,8 @@ class Judge:
 
     def _of_pod(self, step: PodStage) -> Union[Stage, Settled]:
         pod = self._pods.get(step.address)
-        if pod is None or pod.unknown_labels or pod.ref.namespace in self._store.kubernetes_policies:
+        others = self._store.kubernetes_policies
+        if pod is None or pod.unknown_labels or {pod.ref.namespace, ALL_NAMESPACES} & others:
             return step.unknown
         endpoint = HostEndpoint(
             replace(pod.ref, name=f"{pod.ref.namespace}/{pod.ref.name}", namespace=""),

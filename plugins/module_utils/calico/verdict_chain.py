@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Optional
 
 from .flow import WITH_PORTS, Flow
 from .order import RankedTier
@@ -153,19 +153,12 @@ class Program:
             self._view_of[hep.name] = known
         return known
 
-    def imagine(self, hep: HostEndpoint, selects: Callable[[Policy], bool]) -> None:
-        """Let a host endpoint that does not exist be governed by the policies that ``selects`` names."""
-        self._view_of[hep.name] = View(self._chains_of(selects), hep.profiles)
-
     def _chains(self, labels: Mapping[str, str]) -> dict[tuple[str, str], tuple[Link, ...]]:
-        return self._chains_of(lambda policy: policy.selector.matches(labels))
-
-    def _chains_of(self, selects: Callable[[Policy], bool]) -> dict[tuple[str, str], tuple[Link, ...]]:
         chains: dict[tuple[str, str], list[Link]] = {}
         for tier in self._ranked:
             selecting: dict[tuple[str, str], list[Policy]] = {}
             for policy in tier.policies:
-                if selects(policy):
+                if policy.selector.matches(labels):
                     for place in places(policy):
                         selecting.setdefault(place, []).append(policy)
             for (policy_class, direction), policies in selecting.items():
@@ -337,6 +330,8 @@ class _Walk:
         name = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
         text = f"tier {link.tier}: {ref.kind} {name} {self.stage.direction} rule {rule.index}"
         doubt = f"{ref.kind} {name} {self.stage.direction}[{rule.index}] matches" if doubtful else ""
+        if doubtful and (named := self.named_peers(rule)):
+            doubt = f"{doubt} ({named})"
         if rule.action == "pass":
             line = f"{text} passes to the next tier"
             return [self.led_by(line, doubt, outcome) for outcome in self.from_link(index + 1)]
@@ -345,6 +340,15 @@ class _Walk:
         verdict, reason = (ALLOW, "policy-allow") if allows else (DENY, "policy-deny")
         trace = (self.head, f"{text} {'allows' if allows else 'denies'}")
         return [Outcome(verdict, reason, decided, trace, doubt, self.notes, allows)]
+
+    def named_peers(self, rule: Rule) -> str:
+        """What has to hold where a rule names its peers by domain."""
+        sides = ((rule.source, self.packet.source), (rule.destination, self.packet.destination))
+        return " and ".join(
+            f"{address} is an address of {' or '.join(side.domains)}"
+            for side, address in sides
+            if side.domains
+        )
 
     def end_of(self, index: int, link: Link) -> list[Outcome]:
         if link.ends_in_drop:

@@ -1,0 +1,141 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Nobody shuts himself out: with tcp/22 no failsafe, one set opens SSH and another shuts it.
+
+Taking the first one away is refused, whichever way it is tried; and if nobody judges it before, the proof over
+new logins takes it back.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed.state import load, run_directory
+
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
+RULE = {"protocol": "TCP", "destination": {"ports": [22]}}
+# The address that the testbed's nodes see the controller come from.
+CONTROLLER = {"nets": ["10.99.0.1/32"]}
+ALONE = [
+    {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+        },
+        "roles": ["hostfence.calico.felix", "hostfence.calico.policies"],
+    }
+]
+NO_SSH = {"felix_failsafe_inbound_host_ports": [{"protocol": "tcp", "port": 6443}]}
+
+
+def policy(name: str, order: int, **rule: object) -> str:
+    spec = {"order": order, "selector": "host-endpoint == 'ingress'", "types": ["Ingress"], "ingress": [rule]}
+    kind = {"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy"}
+    return json.dumps({**kind, "metadata": {"name": name}, "spec": spec})
+
+
+class Sets:
+    """The two sets as files, and playbooks run on them."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.opening, self.shutting = str(place / "opening.json"), str(place / "shutting.json")
+        self.open_for(CONTROLLER)
+        Path(self.shutting).write_text(policy("shutting", 20, action="Deny", **RULE))
+        (place / "alone.json").write_text(json.dumps(ALONE))
+
+    def open_for(self, source: object) -> None:
+        Path(self.opening).write_text(policy("opening", 10, action="Allow", source=source, **RULE))
+
+    def run(
+        self, playbook: str, state: str, *sets: str, **variables: object
+    ) -> subprocess.CompletedProcess[str]:
+        given = {
+            "policies_state": state,
+            "policies_sets": list(sets),
+            "policies_default_action": "Pass",
+            **variables,
+        }
+        path = self.place / "alone.json" if playbook == "alone" else ROOT / playbook
+        command = [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "-i",
+            "inventories/testbed",
+            str(path),
+        ]
+        return subprocess.run(
+            [*command, "-e", json.dumps(given)],
+            cwd=ROOT,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sets]:
+    found = Sets(tmp_path_factory.mktemp("sets"))
+    both = (found.opening, found.shutting)
+    enforced = found.run("alone", "enforced", *both, **NO_SSH)
+    assert enforced.returncode == 0, enforced.stdout
+    yield found
+    found.open_for(CONTROLLER)
+    removed = found.run(
+        "alone", "absent", *both, felix_failsafe_inbound_host_ports=[{"protocol": "tcp", "port": 22}]
+    )
+    assert removed.returncode == 0, removed.stdout
+
+
+def logs_in() -> bool:
+    command = [
+        "ssh",
+        "-F",
+        str(run_directory() / "ssh_config"),
+        "-o",
+        "ConnectTimeout=5",
+        "10.99.0.12",
+        "true",
+    ]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("playbook", "state"),
+    [("alone", "absent"), ("site.yml", "staged"), ("playbooks/enforce.yml", "enforced")],
+)
+def test_what_keeps_ssh_open_cannot_be_taken_away(sets: Sets, playbook: str, state: str) -> None:
+    # Enforced anew, it would no longer let this machine in.
+    sets.open_for({"nets": ["192.0.2.0/24"]} if state == "enforced" else CONTROLLER)
+    done = sets.run(playbook, state, sets.opening)
+    assert done.returncode != 0, done.stdout
+    said = " ".join(done.stdout.split())
+    assert "set opening is not written: SSH from 10.99.0.1 to node1 and 2 more nodes" in said
+    assert "would be denied by GlobalNetworkPolicy hostfence.shutting, ingress rule 0" in said
+    assert logs_in()
+
+
+@pytest.mark.parametrize("playbook", ["alone", "site.yml"])
+def test_what_nobody_judged_before_is_taken_back(sets: Sets, playbook: str) -> None:
+    state = load(run_directory())
+    if state is None or not state.calico_bin:
+        pytest.skip("no real Felix here: set HOSTFENCE_CALICO_BIN to see logins refused")
+    sets.open_for(CONTROLLER)
+    done = sets.run(playbook, "absent", sets.opening, policies_reach=False)
+    assert done.returncode != 0, done.stdout
+    assert "taken back to what they were: these nodes took a new login before and none after" in " ".join(
+        done.stdout.split()
+    )
+    again = sets.run(playbook, "enforced", sets.opening)
+    assert again.returncode == 0, again.stdout
+    assert "changed=0" in again.stdout
+    assert logs_in()
