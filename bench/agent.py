@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -60,7 +60,7 @@ SETTLE_SECONDS = 125
 # Watches that lived for longer than this start their waiting anew.
 LIVED_SECONDS = 45
 BACK_SECONDS = 240
-BUCKET_SECONDS = 2
+BUCKET_SECONDS = 5
 
 LOOP_SCRIPT = """\
 while true; do
@@ -94,7 +94,6 @@ class Request:
     :ivar watch_seconds: how long a watch asked to stay open; 0 for anything else
     """
 
-    id: str
     at: float
     namespace: str
     node: str
@@ -143,7 +142,6 @@ class Audit:
             user = event["user"]
             # A watch is logged three times: asked for, begun, ended.
             found[event["auditID"]] = Request(
-                event["auditID"],
                 at,
                 user["username"].split(":")[2],
                 user.get("extra", {}).get("authentication.kubernetes.io/node-name", [""])[0],
@@ -234,8 +232,7 @@ class Cost:
     working_set: tuple[float, float]
 
 
-def on_kubelets(minutes: float, joins: int, directory: Path) -> None:
-    found = binaries.locate([*binaries.WITH_KUBELETS, "kubectl"], say)
+def on_kubelets(found: Mapping[str, Path], minutes: float, joins: int, directory: Path) -> None:
     audit = Audit(directory, found["kube-apiserver"], [OURS, LOOP])
     # The testbed looks there first.
     for name in found.keys() - {"kube-apiserver"}:
@@ -321,7 +318,9 @@ def _compare(testbed: Testbed, api: Api, audit: Audit, minutes: float, joins: in
         say(f"adding node {name}")
         testbed.add_node(name)
         _until(
-            lambda name=name: _own_heps(name) <= heps.first.keys(), JOIN_SECONDS, f"HostEndpoints of {name}"
+            lambda name=name: name in ready.first and _own_heps(name) <= heps.first.keys(),
+            JOIN_SECONDS,
+            f"{name} Ready, with its HostEndpoints",
         )
         created = nodes.first[name]
         seen = (ready.first[name], *(heps.first[f"{name}-{by}"] for by in ("hostfence", "loop")))
@@ -405,9 +404,9 @@ def _print_comparison(
     print("| what | agent | loop | loop / agent |")
     print("|---|---|---|---|")
 
-    def row(what: str, mine: float, theirs: float, digits: int = 1) -> None:
+    def row(what: str, mine: float, theirs: float) -> None:
         times = f"**{theirs / mine:,.1f}**" if mine else ""
-        print(f"| {what} | {mine:,.{digits}f} | {theirs:,.{digits}f} | {times} |")
+        print(f"| {what} | {mine:,.1f} | {theirs:,.1f} | {times} |")
 
     row(f"API requests in the first {START_SECONDS} s", ours.at_start, loop.at_start)
     row("API requests in the window", ours.counted, loop.counted)
@@ -421,16 +420,13 @@ def _print_comparison(
             row(f"{what}, {which}, MiB", mine[index], theirs[index])
     if delays:
         ready, mine, theirs = (sorted(column) for column in zip(*delays, strict=True))
-        row(f"Node created to HostEndpoint seen, median of {len(delays)}, s", _middle(mine), _middle(theirs))
+        what = f"Node created to HostEndpoint seen, median of {len(delays)}, s"
+        row(what, statistics.median(mine), statistics.median(theirs))
         print(
             f"\nNode created to HostEndpoint: agent {_decimals(mine)} s, loop {_decimals(theirs)} s; "
             f"to Node Ready: {_decimals(ready)} s.",
             flush=True,
         )
-
-
-def _middle(ordered: Sequence[float]) -> float:
-    return statistics.median(ordered)
 
 
 def _decimals(values: Iterable[float]) -> str:
@@ -485,14 +481,17 @@ class Swarm:
             self._processes.append(process)
             self._send(process, json.dumps(job))
 
-    def ask(self, order: str = "count") -> Counter[str]:
-        """How many agents are ready, and how many requests all have tried to send."""
+    def ready(self) -> int:
+        """How many agents say that their HostEndpoint is as it should be."""
+        return self._order("count")
+
+    def leave_out_jitter(self) -> None:
+        self._order("no-jitter")
+
+    def _order(self, order: str) -> int:
         for process in self._processes:
             self._send(process, order)
-        total: Counter[str] = Counter()
-        for process in self._processes:
-            total.update(json.loads(process.stdout.readline()))
-        return total
+        return sum(int(process.stdout.readline()) for process in self._processes)
 
     def stop(self) -> None:
         for process in self._processes:
@@ -505,8 +504,7 @@ class Swarm:
         process.stdin.flush()
 
 
-def simulate(count: int, settle: float, directory: Path) -> None:
-    found = binaries.locate(binaries.CONTROL_PLANE, say)
+def simulate(found: Mapping[str, Path], count: int, settle: float, directory: Path) -> None:
     audit = Audit(directory, found["kube-apiserver"], [OURS])
     programs = {**found, "kube-apiserver": audit.program}
     control_plane = ControlPlane(directory / "cluster", programs, tied=True)
@@ -520,7 +518,7 @@ def simulate(count: int, settle: float, directory: Path) -> None:
         before = _settled(api, settle)
         say(f"starting {count} agents")
         swarm = Swarm(cluster, directory, nodes)
-        _until(lambda: swarm.ask()["ready"] == count, BACK_SECONDS + count / SWARM_STARTS_PER_SECOND, "ready")
+        _until(lambda: swarm.ready() == count, BACK_SECONDS + count / SWARM_STARTS_PER_SECOND, "ready")
         began = time.time()
         say("the server's memory with all agents")
         after = _settled(api, settle)
@@ -531,7 +529,7 @@ def simulate(count: int, settle: float, directory: Path) -> None:
         jitter = _restart(control_plane, audit, swarm, count)
         time.sleep(LIVED_SECONDS)
         say("restarting the server, agents without jitter")
-        swarm.ask("no-jitter")
+        swarm.leave_out_jitter()
         together = _restart(control_plane, audit, swarm, count)
         load.append(os.getloadavg()[0])
     finally:
@@ -602,7 +600,7 @@ def _restart(control_plane: ControlPlane, audit: Audit, swarm: Swarm, count: int
     ready = time.time()
     api = control_plane.api()
     _until(lambda: _open_watches(_metrics(api)) >= 2 * count, BACK_SECONDS, "all watches open again")
-    _until(lambda: swarm.ask()["ready"] == count, BACK_SECONDS, "all agents ready")
+    _until(lambda: swarm.ready() == count, BACK_SECONDS, "all agents ready")
     back = time.time()
     requests, refused = audit.requests(killed, back)
     first = requests[0].at
@@ -693,6 +691,9 @@ def main() -> None:
         "--settle", type=float, default=SETTLE_SECONDS, help="seconds to watch its memory for"
     )
     options = parser.parse_args()
+    # Before the first part puts its own API server in front of the others.
+    with_kubelets = [*binaries.WITH_KUBELETS, "kubectl"]
+    found = binaries.locate(with_kubelets if options.minutes else binaries.CONTROL_PLANE, say)
     # Ended from outside, it takes down what it started as on Ctrl-C.
     signal.signal(signal.SIGTERM, _end)
     with tempfile.TemporaryDirectory(prefix="hostfence-bench-") as directory:
@@ -700,9 +701,9 @@ def main() -> None:
         for part in parts:
             part.mkdir()
         if options.minutes:
-            on_kubelets(options.minutes, options.joins, parts[0])
+            on_kubelets(found, options.minutes, options.joins, parts[0])
         if options.simulate:
-            simulate(options.simulate, options.settle, parts[1])
+            simulate(found, options.simulate, options.settle, parts[1])
 
 
 if __name__ == "__main__":

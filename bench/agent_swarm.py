@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Agents by the hundred in one process, without pods: the agent's own classes, each with its own token.
 
-``bench/agent.py`` starts it. The first line of standard input is the job; after it ``count`` asks how many
-are ready and how many requests they have sent, and ``no-jitter`` takes the chance out of their waiting.
+``bench/agent.py`` starts it. The first line of standard input is the job. Each line after it is answered with
+the number of agents that are ready; ``no-jitter`` takes the chance out of their waiting.
 """
 
 from __future__ import annotations
@@ -32,8 +32,7 @@ def main() -> None:
     from agent.keep import Keeper
 
     settings = configuration.read(Path(job["program"], "agent", "config.json"))
-    apis = [Api(Path(job["credentials"], node)) for node in job["nodes"]]
-    keepers = [Keeper(api, settings, node) for api, node in zip(apis, job["nodes"], strict=True)]
+    keepers = [Keeper(Api(Path(job["credentials"], node)), settings, node) for node in job["nodes"]]
 
     def start() -> None:
         for keeper in keepers:
@@ -44,11 +43,7 @@ def main() -> None:
     for line in sys.stdin:
         if line.strip() == "no-jitter":
             backoff.random = SimpleNamespace(uniform=lambda _least, most: most)
-        counted = {
-            "ready": sum(keeper.ready for keeper in keepers),
-            "requests": sum(api.requests_sent for api in apis),
-        }
-        print(json.dumps(counted), file=answers, flush=True)
+        print(sum(keeper.ready for keeper in keepers), file=answers, flush=True)
 
 
 if __name__ == "__main__":
