@@ -296,7 +296,7 @@ def read_rule(rule: Object, layer: str) -> Rule:
 
 
 def _action(kind: str, value: object, layer: str) -> tuple[str, str]:
-    if kind in _VERDICTS:
+    if kind in _VERDICTS and (value is None or kind == "reject"):
         return kind, ""
     if kind in ("jump", "goto"):
         target = str(_mapping(value).get("target", ""))

@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix import (
     BUILT_IN,
+    INBOUND_ENV,
     FailsafePort,
     Wanted,
     built_in,
@@ -166,6 +167,22 @@ def test_which_source_wins(configurations: Any, environment: Any, port: int, sou
     assert port in [entry.port for entry in found.inbound]
     assert found.inbound_source == source
     assert found.outbound_source == BUILT_IN
+
+
+@pytest.mark.parametrize(
+    ("environment", "port"), [({}, 6), ({INBOUND_ENV: "tcp:5"}, 5), ({INBOUND_ENV: ""}, 6)]
+)
+def test_felixs_file_stands_between_its_environment_and_the_api(environment: Any, port: int) -> None:
+    file = {INBOUND_ENV: "tcp:6"}
+    found = effective([configuration("node.n1", tcp(4))], "n1", {}, environment, config_file=file)
+    assert [entry.port for entry in found.inbound] == [port]
+
+
+def test_felix_dies_on_a_bad_list_even_where_another_source_wins() -> None:
+    bad = configuration("default", [{"protocol": "sctp", "port": 1}])
+    found = effective([bad], "n1", {}, {INBOUND_ENV: "tcp:5"})
+    assert [entry.port for entry in found.inbound] == [5]
+    assert [field for field, _problem in found.undefined] == [FIELD]
 
 
 def test_what_felix_would_not_start_with_is_told_and_not_guessed() -> None:

@@ -65,6 +65,18 @@ def test_what_felix_was_told_by_its_environment_can_be_given() -> None:
     assert {item["id"] for item in findings} == {"failsafe.config"}
 
 
+def test_a_felix_that_went_back_from_ebpf_is_judged_as_what_it_is() -> None:
+    felix = {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "FelixConfiguration",
+        "metadata": {"name": "node.node1"},
+        "spec": {"bpfEnabled": True},
+    }
+    result = check(SAVES, resources=[*case()["objects"], felix])
+    assert result["dataplane"] != "bpf"
+    assert [item["id"] for item in result["findings"]] == ["dataplane.not-bpf"]
+
+
 def test_a_dump_of_the_other_family_proves_nothing() -> None:
     for name in SAVES:
         result = check(

@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Each way for a failsafe not to work is told by its own name."""
+
+from __future__ import annotations
+
+import re
+import socket
+
+import pytest
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe import verify
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe_expect import expect
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe_paths import (
+    NodeFacts,
+    path_findings,
+    vital_paths,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.node import iptables_save, probe
+from test_failsafe_recordings import RECORDINGS, expectation, iptables_lines
+
+DUMPS = RECORDINGS / "felix" / "dumps" / "classes-iptables-nft"
+STATE = DUMPS / "11-eth0hep-all"
+
+
+def damaged(table: str, pattern: str, *instead: str) -> list[str]:
+    """The IPv4 dump with other lines in the place of the first that matches; ``{}`` is that line."""
+    lines = iptables_lines(STATE)[4]
+    at = next(i for i in range(lines.index(f"*{table}\n"), len(lines)) if re.match(pattern, lines[i]))
+    line = lines[at].rstrip("\n")
+    return [*lines[:at], *(text.replace("{}", line) + "\n" for text in instead), *lines[at + 1 :]]
+
+
+def without_chain(table: str, chain: str) -> list[str]:
+    kept, current = [], ""
+    for line in iptables_lines(STATE)[4]:
+        current = line[1:].strip() if line.startswith("*") else current
+        if current != table or (line.split()[:1] != [f":{chain}"] and line.split()[:2] != ["-A", chain]):
+            kept.append(line)
+    return kept
+
+
+def swapped() -> list[str]:
+    lines = iptables_lines(STATE)[4]
+    at = next(i for i, line in enumerate(lines) if line.startswith("-A cali-failsafe-in"))
+    lines[at], lines[at + 1] = lines[at + 1], lines[at]
+    return lines
+
+
+INPUT = "-A INPUT .*-j cali-INPUT"
+DISPATCH = "-A cali-INPUT .*-j cali-from-host-endpoint"
+DAMAGES = {
+    "hook.missing": damaged("filter", INPUT),
+    "hook.conditional": damaged("filter", INPUT, "-A INPUT -s 10.0.0.0/8 -j cali-INPUT"),
+    "hook.doubled": damaged("filter", INPUT, "{}", "{}"),
+    "hook.foreign": damaged("filter", INPUT, "-A INPUT -j cali-INPUT"),
+    "path.missing": damaged("filter", DISPATCH),
+    "path.conditional": damaged("filter", DISPATCH, "-A cali-INPUT -i eth0 -j cali-from-host-endpoint"),
+    "chain.cut": damaged("filter", "-A cali-INPUT .*Host endpoint policy accepted packet"),
+    "chain.unreferenced": damaged("filter", "-A cali-fh-eth0 .*-j cali-(pi|gi)-"),
+    "chain.absent": without_chain("filter", "cali-failsafe-in"),
+    "dispatch.missing": damaged("filter", "-A cali-from-host-endpoint .*-g cali-fh-eth0"),
+    "dispatch.wrong": damaged(
+        "filter", "-A cali-from-host-endpoint", "-A cali-from-host-endpoint -i eth0 -g cali-x"
+    ),
+    "dispatch.extra": damaged(
+        "filter", "-A cali-from-host-endpoint", "{}", "-A cali-from-host-endpoint -i eth7 -g cali-fh-eth0"
+    ),
+    "endpoint.missing": without_chain("filter", "cali-fh-eth0"),
+    "endpoint.no-failsafe": damaged("filter", "-A cali-fh-eth0 .*-j cali-failsafe-in"),
+    "endpoint.failsafe-late": damaged("filter", "-A cali-fh-eth0 ", "-A cali-fh-eth0 -j cali-pi-x", "{}"),
+    "endpoint.policies": damaged("filter", "-A cali-fh-eth0 .*-j cali-(pi|gi)-"),
+    "failsafe.no-chain": without_chain("filter", "cali-failsafe-in"),
+    "failsafe.missing": damaged("filter", "-A cali-failsafe-in "),
+    "failsafe.extra": damaged("filter", "-A cali-failsafe-in ", "-A cali-failsafe-in -j ACCEPT", "{}"),
+    "failsafe.order": swapped(),
+    "hash.broken": swapped(),
+    "foreign.drop": damaged("filter", INPUT, "-A INPUT -p tcp -m tcp --dport 22 -j DROP", "{}"),
+    "foreign.before": damaged("filter", INPUT, "-A INPUT -i lo -j ACCEPT", "{}"),
+    "foreign.policy": damaged("mangle", ":INPUT", ":INPUT DROP [0:0]"),
+    "mark.collision": damaged("mangle", "-A PREROUTING", "-A PREROUTING -j MARK --set-mark 0x40000", "{}"),
+    "dump.unreadable": damaged("filter", "COMMIT"),
+}
+
+
+@pytest.mark.parametrize("id_", DAMAGES)
+def test_a_damage_is_told_by_its_name(id_: str) -> None:
+    lines = DAMAGES[id_]
+    assert lines != iptables_lines(STATE)[4]
+    read = [iptables_save.parse(lines, 4), iptables_save.parse(iptables_lines(STATE)[6], 6)]
+    findings = verify(expectation(STATE), read)
+    found = [item for item in findings if item.id == id_]
+    assert found
+    assert all(item.family == 4 and "\n" not in item.message for item in found)
+    assert all(item.remedy for item in found)
+
+
+def test_failsafes_where_no_host_endpoint_needs_them() -> None:
+    read = [iptables_save.parse(lines, family) for family, lines in iptables_lines(STATE).items()]
+    found = verify(expectation(DUMPS / "12-eth0hep-nopol"), read)
+    assert {(item.table, item.chain) for item in found if item.id == "failsafe.unneeded"} == {
+        ("raw", "cali-failsafe-in"),
+        ("raw", "cali-failsafe-out"),
+        ("mangle", "cali-failsafe-in"),
+    }
+
+
+HEP = {
+    "apiVersion": "projectcalico.org/v3",
+    "kind": "HostEndpoint",
+    "metadata": {"name": "h"},
+    "spec": {"node": "n", "expectedIPs": ["10.0.0.1"]},
+}
+
+
+def test_a_host_endpoint_found_by_addresses_that_are_not_known() -> None:
+    expected = expect(
+        [HEP, {**HEP, "metadata": {"name": "g"}, "spec": {"node": "n", "interfaceName": "*"}}], "n"
+    )
+    assert "interfaces.unknown" in [item.id for item in verify(expected, [])]
+
+
+def test_ssh_on_another_port_is_not_covered() -> None:
+    expected = expect([HEP], "n", {"eth0": ["10.0.0.1"]})
+    paths = vital_paths(expected, [HEP], NodeFacts(ssh=(2222,)))
+    assert [item.id for item in path_findings(paths)] == ["vital.uncovered"]
+
+
+def test_a_port_that_nobody_opens() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        closed = f"127.0.0.1:{bound.getsockname()[1]}"
+        result = probe.result([closed])
+    assert [item["id"] for item in result["findings"]] == ["probe.failed"]
+    assert result["summary"] == "0 of 1 new connections"
