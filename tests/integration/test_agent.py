@@ -244,3 +244,55 @@ def test_ends_only_on_a_configuration_error_and_says_which(clean_api, agents, ch
     assert agent.process.wait(timeout=20) == 2
     assert [line["message"] for line in agent.lines()] == ["cannot work with this configuration"]
     assert said in agent.lines()[0]["reason"]
+
+
+@pytest.fixture
+def job(clean_api, tmp_path):
+    """Runs the job's task once, as its pod would; returns exit code and log."""
+    apply_objects(clean_api, "job")
+
+    def run(number):
+        directory = tmp_path / f"job-{number}"
+        directory.mkdir()
+        agent = Agent(clean_api, directory, "sim-0001", task="once")
+        return agent.process.wait(timeout=60), agent.lines()
+
+    return run
+
+
+def test_a_job_reconciles_all_nodes_once(clean_api, job):
+    clean_api.add_nodes(30)
+    clean_api.create("HostEndpoint", "by-hand", {"node": "gone", "interfaceName": "eth9"})
+    owned = {"app.kubernetes.io/managed-by": "hostfence"}
+    clean_api.create("HostEndpoint", "gone-hostfence", {"node": "gone", "interfaceName": "*"}, labels=owned)
+    wrong = {"node": "sim-0001", "interfaceName": "eth9"}
+    clean_api.create("HostEndpoint", "sim-0001-hostfence", wrong, labels=owned)
+    code, lines = job(1)
+    assert code == 0
+    assert lines[-1]["message"] == "30 of 30 nodes have their HostEndpoint"
+    done = [line["message"] for line in lines[:-1]]
+    assert {said: done.count(said) for said in done} == {
+        "created the HostEndpoint": 29,
+        "updated the HostEndpoint": 1,
+        "deleted the HostEndpoint": 1,
+    }
+    assert is_as_direct_would_write(clean_api)
+    assert clean_api.admin.get(clean_api.path("HostEndpoint", "by-hand"))
+    code, lines = job(2)
+    assert (code, len(lines)) == (0, 1)
+
+
+@pytest.mark.one_flavour
+def test_a_job_that_may_not_write_says_so_and_removes_nothing(clean_api, job):
+    clean_api.add_nodes(2)
+    owned = {"app.kubernetes.io/managed-by": "hostfence"}
+    clean_api.create("HostEndpoint", "gone-hostfence", {"node": "gone", "interfaceName": "*"}, labels=owned)
+    role = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hep-job"
+    rules = clean_api.admin.get(role)["rules"]
+    rules[0]["verbs"] = ["list", "delete"]
+    clean_api.admin.patch(role, {"rules": rules})
+    code, lines = job(1)
+    assert code == 1
+    assert lines[-1]["message"] == "0 of 2 nodes have their HostEndpoint"
+    assert " 403 " in lines[0]["reason"]
+    assert find(clean_api, "gone") is not None

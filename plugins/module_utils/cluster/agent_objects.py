@@ -119,7 +119,7 @@ def remove(cluster: Cluster, parts: Iterable[Part], patience: float) -> None:
     :param patience: seconds to wait for pods; one on a dead node never ends, and has no rights any more
     """
     for part in parts:
-        cluster.delete(part.path, part.uid)
+        cluster.delete(part.path, part.uid, with_dependents=True)
         if part.kind in ("DaemonSet", "Job"):
             _wait_for_pods(cluster, part, patience)
 

@@ -275,14 +275,17 @@ class Cluster:
         """JSON merge patch; a ``metadata.resourceVersion`` in it makes it conditional."""
         return self.request("PATCH", path, patch, _write_params(dry_run), MERGE)
 
-    def delete(self, path: str, uid: Optional[str] = None) -> bool:
+    def delete(self, path: str, uid: Optional[str] = None, with_dependents: bool = False) -> bool:
         """Delete one object; with ``uid``, only that very object and not a successor of its name.
 
+        :param with_dependents: also what it made, which is not the default of every kind: a Job leaves its pods
         :returns: whether it existed
         """
-        body = {"preconditions": {"uid": uid}} if uid else None
+        body: Object = {"preconditions": {"uid": uid}} if uid else {}
+        if with_dependents:
+            body["propagationPolicy"] = "Background"
         try:
-            self.request("DELETE", path, body)
+            self.request("DELETE", path, body or None)
         except ApiError as error:
             if error.not_found:
                 return False

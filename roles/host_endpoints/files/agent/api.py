@@ -22,14 +22,14 @@ CREDENTIALS = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 ANSWER_SECONDS = 10
 PAGE_SIZE = 500
 
-# A peer that is gone without a word (a firewall's silent drop) is noticed after 20 + 3 * 10 seconds, whether
-# we wait for it (keepalive) or it owes us an acknowledgement (user timeout).
+# A peer that is gone without a word (a firewall's silent drop) is noticed after 20 + 2 * 10 seconds, whether
+# we wait for it (keepalive) or it owes us an acknowledgement (user timeout, looked at with every probe).
 _TCP_OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 20),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 50_000),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 35_000),
 )
 
 Object = dict[str, Any]

@@ -117,14 +117,15 @@ class Watch(threading.Thread):
                 self._board.put(self._kind, obj)
             self._follow()
         except ApiError as error:
-            if time.monotonic() - begun > LONGEST_WAIT_SECONDS:
-                self._backoff.reset()
             if error.status == 410:
-                # What we saw last is older than what the server remembers.
+                # What we saw last is older than what the server remembers. It is there, so not for long.
                 self._version = None
                 say(INFO, "reading anew", watch=self._kind, reason=str(error))
-            else:
-                self._say_lost(error)
+                time.sleep(Backoff(FIRST_WAIT_SECONDS, FIRST_WAIT_SECONDS).next())
+                return
+            if time.monotonic() - begun > LONGEST_WAIT_SECONDS:
+                self._backoff.reset()
+            self._say_lost(error)
             time.sleep(self._backoff.next(error.retry_after))
 
     def _follow(self) -> None:
