@@ -278,7 +278,7 @@ class Cluster:
     def delete(self, path: str, uid: Optional[str] = None, with_dependents: bool = False) -> bool:
         """Delete one object; with ``uid``, only that very object and not a successor of its name.
 
-        :param with_dependents: also what it made, which is not the default of every kind: a Job leaves its pods
+        :param with_dependents: also what it made; by default a Job, for one, leaves its pods
         :returns: whether it existed
         """
         body: Object = {"preconditions": {"uid": uid}} if uid else {}
