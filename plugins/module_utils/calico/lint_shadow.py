@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Which earlier rules, one alone or several together, leave a rule nothing to match.
 
-A rule is a box of four sides - addresses and ports of both ends - for one family; of what else it asks (protocol,
-selectors, ICMP) an earlier rule must ask no more. Where they cannot be told exactly, a rule is taken for larger
-than it is and those before it for smaller, so that a finding is always right.
+A rule is a box of four sides - addresses and ports of both ends - for one family. Of what else it asks, such
+as a selector or an ICMP type, an earlier rule must ask no more. Where they cannot be told exactly, a rule is
+taken for larger than it is and those before it for smaller, so that a finding is always right.
 """
 
 from __future__ import annotations
