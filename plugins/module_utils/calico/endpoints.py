@@ -182,6 +182,8 @@ def _parse_node(entry: object, place: str) -> NodeFacts:
     found: dict[str, tuple[Address, ...]] = {}
     for interface, texts in interfaces.items():
         addresses = []
+        if not isinstance(texts, (list, tuple, type(None))):
+            raise BadInput(f"{place}.interfaces.{interface}", texts, "a list of addresses")
         for text in texts or ():
             address = parse_address(str(text).partition("/")[0])
             if address is None:

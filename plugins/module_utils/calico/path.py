@@ -187,7 +187,11 @@ def settings_of(
 
 def _either(data: object, layer3: object) -> str:
     """The pattern of interfaces that carry eBPF programs, with and without link-layer headers."""
-    return f"(?:{data})|(?:{layer3})" if layer3 else str(data)
+    patterns = [str(data), *([str(layer3)] if layer3 else [])]
+    try:
+        return "|".join(re.compile(f"(?:{pattern})").pattern for pattern in patterns)
+    except re.error:
+        return _EBPF_INTERFACES  # Felix goes by its default where it cannot read the setting
 
 
 def _tunnels(value: Callable[[str], object], pools: Collection[tuple[str, int]]) -> Iterable[Tunnel]:

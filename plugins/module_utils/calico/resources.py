@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Optional
 
+from . import felix
 from .bad_input import BadInput
 from .resources_address import Address, parse_address, parse_net
 from .resources_model import (
@@ -47,6 +48,8 @@ from .resources_rules import (
     endpoint_ports,
     flag_field,
     list_field,
+    mapping_field,
+    mappings_field,
     number_field,
     policy_selector,
     read_rules,
@@ -135,7 +138,7 @@ def merged_metadata(raw: Raw) -> tuple[str, dict[str, str], Optional[Misreading]
     """
     metadata = raw.get("metadata") or {}
     labels = text_map(metadata.get("labels"), "metadata.labels")
-    text = (metadata.get("annotations") or {}).get(METADATA_ANNOTATION)
+    text = mapping_field(metadata, "annotations", "metadata").get(METADATA_ANNOTATION)
     if raw.get("apiVersion") != V1 or text is None:
         return "", labels, None
     place = f"metadata.annotations[{METADATA_ANNOTATION}]"
@@ -234,7 +237,10 @@ class _Reader:
             "Endpoints": self.add_endpoints,
         }.get(kind)
         if handler:
-            handler(raw)
+            try:
+                handler(raw)
+            except BadInput as bad:
+                raise bad.within("", f"{kind} {raw['metadata']['name']}")
 
     # -- Calico's kinds --------------------------------------------------------------------------
 
@@ -245,6 +251,9 @@ class _Reader:
         if not isinstance(spec, Mapping):
             raise BadInput("spec", spec, "a mapping", source)
         if kind == "FelixConfiguration":
+            for field in (felix.INBOUND_FIELD, felix.OUTBOUND_FIELD):
+                if not isinstance(spec.get(field), (list, type(None))):
+                    raise BadInput(f"spec.{field}", spec[field], "a list of {protocol, port, net}", source)
             self.store.felix_configurations.append(dict(raw))
             return
         try:
@@ -404,11 +413,11 @@ class _Reader:
         if raw.get("apiVersion") != "v1":
             return
         metadata = raw["metadata"]
-        spec = raw.get("spec") or {}
-        self.add_pod_nets(spec.get("podCIDRs") or [spec.get("podCIDR")])
-        listed = (raw.get("status") or {}).get("addresses") or []
+        spec, status = mapping_field(raw, "spec", ""), mapping_field(raw, "status", "")
+        self.add_pod_nets(list_field(spec, "podCIDRs", "spec") or [spec.get("podCIDR")])
         addresses = [
-            parse_address(str(entry.get("address", ""))) for entry in listed if isinstance(entry, Mapping)
+            parse_address(entry.get("address"))
+            for _place, entry in mappings_field(status, "addresses", "status")
         ]
         labels = text_map(metadata.get("labels"), "metadata.labels")
         self.store.nodes[metadata["name"]] = Node(
@@ -449,27 +458,31 @@ class _Reader:
 
     def add_slice(self, raw: Raw) -> None:
         metadata = raw["metadata"]
-        service = (metadata.get("labels") or {}).get("kubernetes.io/service-name")
+        service = text_map(metadata.get("labels"), "metadata.labels").get("kubernetes.io/service-name")
         if not service:
             return
         members = self.slices.setdefault(f"{metadata.get('namespace', '')}/{service}", [])
-        for endpoint in raw.get("endpoints") or []:
-            for text in endpoint.get("addresses") or []:
-                members.extend(_members(text, raw.get("ports") or []))
+        ports = [port for _place, port in mappings_field(raw, "ports", "")]
+        for place, endpoint in mappings_field(raw, "endpoints", ""):
+            for text in list_field(endpoint, "addresses", place):
+                members.extend(_members(text, ports))
 
     def add_endpoints(self, raw: Raw) -> None:
         metadata = raw["metadata"]
         members = self.slices.setdefault(f"{metadata.get('namespace', '')}/{metadata['name']}", [])
-        for subset in raw.get("subsets") or []:
-            for entry in subset.get("addresses") or []:
-                members.extend(_members(entry.get("ip", ""), subset.get("ports") or []))
+        for place, subset in mappings_field(raw, "subsets", ""):
+            ports = [port for _place, port in mappings_field(subset, "ports", place)]
+            for _place, entry in mappings_field(subset, "addresses", place):
+                members.extend(_members(entry.get("ip"), ports))
 
     def add_pod(self, raw: Raw) -> None:
-        metadata, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
+        metadata = raw["metadata"]
+        spec, status = mapping_field(raw, "spec", ""), mapping_field(raw, "status", "")
         if spec.get("hostNetwork") or status.get("phase") in ("Succeeded", "Failed"):
             return
         namespace = str(metadata.get("namespace") or "default")
-        texts = [entry.get("ip", "") for entry in status.get("podIPs") or []] or [status.get("podIP") or ""]
+        listed = [entry.get("ip") for _place, entry in mappings_field(status, "podIPs", "status")]
+        texts = listed or [status.get("podIP")]
         addresses = tuple(address for address in map(parse_address, texts) if address)
         account = str(spec.get("serviceAccountName") or "")
         labels = text_map(metadata.get("labels"), "metadata.labels")
@@ -480,12 +493,10 @@ class _Reader:
         profiles = (f"kns.{namespace}", f"ksa.{namespace}.{account}") if account else (f"kns.{namespace}",)
         unknown = self.unknown_labels(namespace, profiles[-1] if account else "")
         ports = tuple(
-            EndpointPort(
-                port["name"], PROTOCOLS[str(port.get("protocol") or "TCP").lower()], port["containerPort"]
-            )
-            for container in spec.get("containers") or []
-            for port in container.get("ports") or []
-            if port.get("name") and str(port.get("protocol") or "TCP").lower() in PROTOCOLS
+            EndpointPort(str(port["name"]), _protocol_of(port), port["containerPort"])
+            for place, container in mappings_field(spec, "containers", "spec")
+            for _place, port in mappings_field(container, "ports", place)
+            if port.get("name") and _protocol_of(port) and isinstance(port.get("containerPort"), int)
         )
         ref = Reference("Pod", metadata["name"], namespace, "v1", metadata["name"])
         self.store.workloads.append(
@@ -508,7 +519,10 @@ class _Reader:
         store.policies = list(self.policies.values())
         store.profiles.setdefault(DEFAULT_ALLOW_PROFILE, Profile(DEFAULT_ALLOW_PROFILE, {}, _ALLOW, _ALLOW))
         for pod in self.pods:
-            self.add_pod(pod)
+            try:
+                self.add_pod(pod)
+            except BadInput as bad:
+                raise bad.within("", f"Pod {pod['metadata']['name']}")
         for ref, spec, labels, notes in self.sets:
             self.add_set(ref, spec, labels, notes)
         store.services = {name: tuple(members) for name, members in self.slices.items()}
@@ -551,14 +565,18 @@ def inherited_labels(
     return merged
 
 
-def _members(text: str, ports: Sequence[Raw]) -> list[ServiceEndpoint]:
+def _members(text: object, ports: Sequence[Raw]) -> list[ServiceEndpoint]:
     address = parse_address(text)
     if not address:
         return []
-    if not any(port.get("port") for port in ports):
+    numbered = [port for port in ports if isinstance(port.get("port"), int)]
+    if not numbered:
         return [ServiceEndpoint(address, 0, 0)]  # nothing to go to, but still somebody to come from
     return [
-        ServiceEndpoint(address, PROTOCOLS[str(port.get("protocol") or "TCP").lower()], port["port"])
-        for port in ports
-        if port.get("port") and str(port.get("protocol") or "TCP").lower() in PROTOCOLS
+        ServiceEndpoint(address, _protocol_of(port), port["port"]) for port in numbered if _protocol_of(port)
     ]
+
+
+def _protocol_of(port: Raw) -> int:
+    """The protocol of a port of Kubernetes; 0 where Calico knows none of this name."""
+    return PROTOCOLS.get(str(port.get("protocol") or "TCP").lower(), 0)

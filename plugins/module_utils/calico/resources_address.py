@@ -51,13 +51,17 @@ class Net:
         return f"{Address(self.version, self.number)}/{self.prefix}"
 
 
-@lru_cache(maxsize=65536)
-def parse_address(text: str) -> Optional[Address]:
+def parse_address(text: object) -> Optional[Address]:
     """Read an address; an IPv4 address written as IPv6 (::ffff:a.b.c.d) counts as IPv4.
 
     :returns: None where Go's net.ParseIP refuses
     """
-    if not isinstance(text, str) or "%" in text or "/" in text:
+    return _address(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=65536)
+def _address(text: str) -> Optional[Address]:
+    if "%" in text or "/" in text:
         return None
     quad = _QUAD.match(text)
     if quad:
@@ -83,14 +87,16 @@ def _from_quad(*parts: str) -> Optional[Address]:
     return Address(4, number)
 
 
-@lru_cache(maxsize=65536)
-def parse_net(text: str) -> Optional[Net]:
+def parse_net(text: object) -> Optional[Net]:
     """Read a CIDR or a bare address; host bits are cleared.
 
     :returns: None where libcalico-go's ParseCIDROrIP refuses: Felix then acts as if the entry were not there
     """
-    if not isinstance(text, str):
-        return None
+    return _net(text) if isinstance(text, str) else None
+
+
+@lru_cache(maxsize=65536)
+def _net(text: str) -> Optional[Net]:
     head, slash, tail = text.partition("/")
     address = parse_address(head)
     if address is None:

@@ -64,8 +64,32 @@ def list_field(mapping: Raw, key: str, place: str) -> Sequence[Any]:
     if value is None:
         return ()
     if not isinstance(value, (list, tuple)):
-        raise BadInput(f"{place}.{key}", value, "a list")
+        raise BadInput(_at(place, key), value, "a list")
     return value
+
+
+def _at(place: str, key: str) -> str:
+    return f"{place}.{key}" if place else key
+
+
+def mapping_field(mapping: Raw, key: str, place: str) -> Raw:
+    value = mapping.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise BadInput(_at(place, key), value, "a mapping")
+    return value
+
+
+def mappings_field(mapping: Raw, key: str, place: str) -> list[tuple[str, Raw]]:
+    """The mappings of a list, each with its place."""
+    entries = []
+    for index, entry in enumerate(list_field(mapping, key, place)):
+        where = f"{_at(place, key)}[{index}]"
+        if not isinstance(entry, Mapping):
+            raise BadInput(where, entry, "a mapping")
+        entries.append((where, entry))
+    return entries
 
 
 def number_field(mapping: Raw, key: str, place: str) -> Optional[float]:
@@ -262,7 +286,7 @@ def _entity(raw: Raw, side: str, place: str, namespace: str, notes: Notes) -> En
     if not isinstance(value, Mapping):
         raise BadInput(place, value, "a mapping")
     selector, not_selector = _entity_selectors(value, place, namespace, notes)
-    services = value.get("services") or {}
+    services = mapping_field(value, "services", place)
     service = f"{services.get('namespace') or ''}/{services['name']}" if services.get("name") else ""
     return Entity(
         _nets(value, "nets", place, notes),
@@ -339,7 +363,8 @@ def _entity_selectors(
     own = text_field(value, "selector", place)
     negated = text_field(value, "notSelector", place)
     for_namespaces = text_field(value, "namespaceSelector", place)
-    accounts = value.get("serviceAccounts") or {}
+    accounts = mapping_field(value, "serviceAccounts", place)
+    list_field(accounts, "names", f"{place}.serviceAccounts")
     texts = {
         "selector": own,
         "notSelector": negated,
