@@ -17,7 +17,7 @@ RULES = {
     "one-family-allow": "An allow for nets of one family beside a deny of both: the other family is cut off.",
     "one-family-deny": "A deny for nets of one family leaves the other open.",
     "selector-without-addresses": "A rule's selector finds host endpoints that stand for no address.",
-    "unreachable-rule": "A rule that earlier rules leave nothing to match.",
+    "unreachable-rule": "A rule that earlier rules, one alone or several together, leave nothing to match.",
     "icmp-code": "An ICMP code, in icmp or notICMP, that nft refuses: on nftables Felix stops programming.",
     "icmp-protocol": "ICMP fields without the protocol of the family: Felix stops programming.",
     "http-on-host": "Felix ignores http conditions on host endpoints: the rule matches without them.",
