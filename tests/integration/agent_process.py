@@ -12,6 +12,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -148,16 +149,34 @@ def authority(api: Any) -> str:
     return base64.b64decode(cluster["certificate-authority-data"]).decode()
 
 
-def status_of(api: Any, path: str, bearer: str) -> int:
-    """HTTP status that the API server answers the owner of a token with."""
-    request = urllib.request.Request(api.admin.server + path, headers={"Authorization": f"Bearer {bearer}"})
-    try:
-        with urllib.request.urlopen(
-            request, context=ssl.create_default_context(cadata=authority(api))
-        ) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
+class Busy:
+    """Keeps the API server at work on requests of one ServiceAccount.
+
+    :ivar refused: how many it has refused so far because there were too many at once
+    """
+
+    def __init__(self, api: Any, path: str, bearer: str) -> None:
+        self._request = urllib.request.Request(
+            api.admin.server + path, headers={"Authorization": f"Bearer {bearer}"}
+        )
+        self._context = ssl.create_default_context(cadata=authority(api))
+        self._over = threading.Event()
+        self.refused = 0
+        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(6)]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self) -> None:
+        while not self._over.is_set():
+            try:
+                urllib.request.urlopen(self._request, context=self._context).close()
+            except urllib.error.HTTPError as error:
+                self.refused += error.code == 429
+
+    def stop(self) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
 
 
 class Agent:
