@@ -193,6 +193,7 @@ class Agent:
         task: str = "keep",
         config: dict[str, Any] | str | None = None,
         environment: dict[str, str] | None = None,
+        python: str = sys.executable,
     ) -> None:
         mode = "daemonset" if task == "keep" else "job"
         place = program(directory, config_of(api, mode) if config is None else config)
@@ -207,7 +208,7 @@ class Agent:
         with self._log.open("w") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-B", "-m", "agent", task),
+                    *(python, "-B", "-m", "agent", task),
                     *("--credentials", str(self.credentials)),
                     *("--health-port", str(self._port)),
                 ],

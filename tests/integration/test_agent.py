@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import subprocess
 
 import pytest
 from agent_process import NAMESPACE, Agent, Busy, apply_objects, eventually, token
@@ -92,6 +94,18 @@ def test_is_silent_and_asks_nothing_while_nothing_changes(clean_api, agents):
     run_module("host_endpoints", clean_api)
     assert agent.metrics() == before
     assert agent.messages() == said
+
+
+@pytest.mark.one_flavour
+def test_runs_on_the_oldest_python_that_is_promised(clean_api, agents):
+    python = shutil.which("python3.9")
+    if not python or subprocess.run([python, "--version"], check=False, capture_output=True).returncode:
+        pytest.skip("no python3.9 on PATH")
+    (node,) = clean_api.add_nodes(1)
+    agent = agents(node, python=python)
+    eventually(agent.is_ready, 20, "ready")
+    clean_api.admin.delete(clean_api.path("HostEndpoint", f"{node}-hostfence"))
+    eventually(lambda: find(clean_api, node) is not None, BACK_SECONDS, "deleted")
 
 
 @pytest.mark.one_flavour
