@@ -187,9 +187,9 @@ def settings_of(
 
 def _either(data: object, layer3: object) -> str:
     """The pattern of interfaces that carry eBPF programs, with and without link-layer headers."""
-    patterns = [str(data), *([str(layer3)] if layer3 else [])]
+    joined = f"(?:{data})|(?:{layer3})" if layer3 else str(data)
     try:
-        return "|".join(re.compile(f"(?:{pattern})").pattern for pattern in patterns)
+        return re.compile(joined).pattern
     except re.error:
         return _EBPF_INTERFACES  # Felix goes by its default where it cannot read the setting
 

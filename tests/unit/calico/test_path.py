@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Optional
 
 import pytest
@@ -257,6 +258,19 @@ class TestSettings:
         settings = settings_of([configuration("default", **spec)], "n", {})
         assert (settings.drops_invalid, settings.workload_prefixes) == (False, ("eni", "azv"))
         assert settings.ebpf_interfaces == "^br"
+
+    @pytest.mark.parametrize(
+        ("spec", "carries", "carries_not"),
+        [
+            ({"bpfL3IfacePattern": "^tun"}, ["eth0", "tun0"], ["br0"]),
+            ({"bpfDataIfacePattern": "^br", "bpfL3IfacePattern": "^tun"}, ["br0", "tun0"], ["eth0"]),
+            ({"bpfDataIfacePattern": "*"}, ["eth0"], ["tun0"]),
+        ],
+    )
+    def test_interfaces_with_ebpf_programs(self, spec, carries, carries_not) -> None:
+        pattern = settings_of([configuration("default", **spec)], "n", {}).ebpf_interfaces
+        assert all(re.search(pattern, name) for name in carries)
+        assert not any(re.search(pattern, name) for name in carries_not)
 
     def test_what_felix_dies_on_is_told(self) -> None:
         bad = configuration("default", failsafeInboundHostPorts=[{"protocol": "SCTP", "port": 22}])

@@ -450,6 +450,28 @@ class TestUnknown:
         assert answer(flow(node="m"))[0] == "allow"
 
 
+class TestDomains:
+    """Which addresses a name stands for, each node learns by itself."""
+
+    OUT = flow("egress", destination="192.0.2.7", destination_port=443)
+    RULE: Object = {"action": "Allow", "protocol": "TCP", "destination": {"domains": ["example.com"]}}
+
+    def policy(self, *rules: Object) -> Object:
+        return gnp(types=["Egress"], ingress=None, egress=list(rules))
+
+    def test_the_assumption_names_the_domain(self) -> None:
+        verdict = judge(self.OUT, hep(), self.policy(self.RULE))
+        assert (verdict.verdict, verdict.reason_code) == ("undetermined", "unknown-match")
+        assert verdict.assumptions[0] == (
+            "GlobalNetworkPolicy p egress[0] matches (192.0.2.7 is an address of example.com): then allow"
+        )
+
+    def test_what_does_not_depend_on_it_is_decided(self) -> None:
+        assert answer(self.OUT, hep(), self.policy(self.RULE, ALLOW)) == ("allow", "policy-allow")
+        udp = {**self.OUT, "protocol": "UDP"}
+        assert answer(udp, hep(), self.policy(self.RULE)) == ("deny", "end-of-tier")
+
+
 class TestPods:
     """Where a packet meets the policy of a pod as well."""
 
@@ -489,6 +511,15 @@ class TestPods:
             "metadata": {"name": "k", "namespace": "ns"},
         }
         assert answer(self.TO_POD, *self.KNOWN, native) == ("undetermined", "pod-policy")
+
+    @pytest.mark.parametrize(
+        "kind", ["AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy"]
+    )
+    def test_it_stays_open_where_a_policy_of_the_whole_cluster_is(self, kind: str) -> None:
+        api = "policy.networking.k8s.io/v1alpha2"
+        native = {"apiVersion": api, "kind": kind, "metadata": {"name": "k"}, "spec": {"priority": 1}}
+        assert answer(self.TO_POD, *self.KNOWN, native) == ("undetermined", "pod-policy")
+        assert answer(flow(), *self.KNOWN, native) == ("allow", "profile-allow")
 
     def test_it_stays_open_where_the_namespace_is_not_known(self) -> None:
         assert answer(self.TO_POD, hep(), self.POD) == ("undetermined", "pod-policy")
