@@ -77,12 +77,10 @@ def of_session(node: str, ssh_connection: str, place: str) -> Connection:
     :raises BadInput: another form
     """
     words = ssh_connection.split()
-    ends = [parse_address(word) for word in words[::2]]
-    if len(words) != 4 or not words[3].isdigit() or None in ends:
+    ends = [end for end in map(parse_address, words[::2]) if end is not None]
+    if len(words) != 4 or not words[3].isdigit() or len(ends) != 2:
         raise BadInput(place, ssh_connection, "four words: address and port of the client and of the server")
     source, destination = ends
-    assert source is not None
-    assert destination is not None
     return Connection(node, SSH, source, destination, int(words[3]))
 
 
