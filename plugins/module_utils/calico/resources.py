@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any, Optional
 
 from . import felix
@@ -96,8 +97,7 @@ def read(objects: Iterable[Raw], native_v3: bool = False) -> Store:
     :raises BadInput: an object without kind or name, a field of the wrong type, or two objects of one name
     """
     with _without_collection():
-        raws = sorted(_opened(objects), key=_identity)
-        _refuse_repetition(raws)
+        raws = _in_order(_opened(objects))
         reader = _Reader(native_v3)
         for raw in raws:
             reader.add(raw)
@@ -187,11 +187,17 @@ def _identity(raw: Raw) -> tuple[str, str, str, str]:
     return (raw["kind"], group, str(metadata.get("namespace") or ""), metadata["name"])
 
 
-def _refuse_repetition(raws: Sequence[Raw]) -> None:
-    for before, raw in zip(raws, raws[1:]):
-        if _identity(before) == _identity(raw):
+def _in_order(raws: Sequence[Raw]) -> list[Raw]:
+    """The objects in an order that does not depend on the input's.
+
+    :raises BadInput: two of one kind and name
+    """
+    named = sorted(((_identity(raw), raw) for raw in raws), key=itemgetter(0))
+    for (before, _raw), (identity, raw) in zip(named, named[1:]):
+        if before == identity:
             name = raw["metadata"]["name"]
             raise BadInput("metadata.name", name, "two objects of one kind and name", f"{raw['kind']} {name}")
+    return [raw for _identity_, raw in named]
 
 
 def text_map(value: object, place: str) -> dict[str, str]:

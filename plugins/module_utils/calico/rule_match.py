@@ -214,11 +214,16 @@ def intervals(nets: Iterable[Net]) -> tuple[Interval, ...]:
 def merged(spans: Iterable[Interval]) -> tuple[Interval, ...]:
     """Sorted intervals, joined where they overlap or touch."""
     result: list[Interval] = []
+    start, end = 0, -2  # touches nothing
     for first, last in spans:
-        if result and first <= result[-1][1] + 1:
-            result[-1] = (result[-1][0], max(last, result[-1][1]))
-        else:
-            result.append((first, last))
+        if first > end + 1:
+            if end >= 0:
+                result.append((start, end))
+            start, end = first, last
+        elif last > end:
+            end = last
+    if end >= 0:
+        result.append((start, end))
     return tuple(result)
 
 
