@@ -136,8 +136,10 @@ class TestApi:
     def _end_namespace(self, namespace: dict) -> None:
         """Deletes a namespace whole, as kube-controller-manager would, which does not run here."""
         path = f"/api/v1/namespaces/{namespace['metadata']['name']}"
-        for plural in ("serviceaccounts", "configmaps", "pods"):
+        for plural in ("serviceaccounts", "configmaps"):
             self.admin.delete(f"{path}/{plural}")
+        # No kubelet is there to say that they have ended.
+        self.admin.delete(f"{path}/pods", gracePeriodSeconds="0")
         for collection in ("apps/v1/namespaces/{}/daemonsets", "batch/v1/namespaces/{}/jobs"):
             self.admin.delete("/apis/" + collection.format(namespace["metadata"]["name"]))
         if not namespace["metadata"].get("deletionTimestamp"):
