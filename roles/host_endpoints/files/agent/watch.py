@@ -126,7 +126,15 @@ class Watch(threading.Thread):
             if time.monotonic() - begun > LONGEST_WAIT_SECONDS:
                 self._backoff.reset()
             self._say_lost(error)
-            time.sleep(self._backoff.next(error.retry_after))
+            time.sleep(self._wait(error.retry_after))
+
+    def _wait(self, at_least: float) -> float:
+        """Seconds until the next try; short as long as nothing was read yet, as when a pod begins."""
+        if self._version is None:
+            return self._backoff.next(at_least)
+        # All agents lose their watches when the API server starts anew, and it takes connections seconds
+        # before it serves them: those that came back meanwhile would all be served at one moment.
+        return Backoff(LONGEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS).next(at_least)
 
     def _follow(self) -> None:
         asked = random.randint(*OPEN_SECONDS)
