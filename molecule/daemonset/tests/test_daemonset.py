@@ -122,10 +122,8 @@ def test_the_pod_has_no_privilege(host, api):
 @pytest.mark.parametrize("node", ["node1", "node2"])
 def test_back_after_it_was_edited_or_deleted(api, node):
     wanted = find(api, node)
-    wrong = {
-        "metadata": {"labels": {"host-endpoint": "x"}},
-        "spec": {"profiles": [], "interfaceName": "eth9"},
-    }
+    # Not profiles or interface: a Felix would cut the agent off for as long as they are wrong.
+    wrong = {"metadata": {"labels": {"host-endpoint": "x"}}, "spec": {"expectedIPs": ["192.0.2.1"]}}
     api.patch(f"{HEPS}/{node}-hostfence", wrong)
     eventually(lambda: find(api, node)["spec"] == wanted["spec"], BACK_SECONDS)
     assert find(api, node)["metadata"]["labels"] == wanted["metadata"]["labels"]
@@ -217,7 +215,9 @@ def test_a_connection_that_died_in_silence_is_replaced(api, cluster, lost):
     eventually(lambda: find(api, "node3") is not None, HEALED_SECONDS)
     lines = log_of(cluster, pod_of(api, "node3"))
     reasons = [line["reason"] for line in lines if line["message"] == "lost the watch, trying again"]
-    assert reasons == ["the server was silent for too long"] * 2
+    assert len(reasons) == 2
+    # The kernel gave the connection up; which of the two that looks like is up to OpenSSL.
+    assert set(reasons) <= {"the server was silent for too long", "the connection broke off"}
 
 
 def test_all_are_back_after_the_api_server_was_restarted(testbed, api):

@@ -207,9 +207,13 @@ class Stream:
         try:
             while True:
                 line = self._answer.readline()
-                if not line:
+                if line:
+                    yield json.loads(line)
+                elif self._answer.isclosed():
                     return
-                yield json.loads(line)
+                else:
+                    # Without the mark that a server puts at the end of what it has said.
+                    raise ApiError("the connection broke off")
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise ApiError(_why(error))
 
