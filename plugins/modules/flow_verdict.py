@@ -144,21 +144,18 @@ origin:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict import (
     STAGED_CHOICES,
     count_verdicts,
     judge_objects,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import (
-    CONNECTION_OPTIONS,
-    ClusterError,
-)
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import CONNECTION_OPTIONS
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.judged_objects import (
     SOURCE_OPTIONS,
     SOURCE_RULES,
     gather,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import conclude
 
 OPTIONS: dict[str, Any] = {
     "flows": {"type": "list", "elements": "dict", "required": True},
@@ -185,11 +182,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={**CONNECTION_OPTIONS, **OPTIONS}, supports_check_mode=True, **SOURCE_RULES
     )
-    try:
-        result = work(module.params)
-    except (BadInput, ClusterError) as refused:
-        module.fail_json(msg=str(refused))
-    module.exit_json(**result)
+    conclude(module, lambda: work(module.params))
 
 
 if __name__ == "__main__":

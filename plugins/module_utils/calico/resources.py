@@ -204,7 +204,7 @@ def text_map(value: object, place: str) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, Mapping) or not all(
-        isinstance(item, str) for pair in value.items() for item in pair
+        issubclass(kind, str) for kind in {*map(type, value), *map(type, value.values())}
     ):
         raise BadInput(place, value, "a mapping of text to text")
     return dict(value)

@@ -35,14 +35,22 @@ def run(
     :param work: does the work and returns the result; what it refuses or cannot do becomes one
         clear line, never a traceback
     """
-    # Thousands of decoded objects are not garbage, yet the collector would go through them again and again:
-    # more than half of the time that reading 5,000 nodes takes. The process ends with the module.
-    gc.disable()
     module = AnsibleModule(
         argument_spec={**CONNECTION_OPTIONS, **options}, supports_check_mode=True, **module_options
     )
+    conclude(module, lambda: work(module, Cluster.of_module(module)))
+
+
+def conclude(module: AnsibleModule, work: Callable[[], Result]) -> None:
+    """End a module with what its work returned, or in one line with why it did not come to an end.
+
+    :param work: as in :func:`run`
+    """
+    # Thousands of decoded objects are not garbage, yet the collector would go through them again and again:
+    # more than half of the time that reading 5,000 nodes takes. The process ends with the module.
+    gc.disable()
     try:
-        result = work(module, Cluster.of_module(module))
+        result = work()
     except Unfinished as unfinished:
         module.fail_json(msg=str(unfinished), **unfinished.result)
     except (BadInput, ClusterError) as refused:
