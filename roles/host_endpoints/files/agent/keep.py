@@ -19,7 +19,7 @@ from .watch import UNKNOWN, Board, Watch
 NODES = "/api/v1/nodes"
 NODE, HOST_ENDPOINT = "Node", "HostEndpoint"
 BEAT_SECONDS = 10
-# A HostEndpoint that somebody else keeps changing is written less and less often.
+# What fails is tried less and less often; so is a HostEndpoint written that somebody else keeps changing.
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30
 QUIET_SECONDS = 60
@@ -39,7 +39,8 @@ class Keeper:
         self._node = node_name
         self._name = hep_name(node_name)
         self._board = Board()
-        self._backoff = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
+        self._after_failure = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
+        self._after_write = Backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         self._last_write = 0.0
         self._not_before = 0.0
         self._unfinished = False
@@ -107,18 +108,13 @@ class Keeper:
     def _write(self, change: Change) -> None:
         collection = self._configuration.host_endpoints
         wanted = change.wanted or {}
-        now = time.monotonic()
-        if now - self._last_write > QUIET_SECONDS:
-            self._backoff.reset()
-        self._last_write = now
-        asked_to_wait = 0.0
         try:
             if change.live is None:
                 self._api.create(collection, wanted)
             else:
                 self._api.replace(f"{collection}/{self._name}", wanted)
         except ApiError as error:
-            asked_to_wait = error.retry_after
+            wait = self._after_failure.next(error.retry_after)
             # 409: it is newer than what we saw, and the watch is about to tell.
             if error.status != 409:
                 self._trouble(str(error))
@@ -126,10 +122,19 @@ class Keeper:
         else:
             self.writes += 1
             self._problem = ""
+            self._after_failure.reset()
+            # The watch tells of a write that succeeded long before it would be repeated.
+            wait = self._wait_after_write()
             done = "created" if change.live is None else "corrected"
             say(INFO, f"{done} the HostEndpoint", name=self._name, was_wrong=_different(change))
-        # The watch tells of a write that succeeded long before it would be repeated.
-        self._not_before = time.monotonic() + self._backoff.next(asked_to_wait)
+        self._not_before = time.monotonic() + wait
+
+    def _wait_after_write(self) -> float:
+        now = time.monotonic()
+        if now - self._last_write > QUIET_SECONDS:
+            self._after_write.reset()
+        self._last_write = now
+        return self._after_write.next()
 
     def _trouble(self, problem: str) -> None:
         """Say once why the HostEndpoint is not as it should be."""

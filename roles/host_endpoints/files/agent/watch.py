@@ -156,7 +156,7 @@ class Watch(threading.Thread):
             stream.close()
         # A server that goes down ends all watches at once; who then comes back at once would be a herd.
         if time.monotonic() - begun < asked - 1:
-            raise ApiError("the server ended the watch early")
+            raise ApiError("the watch ended before its time")
 
     def _take(self, event: Object, stream: Stream) -> None:
         kind, obj = event["type"], event["object"]
