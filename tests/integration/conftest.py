@@ -40,7 +40,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Runs what does not depend on the flavour on the first one only, and each flavour in one process."""
+    """Runs what does not depend on the flavour on the first one only.
+
+    Of several processes each takes a flavour whole, or a file on the first one, which has most of the tests.
+    """
 
     def flavour_of(item: pytest.Item) -> str | None:
         return getattr(item, "callspec", None) and item.callspec.params.get("api")
@@ -55,7 +58,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not elsewhere(item)]
     for item in items:
         if flavour := flavour_of(item):
-            item.add_marker(pytest.mark.xdist_group(flavour))
+            group = item.path.stem if flavour == FLAVOURS[0] else flavour
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 class TestApi:
