@@ -136,6 +136,7 @@ class TestApi:
     def _create_installation(self) -> None:
         installation.create_defaults(self.admin, self.stored_kinds, self.calico_version)
         installation.create_placeholders(self.admin, self.calico_version)
+        installation.set_placeholder_status(self.admin, 0)
 
     def _end_namespace(self, namespace: dict) -> None:
         """Deletes a namespace whole, as kube-controller-manager would, which does not run here."""
