@@ -50,7 +50,9 @@ class Packet:
     icmp_code: Optional[int] = None
 
 
-@dataclass(frozen=True)
+# Compared by identity: every rule with the same selector has the same one, and thousands of intervals are not
+# to be hashed for each rule.
+@dataclass(frozen=True, eq=False)
 class Members:
     """The addresses of an IP set, as intervals of one family; ``possible`` adds those that may be in it."""
 
