@@ -75,8 +75,10 @@ class Sets:
         return subprocess.run(
             [*command, "-e", json.dumps(given)],
             cwd=ROOT,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
-            capture_output=True,
+            # molecule asks for colours, and for what failed on the other stream.
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
