@@ -127,6 +127,7 @@ def test_what_preflight_asks_for_is_enough_to_grant_it(clean_api):
     assert run_module("cluster_info", granter, permissions_for=tasks)["missing_permissions"] == []
 
 
+@pytest.mark.one_flavour
 def test_the_account_can_do_all_of_the_work(clean_api, account):
     clean_api.add_nodes(2)
     work(clean_api, lambda module, options: run_module(module, account, **options))

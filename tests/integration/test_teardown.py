@@ -68,6 +68,7 @@ def protect(api):
         assert not done["failed"], done
 
 
+@pytest.mark.one_flavour
 def test_all_of_ours_goes_and_nothing_else(clean_api):
     clean_api.add_nodes(2)
     foreign(clean_api)
@@ -87,6 +88,7 @@ def test_all_of_ours_goes_and_nothing_else(clean_api):
     assert (again.code, again.changed) == (0, 0), again.output
 
 
+@pytest.mark.one_flavour
 def test_no_allow_goes_while_a_deny_of_another_set_stands(clean_api):
     clean_api.add_nodes(1)
     protect(clean_api)
