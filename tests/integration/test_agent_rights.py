@@ -56,6 +56,8 @@ def attempt(clean_api, tmp_path):
         *lines, count = [json.loads(line) for line in done.stdout.splitlines()]
         return {line["attempt"]: (line["status"], line["said"]) for line in lines}, count
 
+    # The API server takes a second or two to act on a policy that is new, or that was removed just before.
+    eventually(lambda: run()[0]["spec.node of another"][0] == 403, 30, "the admission policy is in force")
     return run
 
 
