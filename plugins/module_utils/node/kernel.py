@@ -111,19 +111,36 @@ def _has_legacy_tables(name: str) -> bool:
 
 def _nftables(nft: str) -> list[Ruleset]:
     reader = nft_json.Reader()
-    listing = json.loads(_run([nft, "-j", "list", "tables"]) or '{"nftables": []}')
-    for element in listing.get("nftables", []):
-        reader.add(element)
-        table = element.get("table")
-        if table is None or nft_json.is_iptables(str(table["family"]), str(table["name"])):
-            continue
-        if table["family"] not in nft_json.FAMILIES:
-            continue
-        command = [nft, "-j", "-t", "list", "table", str(table["family"]), str(table["name"])]
+    for family, table in sorted(_nftables_tables(nft, reader)):
+        command = [nft, "-j", "-t", "list", "table", family, table]
         with _Output(command) as output:
             reader.document(output.chunks())
             output.check(command)
     return list(reader.finish())
+
+
+def _nftables_tables(nft: str, reader: nft_json.Reader) -> set[tuple[str, str]]:
+    """Family and name of the tables with chains that iptables-save does not show.
+
+    The chains are asked for, not the tables: to list the tables, nft reads every rule of the kernel.
+    """
+    command = [nft, "-j", "list", "chains"]
+    found = set()
+    try:
+        with _Output(command) as output:
+            for element in nft_json.elements(output.chunks()):
+                if "chain" in element:
+                    found.add((str(element["chain"]["family"]), str(element["chain"]["table"])))
+                else:
+                    reader.add(element)
+            output.check(command)
+    except ValueError as error:
+        raise NodeError(f"{' '.join(command)}: {error}")
+    return {
+        (family, table)
+        for family, table in found
+        if family in nft_json.FAMILIES and not nft_json.is_iptables(family, table)
+    }
 
 
 class _Output:
