@@ -19,6 +19,7 @@ description:
   - Refuses, before anything is written, what Calico would accept and misread.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - hostfence.calico.reach
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
 attributes:
@@ -168,6 +169,18 @@ findings:
     remedy:
       description: What to do about it.
       type: str
+decides:
+  description: Whether the change has a part in what is enforced, so that it was judged.
+  returned: always
+  type: bool
+obstacles:
+  description:
+    - Connections that are not plainly allowed afterwards, each with the verdict as
+      M(hostfence.calico.flow_verdict) returns it. Empty where the change decides nothing. HostEndpoints of
+      templates are not looked at.
+  returned: always
+  type: list
+  elements: dict
 """
 
 from typing import TYPE_CHECKING, Any
@@ -176,6 +189,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.auto_host_
     Template,
     templates_of,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import reach
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.auto_host_endpoints import (
     Report,
     Request,
@@ -207,6 +221,7 @@ OPTIONS: dict[str, Any] = {
     "allow_uncovered": {"type": "bool", "default": False},
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 120},
+    **reach.OPTIONS,
 }
 
 
@@ -224,6 +239,8 @@ def _templates(module: AnsibleModule) -> list[Template] | None:
 
 
 def _result(module: AnsibleModule, report: Report) -> dict[str, Any]:
+    for warning in report.ahead.warnings:
+        module.warn(warning)
     for finding in report.findings:
         module.warn(f"{finding.finding}: {finding.remedy}")
     diff = {"diff": report.diff()} if module._diff else {}

@@ -17,6 +17,7 @@ description:
     meanwhile.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - hostfence.calico.reach
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
 attributes:
@@ -92,12 +93,23 @@ unknown_fields:
   returned: always
   type: list
   elements: str
+decides:
+  description: Whether the change has a part in what is enforced, so that it was judged.
+  returned: always
+  type: bool
+obstacles:
+  description:
+    - Connections that are not plainly allowed afterwards, each with the verdict as
+      M(hostfence.calico.flow_verdict) returns it. Empty where the change decides nothing.
+  returned: always
+  type: list
+  elements: dict
 """
 
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix import Wanted, wanted_spec
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster import felix_configuration
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import felix_configuration, reach
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
 
@@ -115,6 +127,7 @@ OPTIONS: dict[str, Any] = {
     "failsafe_outbound_host_ports": {"type": "list", "elements": "dict", "options": _ENTRY},
     "dns_trusted_servers": {"type": "list", "elements": "str"},
     "flow_logs_enable_host_endpoint": {"type": "bool"},
+    **reach.OPTIONS,
 }
 
 
@@ -128,7 +141,9 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         params["flow_logs_enable_host_endpoint"],
     )
     spec = wanted_spec(wanted)
-    outcome = felix_configuration.write(cluster, wanted.name, spec, module.check_mode)
+    outcome = felix_configuration.write(cluster, wanted.name, spec, module.params, module.check_mode)
+    for warning in outcome.ahead.warnings:
+        module.warn(warning)
     for field in outcome.unknown_fields:
         module.warn(f"this cluster's API does not know FelixConfiguration.spec.{field}; it was left out")
     for field, value in spec.items():
@@ -139,6 +154,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         "name": wanted.name,
         "fields": outcome.fields,
         "unknown_fields": outcome.unknown_fields,
+        **outcome.ahead.result(),
     }
     if module._diff:
         result["diff"] = {

@@ -16,6 +16,7 @@ description:
     others made are reported, never touched.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - hostfence.calico.reach
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
 attributes:
@@ -163,6 +164,17 @@ summary:
   returned: always
   type: str
   sample: 3 of 3 nodes have their HostEndpoint
+decides:
+  description: Whether the change has a part in what is enforced, so that it was judged.
+  returned: always
+  type: bool
+obstacles:
+  description:
+    - Connections that are not plainly allowed afterwards, each with the verdict as
+      M(hostfence.calico.flow_verdict) returns it. Empty where the change decides nothing.
+  returned: always
+  type: list
+  elements: dict
 api:
   description: API flavour and how many requests were sent.
   returned: always
@@ -186,7 +198,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpo
     plan,
     plan_removal,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, host_endpoints
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, host_endpoints, reach
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.bulk import Outcome
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run
@@ -219,6 +231,7 @@ OPTIONS: dict[str, Any] = {
             "port": {"type": "int", "required": True},
         },
     },
+    **reach.OPTIONS,
 }
 
 
@@ -239,10 +252,11 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     else:
         planned = _plan(cluster, served, params["node_selector"], template)
         _warn(module, template, planned)
+    ahead = _look_ahead(module, cluster, served, planned)
     outcomes = [Outcome(c) for c in planned.changes]
     if not module.check_mode:
         outcomes = host_endpoints.carry_out(cluster, served, planned)
-    return _result(module, cluster, served, planned, outcomes)
+    return _result(module, cluster, served, planned, outcomes, ahead)
 
 
 def _plan(
@@ -252,6 +266,29 @@ def _plan(
     if not nodes:
         raise BadInput("node_selector", node_selector, "selects no node of this cluster")
     return plan(nodes, names, heps, template, served.api_version)
+
+
+def _look_ahead(
+    module: AnsibleModule, cluster: Cluster, served: flavour.Flavour, planned: Plan
+) -> reach.Outlook:
+    """A HostEndpoint puts a node under all policy that is enforced, from the moment it is written.
+
+    :raises CutOff: before anything is written
+    """
+    written = [change.wanted for change in planned.changes if change.wanted]
+    shuts = reach.enforces(cluster, served) if planned.changes else False
+    if not shuts and all(map(reach.open_without_policy, written)):
+        return reach.Outlook()
+    ahead = reach.outlook(
+        cluster,
+        served,
+        module.params,
+        "the change of HostEndpoints",
+        lambda objects: reach.with_changes(objects, planned.changes),
+    )
+    for warning in ahead.warnings:
+        module.warn(warning)
+    return ahead
 
 
 def _warn(module: AnsibleModule, template: HostEndpointTemplate, planned: Plan) -> None:
@@ -274,6 +311,7 @@ def _result(
     served: flavour.Flavour,
     planned: Plan,
     outcomes: list[Outcome[Change]],
+    ahead: reach.Outlook,
 ) -> dict[str, Any]:
     failed = [o for o in outcomes if not o.done]
     missing = {o.item.node for o in failed if o.item.action == "create"}
@@ -287,6 +325,7 @@ def _result(
         ],
         "unchanged": planned.unchanged,
         "foreign": [asdict(f) for f in planned.foreign],
+        **ahead.result(),
         "summary": f"{total - len(missing)} of {total} nodes have their HostEndpoint",
         "api": {"flavour": served.kind.value, "group": served.group, "requests": cluster.requests_sent},
     }

@@ -20,6 +20,7 @@ description:
     C(hostfence.io/set=<name>).
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
+  - hostfence.calico.reach
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
 attributes:
@@ -164,44 +165,6 @@ options:
         because the set is staged or the cluster has no HostEndpoint yet, it is a warning.
     type: bool
     default: true
-  reach:
-    description:
-      - Whether to refuse, before anything is written, a change of what is enforced that would deny a
-        connection of O(logins), or the one to the API that this module itself uses. They are judged as new
-        connections, under the policy that results.
-      - What cannot be told for sure is a warning that says the assumption.
-    type: bool
-    default: true
-  logins:
-    description: How this machine logs in to nodes.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      node:
-        description: Name of the node.
-        type: str
-        required: true
-      reached:
-        description: Whether it could be logged in to just now. It makes no difference here.
-        type: bool
-        default: true
-      ssh_connection:
-        description:
-          - What C(SSH_CONNECTION) holds in a session there - the addresses and ports of both ends as the node
-            sees them.
-          - If empty, the node is taken to see the address that others see, else the one that this machine has
-            towards O(logins[].host).
-        type: str
-        default: ""
-      host:
-        description: Address or name that is connected to.
-        type: str
-        default: ""
-      port:
-        description: Port that is connected to.
-        type: int
-        default: 22
   rehearsed:
     description:
       - In check mode, writes of other sets to take for done, as RV(rehearsal) of their own rehearsal told
@@ -420,19 +383,7 @@ OPTIONS: dict[str, Any] = {
     },
     "default_action": {"type": "str", "choices": ["Deny", "Pass"], "default": "Deny"},
     "lint": {"type": "bool", "default": True},
-    "reach": {"type": "bool", "default": True},
-    "logins": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "node": {"type": "str", "required": True},
-            "reached": {"type": "bool", "default": True},
-            "ssh_connection": {"type": "str", "default": ""},
-            "host": {"type": "str", "default": ""},
-            "port": {"type": "int", "default": 22},
-        },
-    },
+    **reach.OPTIONS,
     "rehearsed": {"type": "list", "elements": "dict", "default": []},
     "upcoming": {
         "type": "dict",
@@ -506,10 +457,7 @@ def _look(
     if not (judged and hosts):
         return findings, []
     if not params["reach"]:
-        module.warn(
-            f"set {wanted.name}: reach is off: nobody looked whether this machine can still log in to the "
-            "nodes and reach the API afterwards"
-        )
+        module.warn(f"set {wanted.name}: {reach.UNSEEN}")
         return findings, []
     logins = reach.of_logins(params["logins"])
     blocking = reach.obstacles_of(cluster, served, inventory, planned, logins, now, around)

@@ -159,5 +159,5 @@ def remedy(obstacles: Sequence[Obstacle]) -> str:
         f"allow tcp/{', tcp/'.join(map(str, ports))} from {', '.join(sources)} in a policy that is asked "
         "before (policies_ssh_sources), or keep the port among the inbound failsafes "
         "(felix_failsafe_inbound_host_ports); of several sets, enforce those that allow first, and take "
-        "those that deny away first; policies_reach: false goes without this check"
+        "those that deny away first; reach: false (of a role <role>_reach) goes without this check"
     )

@@ -31,7 +31,15 @@ from ..calico.auto_host_endpoints import (
     refuse_equal_names,
 )
 from ..calico.bad_input import BadInput
-from ..calico.host_endpoint import is_auto
+from ..calico.host_endpoint import (
+    AUTO_CREATED_BY,
+    AUTO_CREATED_BY_LABEL,
+    AUTO_SUFFIX,
+    HostEndpointTemplate,
+    desired,
+    is_auto,
+)
+from . import reach
 from .bulk import write_all
 from .client import APPLY, FIELD_MANAGER, ApiError, Cluster, ClusterError, Object
 from .flavour import Flavour, require
@@ -59,6 +67,7 @@ class Request:
     :ivar node_selector: Kubernetes label selector of the nodes that get ``node_labels``
     :ivar allow_uncovered: switch them off even where a node has no other HostEndpoint
     :ivar wait_timeout: seconds without any progress after which waiting ends
+    :ivar reach: refuse what would cut off who logs in by ``logins`` (:data:`reach.OPTIONS`)
     """
 
     state: str
@@ -69,6 +78,8 @@ class Request:
     allow_uncovered: bool = False
     wait: bool = True
     wait_timeout: float = 120
+    reach: bool = True
+    logins: Sequence[Object] = ()
 
     def __post_init__(self) -> None:
         check_labels("node_labels", self.node_labels)
@@ -131,6 +142,7 @@ class Report:
     after: Seen
     findings: list[Finding]
     progress: Optional[Coverage] = None
+    ahead: reach.Outlook = field(default_factory=reach.Outlook)
 
     def result(self) -> Object:
         """What the module returns."""
@@ -142,6 +154,7 @@ class Report:
             "host_endpoints": self.after.autos,
             "summary": self.summary(),
             "findings": [asdict(f) for f in self.findings],
+            **self.ahead.result(),
         }
 
     def summary(self) -> str:
@@ -223,7 +236,8 @@ class _Run:
         plan = self._plan(seen)
         _refuse(seen, plan, self._request.allow_uncovered)
         self._try_out(seen, plan)
-        report = Report(plan, seen, seen, _findings(seen, seen, plan))
+        ahead = self._look_ahead(seen, plan)
+        report = Report(plan, seen, seen, _findings(seen, seen, plan), ahead=ahead)
         report.progress = self._progress(report)
         if dry_run:
             return report
@@ -302,6 +316,39 @@ class _Run:
             _refuse_unknown(_fields(plan.patch), host_endpoint_config(would_be["spec"].get("controllers")))
         for name in list(plan.labels)[:1]:
             self._write_labels(seen, plan, name, dry_run=True)
+
+    def _look_ahead(self, seen: Seen, plan: Plan) -> reach.Outlook:
+        """A HostEndpoint puts a node under all policy that is enforced, from the moment it is there.
+
+        Those of templates are not among what is judged: which interfaces they stand for, only the node knows.
+
+        :raises CutOff: before anything is written
+        """
+        if not plan.changes or not reach.enforces(self._cluster, self._flavour):
+            return reach.Outlook()
+        to_be = self._host_endpoints_to_be(seen, plan)
+        params = {"reach": self._request.reach, "logins": self._request.logins}
+        return reach.outlook(
+            self._cluster,
+            self._flavour,
+            params,
+            "the change of automatic HostEndpoints",
+            lambda objects: [o for o in objects if o["kind"] != "HostEndpoint" or not is_auto(o)] + to_be,
+        )
+
+    def _host_endpoints_to_be(self, seen: Seen, plan: Plan) -> list[Object]:
+        if not (plan.config.enabled and plan.config.create_default):
+            return []
+        made = []
+        for node in seen.nodes:
+            name = node["metadata"]["name"]
+            before = plan.labels_before.get(name, {})
+            stays = {k: v for k, v in (node["metadata"].get("labels") or {}).items() if k not in before}
+            host_endpoint = desired(node, HostEndpointTemplate(), self._flavour.api_version)
+            labels = {**stays, **plan.labels.get(name, {}), AUTO_CREATED_BY_LABEL: AUTO_CREATED_BY}
+            host_endpoint["metadata"] = {"name": f"{name}{AUTO_SUFFIX}", "labels": labels}
+            made.append(host_endpoint)
+        return made
 
     def _configure(self, seen: Seen, plan: Plan) -> None:
         if plan.patch:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..calico.felix import OPTIONAL_FIELDS, changed_fields
+from ..calico.felix import INBOUND_FIELD, OPTIONAL_FIELDS, OUTBOUND_FIELD, changed_fields
+from . import reach
 from .client import ApiError, Cluster
 from .flavour import Flavour, FlavourKind, detect, refuse_during_migration
 
@@ -29,11 +30,16 @@ class Outcome:
     fields: dict[str, Any]
     before: dict[str, Any] = field(default_factory=dict)
     unknown_fields: list[str] = field(default_factory=list)
+    ahead: reach.Outlook = field(default_factory=reach.Outlook)
 
 
-def write(cluster: Cluster, name: str, spec: Mapping[str, Any], check_mode: bool) -> Outcome:
+def write(
+    cluster: Cluster, name: str, spec: Mapping[str, Any], params: Mapping[str, Any], check_mode: bool
+) -> Outcome:
     """Set fields of one FelixConfiguration, which is created if absent.
 
+    :param params: of the module, :data:`reach.OPTIONS` among them
+    :raises CutOff: a failsafe would go by which a node is logged in to
     :raises ClusterError: the API refuses, or somebody else keeps writing the object
     """
     served = detect(cluster)
@@ -42,7 +48,7 @@ def write(cluster: Cluster, name: str, spec: Mapping[str, Any], check_mode: bool
     refuse_during_migration(cluster)
     for attempt in range(TRIES):
         try:
-            return _write_once(cluster, served, name, spec, check_mode)
+            return _write_once(cluster, served, name, spec, params, check_mode)
         except ApiError as error:
             if not error.conflict or attempt == TRIES - 1:
                 raise
@@ -50,7 +56,12 @@ def write(cluster: Cluster, name: str, spec: Mapping[str, Any], check_mode: bool
 
 
 def _write_once(
-    cluster: Cluster, served: Flavour, name: str, spec: Mapping[str, Any], check_mode: bool
+    cluster: Cluster,
+    served: Flavour,
+    name: str,
+    spec: Mapping[str, Any],
+    params: Mapping[str, Any],
+    check_mode: bool,
 ) -> Outcome:
     live = cluster.find(served.path(KIND, name))
     before = dict((live or {}).get("spec") or {})
@@ -62,10 +73,26 @@ def _write_once(
             item for item in fields if item in OPTIONAL_FIELDS and item not in (kept.get("spec") or {})
         ]
         fields = {item: value for item, value in fields.items() if item not in unknown}
+    ahead = _look_ahead(cluster, served, name, fields, params)
     if fields:
         inherited = {} if live or name == ALL_NODES else _inherited(cluster, served, name, fields)
         _send(cluster, served, name, live, {**inherited, **fields}, dry_run=check_mode)
-    return Outcome(fields, before, unknown)
+    return Outcome(fields, before, unknown, ahead)
+
+
+def _look_ahead(
+    cluster: Cluster, served: Flavour, name: str, fields: Mapping[str, Any], params: Mapping[str, Any]
+) -> reach.Outlook:
+    """Fewer failsafes leave more to policy."""
+    if not (INBOUND_FIELD in fields or OUTBOUND_FIELD in fields):
+        return reach.Outlook()
+    return reach.outlook(
+        cluster,
+        served,
+        params,
+        f"FelixConfiguration {name}",
+        lambda objects: reach.with_felix(objects, name, fields, served.api_version),
+    )
 
 
 def _inherited(cluster: Cluster, served: Flavour, name: str, fields: Mapping[str, Any]) -> dict[str, Any]:

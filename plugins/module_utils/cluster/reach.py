@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
-from typing import Any, Optional
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
 from urllib.parse import urlsplit
 
-from ..calico.host_endpoint import HostEndpointTemplate, desired
+from ..calico.host_endpoint import DEFAULT_ALLOW_PROFILE, HostEndpointTemplate, desired
+from ..calico.host_endpoint_plan import Change
+from ..calico.policy import POLICY
 from ..calico.reach import (
     API,
     SSH,
@@ -27,11 +30,101 @@ from .client import Cluster, ClusterError, Object
 from .flavour import Flavour, FlavourKind
 from .judged_objects import configured_dataplane
 
+OPTIONS: dict[str, Any] = {
+    "reach": {"type": "bool", "default": True},
+    "logins": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "node": {"type": "str", "required": True},
+            "reached": {"type": "bool", "default": True},
+            "ssh_connection": {"type": "str", "default": ""},
+            "host": {"type": "str", "default": ""},
+            "port": {"type": "int", "default": 22},
+        },
+    },
+}
+
 _ENDPOINTS = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+
+
+UNSEEN = "reach is off: nobody looked whether this machine can still log in to the nodes and reach the API"
 
 
 class CutOff(ClusterError):
     """A change that would cut off who makes it."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a change of something beside policy means for who comes in.
+
+    :ivar decides: whether anything is enforced that the change has a part in
+    :ivar obstacles: connections that are not plainly allowed afterwards
+    """
+
+    decides: bool = False
+    obstacles: Sequence[Obstacle] = ()
+    warnings: Sequence[str] = ()
+
+    def result(self) -> dict[str, Any]:
+        """What the modules return of it."""
+        return {"decides": self.decides, "obstacles": [o.as_dict() for o in self.obstacles]}
+
+
+def outlook(
+    cluster: Cluster,
+    served: Flavour,
+    params: Mapping[str, Any],
+    what: str,
+    change: Callable[[Sequence[Object]], list[Object]],
+) -> Outlook:
+    """Look ahead at a change of HostEndpoints or of Felix's settings while policy is enforced.
+
+    :param params: of a module, :data:`OPTIONS` among them
+    :param what: is changed
+    :param change: makes the objects to be of those that are (:func:`policies.beside`)
+    :raises CutOff: a connection would be denied
+    """
+    now = policies.beside(cluster, served)
+    then = change(now)
+    if not any(obj["kind"] == "HostEndpoint" for obj in then):
+        return Outlook()
+    if not params["reach"]:
+        return Outlook(True, (), [f"{what}: {UNSEEN}"])
+    inventory = policies.read(cluster, served)
+    logins = of_nodes(then, params["logins"])
+    blocking = obstacles_of(cluster, served, inventory, policies.Plan(), logins, now, then)
+    return Outlook(True, blocking, heed(what, blocking))
+
+
+def enforces(cluster: Cluster, served: Flavour) -> bool:
+    """Whether the cluster has policy that can decide about hosts."""
+    return served.serves(POLICY) and any(True for _policy in cluster.list(served.path(POLICY)))
+
+
+def open_without_policy(host_endpoint: Object) -> bool:
+    """Whether a HostEndpoint that no policy selects lets everything pass."""
+    return DEFAULT_ALLOW_PROFILE in (host_endpoint["spec"].get("profiles") or ())
+
+
+def with_changes(objects: Sequence[Object], changes: Sequence[Change]) -> list[Object]:
+    """The objects once HostEndpoints were written."""
+    written = {change.name for change in changes}
+    kept = [o for o in objects if o["kind"] != "HostEndpoint" or o["metadata"]["name"] not in written]
+    return kept + [change.wanted for change in changes if change.wanted]
+
+
+def with_felix(
+    objects: Sequence[Object], name: str, fields: Mapping[str, Any], api_version: str
+) -> list[Object]:
+    """The objects once fields of a FelixConfiguration were set."""
+    kind = "FelixConfiguration"
+    live = next((o for o in objects if (o["kind"], o["metadata"]["name"]) == (kind, name)), None)
+    felix = live or {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}}
+    kept = [o for o in objects if o is not live]
+    return [*kept, {**felix, "spec": {**(felix.get("spec") or {}), **fields}}]
 
 
 def obstacles_of(
@@ -71,16 +164,22 @@ def heed(what: str, blocking: Sequence[Obstacle]) -> list[str]:
     return [f"{what}: {sentence}" for sentence in sentences(blocking)]
 
 
-def of_nodes(objects: Sequence[Object]) -> list[Connection]:
-    """SSH to every node that is a HostEndpoint, where nobody told how it is logged in to."""
+def of_nodes(objects: Sequence[Object], logins: Sequence[Mapping[str, Any]] = ()) -> list[Connection]:
+    """SSH to every node that is a HostEndpoint.
+
+    :param logins: as far as somebody told them; the other nodes are taken to be logged in to on the same
+        port, else 22, of an address of theirs
+    """
     governed = {obj["spec"].get("node") for obj in objects if obj["kind"] == "HostEndpoint"}
-    return of_logins(
-        [
-            {"node": name, "ssh_connection": "", "host": str(address), "port": 22}
-            for address, name in _by_address(objects).items()
-            if name in governed
-        ]
-    )
+    governed -= {login["node"] for login in logins}
+    ports = {login["port"] for login in logins}
+    port = ports.pop() if len(ports) == 1 else 22
+    assumed = [
+        {"node": name, "ssh_connection": "", "host": str(address), "port": port}
+        for address, name in _by_address(objects).items()
+        if name in governed
+    ]
+    return of_logins([*logins, *assumed])
 
 
 def of_logins(logins: Sequence[Mapping[str, Any]]) -> list[Connection]:
@@ -187,10 +286,4 @@ def with_upcoming(objects: Sequence[Object], upcoming: Mapping[str, Any], api_ve
         for side, ports in (upcoming.get("failsafes") or {}).items()
         if ports is not None
     }
-    if fields:
-        name = ("FelixConfiguration", "default")
-        live = next((o for o in found if (o["kind"], o["metadata"]["name"]) == name), None)
-        felix = live or {"apiVersion": api_version, "kind": name[0], "metadata": {"name": name[1]}}
-        found = [o for o in found if o is not live]
-        found.append({**felix, "spec": {**(felix.get("spec") or {}), **fields}})
-    return found
+    return with_felix(found, "default", fields, api_version) if fields else found
