@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pytest
 from module_run import run_module
+from role_run import run_roles
 from test_policies import GNP, policy, stored
 
 SSH = [{"protocol": "tcp", "port": 22}]
@@ -134,3 +135,25 @@ def test_where_nothing_is_enforced_nothing_is_judged(clean_api):
     result = host_endpoints(clean_api)
     assert (result["decides"], result["obstacles"]) == (False, [])
     assert not [key for key in stored(clean_api) if key[0] == GNP]
+
+
+@pytest.mark.one_flavour
+def test_role_felix_takes_no_failsafe_away_that_is_needed(enforced):
+    assert not host_endpoints(enforced)["failed"]
+    done = run_roles(enforced.kubeconfig, ["felix"], felix_failsafe_inbound_host_ports=OTHER)
+    assert done.code != 0
+    assert "FelixConfiguration default is not written" in done.text, done.text[-900:]
+    assert [entry["port"] for entry in inbound(enforced)] == [22]
+
+
+@pytest.mark.one_flavour
+@pytest.mark.parametrize("mode", ["direct", "daemonset", "job", "auto"])
+def test_role_host_endpoints_puts_no_node_under_policy_that_shuts_it(enforced, mode):
+    assert not failsafes(enforced, OTHER)["failed"]
+    done = run_roles(enforced.kubeconfig, ["host_endpoints"], host_endpoints_mode=mode)
+    assert done.code != 0
+    assert "HostEndpoints is not written: SSH" in done.text, done.text[-900:]
+    assert made(enforced) == []
+    assert not enforced.admin.list(
+        "/api/v1/configmaps", labelSelector="app.kubernetes.io/managed-by=hostfence"
+    )
