@@ -42,6 +42,11 @@ ERROR, WARNING, INFO = "error", "warning", "info"
 FELIX_REPAIRS = (
     "Felix repairs its chains within 3 minutes; if not, restart calico-node on this node and read its log"
 )
+# iptables 1.8.7, for one, leaves matches out that 1.8.9 has written in nftables' own way.
+OLD_READER = (
+    f"{FELIX_REPAIRS}; an iptables-nft-save that is older than the iptables inside calico-node does not show "
+    "all that its rules match: check a dump that was taken there (option dump)"
+)
 
 
 @dataclass(frozen=True)
@@ -350,7 +355,9 @@ class _Checker:
                 if not rule.hash
                 else "was edited, moved, doubled, or follows a gap"
             )
-            self.add("hash.broken", table, name, f"rule {found.index + 1} ({_short(rule)}) {what}")
+            message = f"rule {found.index + 1} ({_short(rule)}) {what}"
+            old = OLD_READER if self.ruleset.backend == "iptables-nft" else ""
+            self.add("hash.broken", table, name, message, remedy=old)
             return
         # What cannot be proven is an error only where it stands in the way of a failsafe.
         before_jump = any(item.action in ("jump", "goto") for item in chain.rules[found.index + 1 :])

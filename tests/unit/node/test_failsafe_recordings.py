@@ -152,6 +152,44 @@ def test_damage_to_other_configurations_is_found(state: Path) -> None:
     assert missed == []
 
 
+VERSIONS = sorted((RECORDINGS / "felix" / "versions").glob("*/*/*"))
+
+
+def test_other_versions_of_iptables_and_nft_are_here() -> None:
+    assert {state.parent.parent.name for state in VERSIONS} == {
+        *("iptables-1.8.7", "iptables-1.8.11"),
+        *("nft-0.9.8", "nft-1.1.3"),
+    }
+
+
+@pytest.mark.parametrize("state", VERSIONS, ids=lambda state: f"{state.parent.parent.name}/{state.name}")
+def test_what_other_versions_list_is_clean_and_its_damage_is_found(state: Path) -> None:
+    expected, healthy = expectation(state), all_rulesets(state)
+    assert [str(item) for item in verify(expected, healthy)] == []
+    total, missed = 0, []
+    for number, (label, damaged) in enumerate(damages(state, healthy)):
+        if number % 20:
+            continue
+        total += 1
+        if not told(expected, damaged()):
+            missed.append(label)
+    print(f"{state.parent.parent.name}/{state.name}: {total - len(missed)}/{total} mutations found")
+    assert missed == []
+
+
+def test_an_older_reader_than_felixs_own_iptables_is_named_as_a_cause() -> None:
+    """What 1.8.7 shows of a mark that 1.8.9 has written: nothing."""
+    state = RECORDINGS / "felix" / "dumps" / "classes-iptables-nft" / "11-eth0hep-all"
+    cut = re.compile(r"-m mark --mark \S+ ")
+    read = [
+        iptables_save.parse([cut.sub("", line) for line in lines], family)
+        for family, lines in iptables_lines(state).items()
+    ]
+    broken = [item for item in verify(expectation(state), read) if item.id == "hash.broken"]
+    assert broken
+    assert all("older than the iptables inside calico-node" in item.remedy for item in broken)
+
+
 def damages(state: Path, healthy: list[Ruleset]) -> Iterator[tuple[str, Callable[[], list[Ruleset]]]]:
     if (state / "iptables-save.txt").exists():
         for family, lines in iptables_lines(state).items():
