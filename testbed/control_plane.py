@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import signal
 import socket
 import time
@@ -20,6 +22,8 @@ _SERVICE_RANGE = "10.96.0.0/16"
 _READY_SECONDS = 60
 # Somebody else may take a free port between our look at it and the server's bind.
 _ATTEMPTS = 3
+# Above what Kubernetes' own programs listen on by default.
+_FIRST_PORT = 12_000
 
 
 class ControlPlane:
@@ -277,12 +281,14 @@ class ControlPlane:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on at the moment."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
+    """Ports of 127.0.0.1 that nobody uses now, and that the kernel gives to no outgoing connection."""
+    first_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    candidates = range(_FIRST_PORT, max(first_outgoing, _FIRST_PORT + 10_000))
+    found: list[int] = []
+    for port in random.sample(candidates, len(candidates)):
+        if len(found) == count:
+            break
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
