@@ -239,8 +239,7 @@ def _templates(module: AnsibleModule) -> list[Template] | None:
 
 
 def _result(module: AnsibleModule, report: Report) -> dict[str, Any]:
-    for warning in report.ahead.warnings:
-        module.warn(warning)
+    report.ahead.warn(module)
     for finding in report.findings:
         module.warn(f"{finding.finding}: {finding.remedy}")
     diff = {"diff": report.diff()} if module._diff else {}

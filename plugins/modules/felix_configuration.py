@@ -142,8 +142,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     )
     spec = wanted_spec(wanted)
     outcome = felix_configuration.write(cluster, wanted.name, spec, module.params, module.check_mode)
-    for warning in outcome.ahead.warnings:
-        module.warn(warning)
+    outcome.ahead.warn(module)
     for field in outcome.unknown_fields:
         module.warn(f"this cluster's API does not know FelixConfiguration.spec.{field}; it was left out")
     for field, value in spec.items():

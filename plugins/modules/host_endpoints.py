@@ -286,8 +286,7 @@ def _look_ahead(
         "the change of HostEndpoints",
         lambda objects: reach.with_changes(objects, planned.changes),
     )
-    for warning in ahead.warnings:
-        module.warn(warning)
+    ahead.warn(module)
     return ahead
 
 

@@ -124,6 +124,9 @@ def test_where_nobody_says_how_a_node_is_reached_its_address_is_taken(enforced):
 @pytest.mark.one_flavour
 def test_without_the_check_it_is_written_and_said_loudly(enforced):
     assert not host_endpoints(enforced)["failed"]
+    rehearsed = failsafes(enforced, OTHER, reach=False, check=True)
+    assert rehearsed["decides"] is True
+    assert not any("nobody looked" in warning for warning in rehearsed["warnings"])
     result = failsafes(enforced, OTHER, reach=False)
     assert not result["failed"]
     assert result["decides"] is True

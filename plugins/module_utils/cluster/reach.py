@@ -7,7 +7,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 from urllib.parse import urlsplit
 
 from ..calico.host_endpoint import DEFAULT_ALLOW_PROFILE, HostEndpointTemplate, desired
@@ -29,6 +29,9 @@ from . import policies
 from .client import Cluster, ClusterError, Object
 from .flavour import Flavour, FlavourKind
 from .judged_objects import configured_dataplane
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
 
 OPTIONS: dict[str, Any] = {
     "reach": {"type": "bool", "default": True},
@@ -62,11 +65,20 @@ class Outlook:
 
     :ivar decides: whether anything is enforced that the change has a part in
     :ivar obstacles: connections that are not plainly allowed afterwards
+    :ivar unseen: that nobody looked, where nobody was to
     """
 
     decides: bool = False
     obstacles: Sequence[Obstacle] = ()
     warnings: Sequence[str] = ()
+    unseen: str = ""
+
+    def warn(self, module: AnsibleModule) -> None:
+        """Tell what is not sure; a rehearsal does not tell that nobody looked, since somebody may yet."""
+        for warning in self.warnings:
+            module.warn(warning)
+        if self.unseen and not module.check_mode:
+            module.warn(self.unseen)
 
     def result(self) -> dict[str, Any]:
         """What the modules return of it."""
@@ -92,7 +104,7 @@ def outlook(
     if not any(obj["kind"] == "HostEndpoint" for obj in then):
         return Outlook()
     if not params["reach"]:
-        return Outlook(True, (), [f"{what}: {UNSEEN}"])
+        return Outlook(True, unseen=f"{what}: {UNSEEN}")
     inventory = policies.read(cluster, served)
     logins = of_nodes(then, params["logins"])
     blocking = obstacles_of(cluster, served, inventory, policies.Plan(), logins, now, then)
