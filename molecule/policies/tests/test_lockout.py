@@ -3,7 +3,7 @@
 """Nobody shuts himself out: with tcp/22 no failsafe, one set opens SSH and another shuts it.
 
 Taking the first one away is refused, whichever way it is tried; and if nobody judges it before, the proof
-over new logins takes it back.
+over new logins takes it back. So is what lets SSH in or keeps policy off a node without being policy.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from testbed.api import Api
 from testbed.state import load, run_directory
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
@@ -31,10 +32,13 @@ ALONE = [
             "ansible_connection": "local",
             "ansible_python_interpreter": "{{ ansible_playbook_python }}",
         },
-        "roles": ["hostfence.calico.felix", "hostfence.calico.policies"],
+        "roles": [f"hostfence.calico.{role}" for role in ("felix", "host_endpoints", "policies")],
     }
 ]
 NO_SSH = {"felix_failsafe_inbound_host_ports": [{"protocol": "tcp", "port": 6443}]}
+SSH = {"felix_failsafe_inbound_host_ports": [{"protocol": "tcp", "port": 22}]}
+CALICO = "/apis/crd.projectcalico.org/v1"
+UNSELECTED = {"host_endpoints_labels": {"host-endpoint": "none"}}
 
 
 def policy(name: str, order: int, **rule: object) -> str:
@@ -92,10 +96,13 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sets]:
     assert enforced.returncode == 0, enforced.stdout
     yield found
     found.open_for(CONTROLLER)
-    removed = found.run(
-        "alone", "absent", *both, felix_failsafe_inbound_host_ports=[{"protocol": "tcp", "port": 22}]
-    )
+    removed = found.run("alone", "absent", *both, **SSH)
     assert removed.returncode == 0, removed.stdout
+
+
+@pytest.fixture(scope="module")
+def api() -> Api:
+    return Api(run_directory() / "kubeconfig")
 
 
 def logs_in() -> bool:
@@ -141,3 +148,26 @@ def test_what_nobody_judged_before_is_taken_back(sets: Sets, playbook: str) -> N
     assert again.returncode == 0, again.stdout
     assert "changed=0" in again.stdout
     assert logs_in()
+
+
+def test_site_does_not_shut_the_nodes_by_what_is_not_policy(sets: Sets, api: Api) -> None:
+    def prepare(playbook: str, state: str, *which: str, **variables: object) -> None:
+        done = sets.run(playbook, state, *which, **variables)
+        assert done.returncode == 0, done.stdout
+
+    def refused(what: str, path: str) -> None:
+        before = api.get(path)
+        done = sets.run("site.yml", "enforced", sets.shutting, **NO_SSH)
+        assert done.returncode != 0, done.stdout
+        said = " ".join(done.stdout.split())
+        assert f"{what} is not written: SSH from 10.99.0.1 to node1 and 2 more nodes" in said
+        assert "would be denied by GlobalNetworkPolicy hostfence.shutting, ingress rule 0" in said
+        assert api.get(path) == before
+        assert logs_in()
+
+    prepare("alone", "absent", sets.opening, sets.shutting, **SSH)
+    prepare("site.yml", "enforced", sets.shutting, **SSH)
+    refused("FelixConfiguration default", f"{CALICO}/felixconfigurations/default")
+    prepare("alone", "enforced", sets.shutting, **SSH, **UNSELECTED)
+    prepare("alone", "enforced", sets.shutting, **NO_SSH, **UNSELECTED)
+    refused("the change of HostEndpoints", f"{CALICO}/hostendpoints/node1-hostfence")
