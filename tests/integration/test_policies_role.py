@@ -107,3 +107,13 @@ def test_unknown_set_is_refused(play):
     code, _changed, output = play(policies_sets=["lockdown"])
     assert code != 0
     assert "lockdown: no such set" in output
+
+
+@pytest.mark.one_flavour
+@pytest.mark.parametrize("name", ["policies_sets", "policies_ssh_sources"])
+def test_text_where_a_list_is_wanted_is_refused(clean_api, play, name):
+    code, _changed, output = play(**{name: "nodeport"})
+    assert code != 0
+    assert f"{name}: text where a list is wanted" in output
+    assert f"""-e '{{"{name}": ["nodeport"]}}'""" in output
+    assert names(clean_api, "StagedGlobalNetworkPolicy") == set()
