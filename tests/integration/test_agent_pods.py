@@ -26,14 +26,18 @@ def rollout(clean_api):
     apply_objects(clean_api)
     nodes = clean_api.add_nodes(4)
 
-    def tell(*pods, seen=0, desired=None):
-        for node, ready, state, label in pods:
+    def tell(*pods, seen=0, desired=None, updated=0):
+        for node, ready, state, label, *revision in pods:
             made = clean_api.admin.post(
                 PODS,
                 {
                     "metadata": {
                         "name": f"pod-{node}",
-                        "labels": {**LABELS, "pod-template-generation": label},
+                        "labels": {
+                            **LABELS,
+                            "pod-template-generation": label,
+                            "controller-revision-hash": revision[0] if revision else f"hash-{label}",
+                        },
                     },
                     "spec": {**SPEC, "nodeName": node, "serviceAccountName": "hep-sa"},
                 },
@@ -64,7 +68,11 @@ def rollout(clean_api):
         path = f"/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets"
         clean_api.admin.post(path, daemonset)
         numbers = {"currentNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0}
-        status = {**numbers, "desiredNumberScheduled": len(pods) if desired is None else desired}
+        status = {
+            **numbers,
+            "desiredNumberScheduled": len(pods) if desired is None else desired,
+            "updatedNumberScheduled": updated,
+        }
         clean_api.admin.patch(f"{path}/hep-ds/status", {"status": {**status, "observedGeneration": 1}})
         options = {
             "kind": "DaemonSet",
@@ -94,6 +102,14 @@ def test_a_pod_of_the_old_version_does_not_count(rollout):
     done = tell((one, True, RUNNING, "1"), (two, True, RUNNING, "0"), seen=1)
     assert done["failed"]
     assert "1 of 2 nodes have a ready agent" in done["msg"]
+    assert f"{two}: its agent is still the one of before" in done["msg"]
+
+
+@pytest.mark.parametrize("new", ["1", "0"])
+def test_pods_that_outlived_a_change_which_was_taken_back_count(rollout, new):
+    tell, (one, two, *_rest) = rollout
+    done = tell((one, True, RUNNING, new, "same"), (two, True, RUNNING, "0", "same"), updated=2)
+    assert (done["finished"], done["summary"]) == (True, "2 of 2 nodes")
 
 
 def test_nodes_that_are_not_ready_are_not_waited_for(clean_api, rollout):
@@ -136,11 +152,12 @@ def test_the_pods_own_reason(rollout, state, said):
     assert said in done["msg"]
 
 
-def test_the_workloads_own_reason_where_there_is_no_pod(clean_api, rollout):
-    tell, _nodes = rollout
+@pytest.mark.parametrize("there", [0, 1])
+def test_the_workloads_own_reason_where_a_pod_lacks(clean_api, rollout, there):
+    tell, (one, *_rest) = rollout
     about = {"kind": "DaemonSet", "name": "hep-ds", "namespace": NAMESPACE}
     event = {
-        "metadata": {"name": "refused", "namespace": NAMESPACE},
+        "metadata": {"name": f"refused-{there}", "namespace": NAMESPACE},
         "involvedObject": about,
         "type": "Warning",
         "reason": "FailedCreate",
@@ -148,5 +165,5 @@ def test_the_workloads_own_reason_where_there_is_no_pod(clean_api, rollout):
         "lastTimestamp": "2026-01-01T00:00:00Z",
     }
     clean_api.admin.post(f"/api/v1/namespaces/{NAMESPACE}/events", event)
-    done = tell(desired=1)
+    done = tell(*[(one, True, RUNNING, "0")] * there, desired=2)
     assert "exceeded quota: pods" in done["msg"]

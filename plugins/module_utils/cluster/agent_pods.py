@@ -19,6 +19,8 @@ POLL_SECONDS = 1
 TELL_SECONDS = 5
 LOG_LINES = 20
 _SHOWN = 3
+_OLD = "its agent is still the one of before"
+_NUMBER, _HASH = "pod-template-generation", "controller-revision-hash"
 
 _COLLECTIONS = {
     DAEMONSET: "/apis/apps/v1/namespaces/{}/daemonsets",
@@ -61,6 +63,7 @@ class Progress:
 
     :ivar ready: nodes whose agent is of the present version and ready; for a job, pods that succeeded
     :ivar total: nodes that are to have one; for a job 1
+    :ivar without_pod: nodes on which there is not even a pod; for a job 1 where it has none
     :ivar failed: it will get no further
     :ivar left_out: nodes that are not Ready, and so are not waited for
     :ivar log: what a job wrote
@@ -69,6 +72,7 @@ class Progress:
     ready: int
     total: int
     finished: bool
+    without_pod: int = 0
     failed: bool = False
     waiting: Sequence[Waiting] = ()
     left_out: Sequence[str] = ()
@@ -118,14 +122,18 @@ def _daemonset(cluster: Cluster, stored: Object, pods: Sequence[Object]) -> Prog
     nodes = {str(n["metadata"]["name"]): _is_true(n, "Ready") for n in cluster.list(NODES)}
     left_out = sorted({_node_of(p) for p in pods if not nodes.get(_node_of(p), False)})
     counted = [p for p in pods if _node_of(p) not in left_out]
-    ready = [p for p in counted if _is_present(p, stored) and _is_true(p, "Ready")]
+    present = _present(counted, stored)
+    ready = [p for p in present if _is_true(p, "Ready")]
     total = int(status.get("desiredNumberScheduled", 0)) - len(left_out)
     observed = int(status.get("observedGeneration", 0)) >= int(stored["metadata"]["generation"])
     waiting = [
-        Waiting(_node_of(p), p["metadata"]["name"], _reason(cluster, p)) for p in counted if p not in ready
+        Waiting(_node_of(p), p["metadata"]["name"], _reason(cluster, p) if p in present else _OLD)
+        for p in counted
+        if p not in ready
     ]
     return Progress(
         ready=len(ready),
+        without_pod=max(total - len({_node_of(p) for p in counted}), 0),
         total=max(total, 0),
         finished=observed and len(ready) >= total,
         waiting=waiting,
@@ -141,13 +149,28 @@ def _job(cluster: Cluster, workload: Workload, stored: Object, pods: Sequence[Ob
     waiting = (
         [] if succeeded else [Waiting(_node_of(p), p["metadata"]["name"], _reason(cluster, p)) for p in pods]
     )
-    return Progress(succeeded, 1, finished=succeeded > 0, failed=failed, waiting=waiting, log=log)
+    return Progress(
+        succeeded, 1, succeeded > 0, without_pod=0 if pods else 1, failed=failed, waiting=waiting, log=log
+    )
 
 
-def _is_present(pod: Object, daemonset: Object) -> bool:
-    """Whether a pod is of the DaemonSet's present template, by the numbers that its controller gives both."""
-    wanted = (daemonset["metadata"].get("annotations") or {}).get("deprecated.daemonset.template.generation")
-    return (pod["metadata"].get("labels") or {}).get("pod-template-generation") == wanted
+def _present(pods: Sequence[Object], daemonset: Object) -> list[Object]:
+    """Those of the DaemonSet's present template.
+
+    Its controller gives pods the number of their template, and a hash. A change that was taken back is a new
+    number, but the pods that outlived it stay, and only the hash says that they are of the present one.
+    Source: Kubernetes, pkg/controller/daemon/util/daemonset_util.go, IsPodUpdated.
+    """
+    status = daemonset.get("status") or {}
+    number = (daemonset["metadata"].get("annotations") or {}).get("deprecated.daemonset.template.generation")
+    hashes = {_label(p, _HASH) for p in pods if _label(p, _NUMBER) == number}
+    if not hashes and status.get("updatedNumberScheduled", 0) >= len(pods):
+        return list(pods)
+    return [p for p in pods if _label(p, _HASH) in hashes]
+
+
+def _label(pod: Object, key: str) -> Optional[str]:
+    return (pod["metadata"].get("labels") or {}).get(key)
 
 
 def _node_of(pod: Object) -> str:
@@ -215,13 +238,13 @@ def _given_up(cluster: Cluster, workload: Workload, found: Progress, patience: f
     waited = "" if found.failed else f", and no more in {patience:.0f} s"
     told = [f"{w.node or w.pod}: {w.reason}" for w in found.waiting[:_SHOWN]]
     told += [f"and {len(found.waiting) - _SHOWN} more"] if len(found.waiting) > _SHOWN else []
-    told += [_event(cluster, workload) or "no pod was made"] if not found.waiting else []
+    told += [_event(cluster, workload) or "no pod was made"] if found.without_pod else []
     log = f"; its log: {' | '.join(found.log)}" if found.log else ""
     return f"{what}{waited} - {'; '.join(told)}{log}"
 
 
 def _event(cluster: Cluster, workload: Workload) -> Optional[str]:
-    """The last warning about a workload, where no pod is there to ask: a quota, PodSecurity, an admission."""
+    """The last warning about a workload that lacks a pod: a quota, PodSecurity, an admission."""
     selector = f"involvedObject.kind={workload.kind},involvedObject.name={workload.name},type=Warning"
     events = list(cluster.list(f"/api/v1/namespaces/{workload.namespace}/events", fieldSelector=selector))
     newest = max(events, key=_time_of, default=None)

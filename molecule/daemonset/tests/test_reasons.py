@@ -1,0 +1,161 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Why agents do not come up, told by the role: what the cluster says of them, not what a test notes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from testbed.api import Api
+from testbed.state import run_directory
+
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
+HEPS = "/apis/crd.projectcalico.org/v1/hostendpoints"
+NAMESPACE = "/api/v1/namespaces/hostfence-agents"
+CLUSTER_ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hep-cr"
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+AGENTS = "system:serviceaccount:hostfence-agents:hep-sa"
+IMAGE = (run_directory() / "agent-image").read_text().strip()
+PLAY = [
+    {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+            "host_endpoints_mode": "daemonset",
+            "host_endpoints_agent_image": IMAGE,
+        },
+        "roles": ["hostfence.calico.host_endpoints"],
+    }
+]
+
+
+@pytest.fixture(scope="module")
+def api():
+    return Api(run_directory() / "kubeconfig")
+
+
+@pytest.fixture(scope="module")
+def role(tmp_path_factory):
+    """Runs the role; returns its exit code and what it said, on one line."""
+    play = tmp_path_factory.mktemp("play") / "play.json"
+    play.write_text(json.dumps(PLAY))
+
+    def run(**variables):
+        command = [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", play]
+        done = subprocess.run(
+            [*map(str, command), "-e", json.dumps(variables)],
+            cwd=ROOT,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return done.returncode, " ".join(done.stdout.split())
+
+    yield run
+    # Whatever a test left, the role puts right.
+    code, said = run()
+    assert code == 0, said
+
+
+@pytest.fixture
+def refused(role):
+    """Rolls something new out, which is to fail, and returns what the role says of it."""
+
+    def run(**variables):
+        code, said = role(host_endpoints_wait_timeout=10, **variables)
+        assert code != 0, said
+        assert "have a ready agent, and no more in 10 s" in said
+        return said
+
+    return run
+
+
+@contextmanager
+def there(api, collection, *bodies):
+    for body in bodies:
+        api.post(collection, body)
+    try:
+        yield
+    finally:
+        for body in bodies:
+            api.delete(f"{collection}/{body['metadata']['name']}")
+
+
+def stays_away(api, name):
+    """Deletes it until no agent puts it back: the API server takes its time with an admission policy."""
+    for _attempt in range(20):
+        api.delete(f"{HEPS}/{name}")
+        time.sleep(2)
+        if name not in {hep["metadata"]["name"] for hep in api.list(HEPS)}:
+            return
+    pytest.fail(f"{name} is put back all the time")
+
+
+def test_an_image_that_nobody_has(refused):
+    said = refused(host_endpoints_agent_image="hostfence.test/nobody-has:this")
+    assert "hostfence.test/nobody-has:this" in said
+
+
+def test_a_quota_of_the_namespace(api, refused):
+    quota = {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
+    with there(api, f"{NAMESPACE}/resourcequotas", quota):
+        said = refused(host_endpoints_agent_priority_class="system-cluster-critical")
+    assert "exceeded quota: none" in said
+
+
+def test_rights_that_somebody_takes_back(api, refused):
+    """As a controller does that keeps the ClusterRole as it is in somebody's repository."""
+    over = threading.Event()
+
+    def take_back():
+        while not over.wait(0.2):
+            if api.get(CLUSTER_ROLE)["rules"]:
+                api.patch(CLUSTER_ROLE, {"rules": []})
+
+    thief = threading.Thread(target=take_back)
+    thief.start()
+    try:
+        said = refused(host_endpoints_agent_priority_class="system-cluster-critical")
+    finally:
+        over.set()
+        thief.join()
+    assert f'User "{AGENTS}" cannot' in said.replace("\\", "")
+
+
+def test_an_admission_policy_of_somebody_else(api, role, refused):
+    code, said = role()
+    assert code == 0, said
+    rule = {"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["hostendpoints"], "operations": ["*"]}
+    policy = {
+        "metadata": {"name": "no-host-endpoints"},
+        "spec": {
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [
+                {"expression": f"request.userInfo.username != '{AGENTS}'", "message": "none of yours here"}
+            ],
+        },
+    }
+    binding = {
+        "metadata": {"name": "no-host-endpoints"},
+        "spec": {"policyName": "no-host-endpoints", "validationActions": ["Deny"]},
+    }
+    with (
+        there(api, f"{ADMISSION}/validatingadmissionpolicies", policy),
+        there(api, f"{ADMISSION}/validatingadmissionpolicybindings", binding),
+    ):
+        stays_away(api, "node1-hostfence")
+        said = refused()
+    assert "none of yours here" in said
