@@ -176,8 +176,7 @@ decides:
 obstacles:
   description:
     - Connections that are not plainly allowed afterwards, each with the verdict as
-      M(hostfence.calico.flow_verdict) returns it. Empty where the change decides nothing. HostEndpoints of
-      templates are not looked at.
+      M(hostfence.calico.flow_verdict) returns it. Empty where the change decides nothing.
   returned: always
   type: list
   elements: dict

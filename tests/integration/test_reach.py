@@ -7,6 +7,8 @@ For changes of policy itself, see test_policies_reach.py.
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from module_run import run_module
 from role_run import run_roles
@@ -110,6 +112,21 @@ def test_automatic_host_endpoints_do_not_put_a_node_under_policy_that_shuts_it(e
     assert "host-endpoint" not in enforced.admin.get("/api/v1/nodes/sim-0001")["metadata"]["labels"]
     other = {**options, "node_labels": {"host-endpoint": "other"}}
     assert not run_module("auto_host_endpoints", enforced, **other)["failed"]
+
+
+@pytest.mark.one_flavour
+@pytest.mark.parametrize("where", [{"interface_cidrs": ["100.64.0.0/16"]}, {"interface_pattern": "^eth0$"}])
+def test_nor_do_those_of_templates(enforced, where):
+    reported = json.dumps([{"name": "eth0", "addresses": ["100.64.0.1"]}, {"name": "eth1"}])
+    enforced.admin.patch(
+        "/api/v1/nodes/sim-0001", {"metadata": {"annotations": {"projectcalico.org/Interfaces": reported}}}
+    )
+    assert not failsafes(enforced, OTHER)["failed"]
+    template = {"generate_name": "st", "labels": {"host-endpoint": "ingress"}, **where}
+    options = {"create_default": False, "logins": LOGINS, "wait": False}
+    refused(run_module("auto_host_endpoints", enforced, templates=[template], **options))
+    elsewhere = {**template, "interface_cidrs": ["198.51.100.0/24"], "interface_pattern": ""}
+    assert not run_module("auto_host_endpoints", enforced, templates=[elsewhere], **options)["failed"]
 
 
 @pytest.mark.one_flavour

@@ -20,6 +20,7 @@ from typing import Any, Optional
 
 from .bad_input import BadInput
 from .host_endpoint import (
+    ALL_INTERFACES,
     AUTO_SUFFIX,
     METADATA_ANNOTATION,
     HostEndpointTemplate,
@@ -122,6 +123,19 @@ class Template:
 
 
 @dataclass(frozen=True)
+class Made:
+    """A HostEndpoint that kube-controllers makes.
+
+    :ivar interface: its ``interfaceName``; empty where it matches by address
+    :ivar labels: of its template, put over the node's
+    """
+
+    interface: str
+    expected_ips: Sequence[str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class AutoHostEndpoints:
     """Which HostEndpoints kube-controllers makes.
 
@@ -184,16 +198,17 @@ class AutoHostEndpoints:
             wanted["templates"] = templates
         return wanted
 
-    def names(self, node: Object) -> dict[str, Mapping[str, str]]:
-        """The HostEndpoints that kube-controllers makes for a node: name -> labels of its template."""
+    def made(self, node: Object) -> dict[str, Made]:
+        """The HostEndpoints that kube-controllers makes for a node, by their names."""
         node_name = node["metadata"]["name"]
-        names: dict[str, Mapping[str, str]] = {}
+        made: dict[str, Made] = {}
         if self.create_default:
-            names[_fitted(auto_hep_name(node_name))] = {}
+            everything = Made(interface=ALL_INTERFACES, expected_ips=expected_ips(node, with_tunnels=True))
+            made[_fitted(auto_hep_name(node_name))] = everything
         for template in self.templates:
-            for middle in _middles(template, node):
-                names[_fitted(f"{node_name}-{middle}{AUTO_SUFFIX}")] = template.labels
-        return names
+            for middle, of_template in _of_template(template, node):
+                made[_fitted(f"{node_name}-{middle}{AUTO_SUFFIX}")] = of_template
+        return made
 
 
 @dataclass(frozen=True)
@@ -233,19 +248,19 @@ def coverage(
     unlabelled, in_the_way, covered, without = [], [], [], []
     for node in nodes:
         node_name = node["metadata"]["name"]
-        names = config.names(node)
-        if not names:
+        made = config.made(node)
+        if not made:
             without.append(node_name)
             continue
-        lacking = {name for name in names if name not in stored}
+        lacking = {name for name in made if name not in stored}
         missing.update(dict.fromkeys(sorted(lacking), node_name))
-        there = names.keys() - lacking
+        there = made.keys() - lacking
         foreign = {name for name in there if not is_auto(stored[name])}
         in_the_way += sorted(foreign)
         stale = {
             name
             for name in there - foreign
-            if not _carries(stored[name], {**node_labels.get(node_name, {}), **names[name]})
+            if not _carries(stored[name], {**node_labels.get(node_name, {}), **made[name].labels})
         }
         unlabelled += sorted(stale)
         if not (lacking or foreign or stale):
@@ -260,7 +275,7 @@ def refuse_equal_names(config: AutoHostEndpoints, nodes: Iterable[Object]) -> No
     """
     owners: dict[str, str] = {}
     for node in nodes:
-        for name in config.names(node):
+        for name in config.made(node):
             other = owners.setdefault(name, node["metadata"]["name"])
             if other != node["metadata"]["name"]:
                 raise BadInput(
@@ -359,21 +374,25 @@ def _stored_template(spec: Object) -> Object:
     return {**filled, "nodeSelector": filled.get("nodeSelector", "all()")}
 
 
-def _middles(template: Template, node: Object) -> list[str]:
-    """What stands between the node's name and the suffix, one for each HostEndpoint of a template."""
+def _of_template(template: Template, node: Object) -> list[tuple[str, Made]]:
+    """The HostEndpoints of a template, each with what stands between the node's name and the suffix."""
     if not parse(template.node_selector).matches(node["metadata"].get("labels") or {}):
         return []
     interfaces = _interfaces(node)
     if template.interface_pattern:
         pattern = re.compile(template.interface_pattern, re.ASCII)
-        return [f"{template.generate_name}-{name}" for name in interfaces if pattern.search(name)]
+        return [
+            (f"{template.generate_name}-{name}", Made(name, addresses, template.labels))
+            for name, addresses in interfaces.items()
+            if pattern.search(name)
+        ]
     addresses = [
         *expected_ips(node, with_tunnels=True),
         *(a for found in interfaces.values() for a in found),
     ]
     networks = [ip_network(cidr, strict=False) for cidr in template.interface_cidrs]
-    inside = any(ip_address(a) in network for a in addresses for network in networks)
-    return [template.generate_name] if inside else []
+    inside = [a for a in dict.fromkeys(addresses) if any(ip_address(a) in network for network in networks)]
+    return [(template.generate_name, Made("", inside, template.labels))] if inside else []
 
 
 def _interfaces(node: Object) -> dict[str, list[str]]:

@@ -8,15 +8,16 @@ policy to be and, where that denies it, under the policy that is: what was denie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from .bad_input import BadInput
 from .endpoints import NodeFacts
 from .flow import Flow
 from .resources import Raw, read
 from .resources_address import Address, parse_address
+from .resources_model import WILDCARD, HostEndpoint
 from .resources_rules import PROTOCOLS
 from .verdict import UNDETERMINED, Judge, Options, Verdict
 from .verdict_chain import DENY
@@ -89,25 +90,75 @@ def obstacles(
     after: Iterable[Raw],
     connections: Sequence[Connection],
     options: Optional[Options] = None,
-    nodes: Optional[Mapping[str, NodeFacts]] = None,
 ) -> list[Obstacle]:
     """The connections that are not plainly allowed once the objects are as in ``after``.
 
     :param before: all objects as they are, with which a denied connection is judged once more
     """
     options = replace(options or Options(), staged="ignore")
-    judge = Judge(read(after, options.native_v3), nodes, options)
-    found = [Obstacle(seen, _verdict(judge, seen)) for seen in connections]
+    judged = _judgement(after, connections, options)
+    found = [Obstacle(seen, judged(seen)) for seen in connections]
     found = [obstacle for obstacle in found if obstacle.verdict.verdict != "allow"]
     if any(obstacle.verdict.verdict == DENY for obstacle in found):
-        earlier = Judge(read(before, options.native_v3), nodes, options)
-        found = [replace(o, denied_before=_verdict(earlier, o.connection).verdict == DENY) for o in found]
+        earlier = _judgement(before, connections, options)
+        found = [replace(o, denied_before=earlier(o.connection).verdict == DENY) for o in found]
     return found
 
 
-def _verdict(judge: Judge, seen: Connection) -> Verdict:
+def _judgement(
+    objects: Iterable[Raw], connections: Sequence[Connection], options: Options
+) -> Callable[[Connection], Verdict]:
+    """What becomes of a connection.
+
+    Nobody says by which interface it comes in. Where that decides, and a host endpoint expects the address
+    that it goes to, it is taken to come in there: rather refused for nothing than shut out.
+    """
+    store = read(objects, options.native_v3)
+    carriers = _carriers(store.host_endpoints, connections)
+    judge = Judge(store, None, options)
+    likely = Judge(store, carriers, options) if carriers else judge
+
+    def judged(seen: Connection) -> Verdict:
+        verdict = _verdict(judge, seen)
+        if verdict.verdict != UNDETERMINED or seen.node not in carriers:
+            return verdict
+        for interface, addresses in (carriers[seen.node].interfaces or {}).items():
+            there = _verdict(likely, seen, interface) if seen.destination in addresses else verdict
+            if there.verdict == DENY:
+                carried = f"it comes in by an interface that carries {seen.destination}"
+                return replace(there, assumptions=(*there.assumptions, carried))
+        return verdict
+
+    return judged
+
+
+def _carriers(
+    host_endpoints: Iterable[HostEndpoint], connections: Sequence[Connection]
+) -> dict[str, NodeFacts]:
+    """Where a host endpoint, not on all interfaces, expects the addresses that connections go to.
+
+    :returns: per node; an interface that no host endpoint names goes by its address
+    """
+    ends = {(seen.node, seen.destination) for seen in connections}
+    found: dict[str, dict[str, tuple[Address, ...]]] = {}
+    for hep in host_endpoints:
+        expected = tuple(address for address in hep.expected_ips if (hep.node, address) in ends)
+        if hep.interface == WILDCARD or not expected:
+            continue
+        interfaces = found.setdefault(hep.node, {})
+        interfaces.update({hep.interface: expected} if hep.interface else {str(a): (a,) for a in expected})
+    return {node: NodeFacts(node, {}, interfaces) for node, interfaces in found.items()}
+
+
+def _verdict(judge: Judge, seen: Connection, interface: str = "") -> Verdict:
     flow = Flow(
-        seen.node, "ingress", PROTOCOLS["tcp"], seen.source, seen.destination, destination_port=seen.port
+        seen.node,
+        "ingress",
+        PROTOCOLS["tcp"],
+        seen.source,
+        seen.destination,
+        interface=interface,
+        destination_port=seen.port,
     )
     verdict = judge.verdict(flow)
     if verdict.verdict == "allow" and judge.untracks(seen.node):

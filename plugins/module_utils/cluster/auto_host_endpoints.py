@@ -32,9 +32,9 @@ from ..calico.auto_host_endpoints import (
 )
 from ..calico.bad_input import BadInput
 from ..calico.host_endpoint import (
+    ALL_INTERFACES,
     AUTO_CREATED_BY,
     AUTO_CREATED_BY_LABEL,
-    AUTO_SUFFIX,
     HostEndpointTemplate,
     desired,
     is_auto,
@@ -320,8 +320,6 @@ class _Run:
     def _look_ahead(self, seen: Seen, plan: Plan) -> reach.Outlook:
         """A HostEndpoint puts a node under all policy that is enforced, from the moment it is there.
 
-        Those of templates are not among what is judged: which interfaces they stand for, only the node knows.
-
         :raises CutOff: before anything is written
         """
         if not plan.changes or not reach.enforces(self._cluster, self._flavour):
@@ -337,18 +335,25 @@ class _Run:
         )
 
     def _host_endpoints_to_be(self, seen: Seen, plan: Plan) -> list[Object]:
-        if not (plan.config.enabled and plan.config.create_default):
+        """What kube-controllers will make.
+
+        One for a named interface is told by its addresses: by which interface a node is reached, nobody says.
+        """
+        if not plan.config.enabled:
             return []
-        made = []
+        to_be = []
         for node in seen.nodes:
             name = node["metadata"]["name"]
             before = plan.labels_before.get(name, {})
             stays = {k: v for k, v in (node["metadata"].get("labels") or {}).items() if k not in before}
-            host_endpoint = desired(node, HostEndpointTemplate(), self._flavour.api_version)
             labels = {**stays, **plan.labels.get(name, {}), AUTO_CREATED_BY_LABEL: AUTO_CREATED_BY}
-            host_endpoint["metadata"] = {"name": f"{name}{AUTO_SUFFIX}", "labels": labels}
-            made.append(host_endpoint)
-        return made
+            for hep_name, made in plan.config.made(node).items():
+                host_endpoint = desired(node, HostEndpointTemplate(), self._flavour.api_version)
+                host_endpoint["metadata"] = {"name": hep_name, "labels": {**labels, **made.labels}}
+                interface = ALL_INTERFACES if made.interface == ALL_INTERFACES else ""
+                host_endpoint["spec"].update(interfaceName=interface, expectedIPs=list(made.expected_ips))
+                to_be.append(host_endpoint)
+        return to_be
 
     def _configure(self, seen: Seen, plan: Plan) -> None:
         if plan.patch:

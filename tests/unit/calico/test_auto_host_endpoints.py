@@ -188,25 +188,33 @@ def test_names_of_a_nodes_host_endpoints():
             Template(generate_name="nic", interface_pattern="^eth"),
         ],
     )
-    seen = config.names(node(annotations={"projectcalico.org/Interfaces": json.dumps(interfaces)}))
-    assert seen == {
+    made = config.made(node(annotations={"projectcalico.org/Interfaces": json.dumps(interfaces)}))
+    assert {name: one.labels for name, one in made.items()} == {
         "node1-auto-hep": {},
         "node1-here-auto-hep": {"a": "1"},
         "node1-reported-auto-hep": {},
         "node1-nic-eth0-auto-hep": {},
         "node1-nic-eth1-auto-hep": {},
     }
+    assert (made["node1-reported-auto-hep"].interface, made["node1-reported-auto-hep"].expected_ips) == (
+        "",
+        ["192.0.2.1"],
+    )
+    assert (made["node1-nic-eth0-auto-hep"].interface, made["node1-nic-eth0-auto-hep"].expected_ips) == (
+        "eth0",
+        ["192.0.2.1"],
+    )
 
 
 @pytest.mark.parametrize("annotation", ["", "no json", "{}", "[1]", '[{"name": "eth0", "addresses": ["x"]}]'])
 def test_interfaces_that_are_not_reported_make_no_host_endpoint(annotation):
     config = AutoHostEndpoints(enabled=True, templates=[Template("nic", interface_pattern="eth0")])
-    names = config.names(node(annotations={"projectcalico.org/Interfaces": annotation}))
-    assert list(names) == ["node1-auto-hep"]
+    made = config.made(node(annotations={"projectcalico.org/Interfaces": annotation}))
+    assert list(made) == ["node1-auto-hep"]
 
 
 def test_a_name_that_is_too_long_becomes_its_hash_as_calico_hashes_it():
-    (name,) = AutoHostEndpoints(enabled=True).names(node("n" * 250))
+    (name,) = AutoHostEndpoints(enabled=True).made(node("n" * 250))
     # From generateAutoHostEndpointName of kube-controllers v3.32.1.
     assert name == "fsetawr4cyeogg79xle7sas6qytoq8j2wa55iiu0owe-auto-hep"
 

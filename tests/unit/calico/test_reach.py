@@ -102,6 +102,41 @@ def test_what_cannot_be_told_is_said_with_its_assumption():
     assert "depends on this: " in sentences([found])[0]
 
 
+BY_ADDRESS = hep("node1", interfaceName="", expectedIPs=["10.0.0.1"])
+ON_ETH0 = hep("node1", interfaceName="eth0", expectedIPs=["fd00::1", "10.0.0.1"])
+
+
+@pytest.mark.parametrize("named", [BY_ADDRESS, ON_ETH0])
+def test_where_a_host_endpoint_expects_the_address_it_is_taken_to_come_in_there(named):
+    base = [NO_FAILSAFES, named]
+    (found,) = obstacles(base, [*base, DENY], LOGINS[:1])
+    assert (found.verdict.verdict, found.shuts, found.denied_before) == ("deny", True, False)
+    assert found.verdict.assumptions[-1] == "it comes in by an interface that carries 10.0.0.1"
+    (again,) = obstacles([*base, DENY], [*base, DENY], LOGINS[:1])
+    assert (again.shuts, again.denied_before) == (False, True)
+    assert obstacles(base, [*base, ALLOW, DENY], LOGINS[:1]) == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        hep("node1", interfaceName="", expectedIPs=["10.0.0.2"]),
+        hep("node2", interfaceName="", expectedIPs=["10.0.0.1"]),
+        hep("node1", interfaceName="eth0", expectedIPs=["fd00::1"]),
+    ],
+)
+def test_where_none_expects_the_address_it_is_not_taken_for_sure(other):
+    base = [NO_FAILSAFES, other]
+    assert not any(o.shuts for o in obstacles(base, [*base, DENY], LOGINS[:1]))
+
+
+def test_of_two_that_expect_the_address_one_that_shuts_is_enough():
+    second = thing("HostEndpoint", "a", {**BY_ADDRESS["spec"], "interfaceName": "eth1"})
+    base = [NO_FAILSAFES, second, BY_ADDRESS]
+    (found,) = obstacles(base, [*base, DENY], LOGINS[:1])
+    assert found.shuts
+
+
 def test_a_doubtful_address_refuses_for_ssh_and_warns_for_the_api():
     ends = (parse_address("192.0.2.1"), parse_address("10.0.0.1"))
     doubtful = [Connection("node1", what, *ends, 22, "the node sees 192.0.2.1") for what in (SSH, API)]
