@@ -13,6 +13,7 @@ from typing import Optional
 from ..calico.host_endpoint import OWNER, OWNER_LABEL
 from . import namespaces
 from .client import ApiError, Cluster, Object
+from .owned_kinds import COLLECTIONS, is_owned
 
 MODE_LABEL = "hostfence.io/mode"
 DAEMONSET, JOB = "daemonset", "job"
@@ -21,20 +22,6 @@ NAMESPACE_MODE = "agents"
 
 # What the API server or a controller writes, which says nothing about whether we changed something.
 _NOT_OURS = ("managedFields", "resourceVersion", "generation", "annotations")
-_RBAC = "/apis/rbac.authorization.k8s.io/v1"
-_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
-# Rights first: from then on an agent can write nothing, whatever becomes of its pod. Restrictions last.
-_KINDS = {
-    "ClusterRoleBinding": f"{_RBAC}/clusterrolebindings",
-    "ClusterRole": f"{_RBAC}/clusterroles",
-    "ServiceAccount": "/api/v1/serviceaccounts",
-    "DaemonSet": "/apis/apps/v1/daemonsets",
-    "Job": "/apis/batch/v1/jobs",
-    "ConfigMap": "/api/v1/configmaps",
-    "ValidatingAdmissionPolicyBinding": f"{_ADMISSION}/validatingadmissionpolicybindings",
-    "ValidatingAdmissionPolicy": f"{_ADMISSION}/validatingadmissionpolicies",
-    "Namespace": namespaces.PATH,
-}
 # One of them is there as long as anything of a mode is: the first goes first, the others hold its pods.
 _MARKS = ("ClusterRoleBinding", "DaemonSet", "Job")
 
@@ -83,7 +70,7 @@ def apply(cluster: Cluster, definitions: Iterable[Object], dry_run: bool) -> lis
         path, title = _path(definition), _title(definition)
         before = cluster.find(path)
         if definition["kind"] == "Namespace":
-            if before and not _is_labelled(before):
+            if before and not is_owned(before):
                 continue
             absent_namespaces |= {str(definition["metadata"]["name"])} if not before else set()
         nowhere = dry_run and definition["metadata"].get("namespace") in absent_namespaces
@@ -108,8 +95,8 @@ def find(cluster: Cluster, modes: Sequence[str]) -> list[Part]:
     marks = _parts(cluster, _MARKS, selector)
     if not marks:
         return []
-    rest = _parts(cluster, [kind for kind in _KINDS if kind not in (*_MARKS, "Namespace")], selector)
-    order = list(_KINDS)
+    rest = _parts(cluster, [kind for kind in COLLECTIONS if kind not in (*_MARKS, "Namespace")], selector)
+    order = list(COLLECTIONS)
     return sorted((*marks, *rest), key=lambda part: order.index(part.kind))
 
 
@@ -142,7 +129,7 @@ def remove_namespaces(cluster: Cluster, parts: Iterable[Part], patience: float) 
 
 def _path(definition: Object) -> str:
     kind, metadata = str(definition["kind"]), definition["metadata"]
-    collection = _in_namespace(_KINDS[kind], str(metadata.get("namespace", "")))
+    collection = _in_namespace(COLLECTIONS[kind], str(metadata.get("namespace", "")))
     return f"{collection}/{metadata['name']}"
 
 
@@ -160,25 +147,16 @@ def _title(obj: Object) -> str:
     )
 
 
-def _is_labelled(obj: Object) -> bool:
-    return (obj["metadata"].get("labels") or {}).get(OWNER_LABEL) == OWNER
-
-
 def _parts(cluster: Cluster, kinds: Iterable[str], selector: str) -> list[Part]:
     def of_kind(kind: str) -> list[Part]:
-        return [_part(kind, _KINDS[kind], obj) for obj in _listed(cluster, _KINDS[kind], selector)]
+        return [_part(kind, COLLECTIONS[kind], obj) for obj in _listed(cluster, COLLECTIONS[kind], selector)]
 
-    with ThreadPoolExecutor(max_workers=len(_KINDS)) as pool:
+    with ThreadPoolExecutor(max_workers=len(COLLECTIONS)) as pool:
         return [part for found in pool.map(of_kind, kinds) for part in found]
 
 
 def _listed(cluster: Cluster, collection: str, selector: str) -> list[Object]:
-    try:
-        return list(cluster.list(collection, labelSelector=selector))
-    except ApiError as error:
-        if error.status in (403, 404):
-            return []
-        raise
+    return cluster.list_if_readable(collection, labelSelector=selector) or []
 
 
 def _part(kind: str, collection: str, obj: Object) -> Part:

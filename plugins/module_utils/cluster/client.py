@@ -244,6 +244,18 @@ class Cluster:
                 return
             params["continue"] = following
 
+    def list_if_readable(self, path: str, **selectors: str) -> Optional[list[Object]]:
+        """All objects of a collection, or None where the API does not serve it, or not to this user.
+
+        An API group that does not exist answers 403 to who may not list it.
+        """
+        try:
+            return list(self.list(path, **selectors))
+        except ApiError as error:
+            if error.status in (403, 404):
+                return None
+            raise
+
     def apply(self, path: str, obj: Object, dry_run: bool = False) -> Object:
         """Server-side apply as our field manager: creates the object, or takes over the fields named.
 

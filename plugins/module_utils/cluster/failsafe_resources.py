@@ -11,7 +11,7 @@ from ..calico.bad_input import BadInput
 from ..calico.failsafe_paths import is_control_plane
 from ..calico.resources import inherited_labels, read
 from ..calico.selector import Selector
-from .client import ApiError, Cluster
+from .client import Cluster
 from .flavour import Flavour
 
 Object = dict[str, Any]
@@ -104,13 +104,8 @@ def _trimmed_node(node: Object) -> Object:
 
 
 def _api_endpoints(cluster: Cluster) -> list[Object]:
-    try:
-        slices = list(cluster.list(API_ENDPOINTS, labelSelector="kubernetes.io/service-name=kubernetes"))
-    except ApiError as error:
-        # Who may not list them still gets the rest; the node's own kubeconfig names its API server too.
-        if error.status in (403, 404):
-            return []
-        raise
+    # Who may not list them still gets the rest; the node's own kubeconfig names its API server too.
+    slices = cluster.list_if_readable(API_ENDPOINTS, labelSelector="kubernetes.io/service-name=kubernetes")
     return [
         {
             "apiVersion": "discovery.k8s.io/v1",
@@ -128,5 +123,5 @@ def _api_endpoints(cluster: Cluster) -> list[Object]:
                 for port in item.get("ports") or []
             ],
         }
-        for item in slices
+        for item in slices or ()
     ]

@@ -124,7 +124,7 @@ def _from_cluster(cluster: Cluster, served: Flavour, with_pods: bool) -> tuple[l
     objects += [_typed(item, "Node", "v1") for item in cluster.list("/api/v1/nodes")]
     for kind, plural in _MORE_CALICO_KINDS.items():
         path = f"/apis/{served.group}/{served.version}/{plural}"
-        objects += [_typed(item, kind, served.api_version) for item in _if_served(cluster, path) or ()]
+        objects += [_typed(item, kind, served.api_version) for item in cluster.list_if_readable(path) or ()]
     sides = list(_sides(objects))
     complete = False
     if with_pods:
@@ -134,11 +134,11 @@ def _from_cluster(cluster: Cluster, served: Flavour, with_pods: bool) -> tuple[l
         complete = pods is not None
         objects += pods or []
     if any(side.get("services") for side in sides):
-        objects += _slices(_if_served(cluster, f"{_SLICES}/endpointslices"))
+        objects += _slices(cluster.list_if_readable(f"{_SLICES}/endpointslices"))
     else:
-        objects += _slices(_if_served(cluster, f"{_SLICES}/namespaces/default/endpointslices"))
+        objects += _slices(cluster.list_if_readable(f"{_SLICES}/namespaces/default/endpointslices"))
         selector = "kubernetes.io/service-name=calico-typha"
-        objects += _slices(_if_served(cluster, f"{_SLICES}/endpointslices", labelSelector=selector))
+        objects += _slices(cluster.list_if_readable(f"{_SLICES}/endpointslices", labelSelector=selector))
     return objects, complete
 
 
@@ -156,7 +156,7 @@ def _workloads(cluster: Cluster) -> Optional[list[Object]]:
     """Pods and what gives them labels, or None where this user may not read them."""
     found: list[Object] = []
     for kind, plural in (("Pod", "pods"), ("Namespace", "namespaces"), ("ServiceAccount", "serviceaccounts")):
-        items = _if_served(cluster, f"/api/v1/{plural}")
+        items = cluster.list_if_readable(f"/api/v1/{plural}")
         if items is None:
             return None
         found += [_typed(item, kind, "v1") for item in items]
@@ -175,16 +175,6 @@ def _pod_policies(cluster: Cluster, served: Flavour) -> list[Object]:
             if not error.not_found:
                 raise
     return found
-
-
-def _if_served(cluster: Cluster, path: str, **selectors: str) -> Optional[list[Object]]:
-    """A list, or None where the API does not serve it or does not let us read it."""
-    try:
-        return list(cluster.list(path, **selectors))
-    except ApiError as error:
-        if error.status in (403, 404):
-            return None
-        raise
 
 
 def _slices(items: Optional[list[Object]]) -> list[Object]:

@@ -18,6 +18,7 @@ from . import policies
 from .client import CONCURRENCY, ApiError, Cluster, Object
 from .flavour import V1_GROUP, V3_GROUP, Flavour
 from .namespaces import inhabitants
+from .owned_kinds import COLLECTIONS, is_owned
 
 ALL_SETS = "all-sets"
 
@@ -28,20 +29,6 @@ _CALICO_KINDS = (
     "Tier",
     "HostEndpoint",
 )
-_RBAC = "/apis/rbac.authorization.k8s.io/v1"
-_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
-# Of the role access, and of the modes daemonset and job.
-_ACCESS_KINDS = {
-    "ClusterRoleBinding": f"{_RBAC}/clusterrolebindings",
-    "ClusterRole": f"{_RBAC}/clusterroles",
-    "ServiceAccount": "/api/v1/serviceaccounts",
-    "DaemonSet": "/apis/apps/v1/daemonsets",
-    "Job": "/apis/batch/v1/jobs",
-    "ConfigMap": "/api/v1/configmaps",
-    "ValidatingAdmissionPolicyBinding": f"{_ADMISSION}/validatingadmissionpolicybindings",
-    "ValidatingAdmissionPolicy": f"{_ADMISSION}/validatingadmissionpolicies",
-    "Namespace": "/api/v1/namespaces",
-}
 _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
@@ -66,7 +53,7 @@ def find(cluster: Cluster, flavour: Flavour) -> list[Leftover]:
             pool.submit(_calico, cluster, flavour, kind) for kind in _CALICO_KINDS if flavour.serves(kind)
         ]
         auto = pool.submit(_auto, cluster, flavour)
-        access = [pool.submit(_access, cluster, kind) for kind in _ACCESS_KINDS]
+        access = [pool.submit(_access, cluster, kind) for kind in COLLECTIONS]
     return [found for part in (*calico, auto, *access) for found in part.result()]
 
 
@@ -147,7 +134,7 @@ def _auto(cluster: Cluster, flavour: Flavour) -> list[Leftover]:
 
 def _access(cluster: Cluster, kind: str) -> list[Leftover]:
     try:
-        found = list(cluster.list(_ACCESS_KINDS[kind], labelSelector=f"{OWNER_LABEL}={OWNER}"))
+        found = list(cluster.list(COLLECTIONS[kind], labelSelector=f"{OWNER_LABEL}={OWNER}"))
     except ApiError as error:
         # Before Kubernetes 1.30 there are no admission policies.
         if error.not_found:
@@ -158,18 +145,14 @@ def _access(cluster: Cluster, kind: str) -> list[Leftover]:
 
 def _leftover(cluster: Cluster, kind: str, obj: Object) -> Leftover:
     name = str(obj["metadata"]["name"])
-    kept_by = inhabitants(cluster, name, _is_labelled) if kind == "Namespace" else ()
+    kept_by = inhabitants(cluster, name, is_owned) if kind == "Namespace" else ()
     namespace = str(obj["metadata"].get("namespace", ""))
     return Leftover(_api_version(kind), kind, name, namespace, kept_by)
 
 
 def _api_version(kind: str) -> str:
     """For example ``v1`` from ``/api/v1/namespaces``, ``apps/v1`` from ``/apis/apps/v1/daemonsets``."""
-    return _ACCESS_KINDS[kind].rpartition("/")[0].partition("/api")[2].removeprefix("s").removeprefix("/")
-
-
-def _is_labelled(obj: Object) -> bool:
-    return (obj["metadata"].get("labels") or {}).get(OWNER_LABEL) == OWNER
+    return COLLECTIONS[kind].rpartition("/")[0].partition("/api")[2].removeprefix("s").removeprefix("/")
 
 
 def _stored(cluster: Cluster, definition: Object) -> list[str]:

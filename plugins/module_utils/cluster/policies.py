@@ -210,7 +210,8 @@ def beside(cluster: Cluster, flavour: Flavour) -> list[Object]:
     found += [{**obj, "apiVersion": "v1", "kind": "Node"} for obj in cluster.list("/api/v1/nodes")]
     for kind, plural in (("NetworkSet", "networksets"), ("IPPool", "ippools")):
         path = f"/apis/{flavour.group}/{flavour.version}/{plural}"
-        found += [{**obj, "apiVersion": flavour.api_version, "kind": kind} for obj in _if_any(cluster, path)]
+        listed = cluster.list_if_readable(path) or []
+        found += [{**obj, "apiVersion": flavour.api_version, "kind": kind} for obj in listed]
     return found
 
 
@@ -298,16 +299,6 @@ def _definition(live: Live, spec: Object) -> Object:
         },
     }
     return {"apiVersion": "projectcalico.org/v3", "kind": live.kind, "metadata": metadata, "spec": spec}
-
-
-def _if_any(cluster: Cluster, path: str) -> list[Object]:
-    """A list; empty where the API does not serve it, or not to this user."""
-    try:
-        return list(cluster.list(path))
-    except ApiError as error:
-        if error.status in (403, 404):
-            return []
-        raise
 
 
 def namespaced_policies(cluster: Cluster, flavour: Flavour, tier: str) -> bool:

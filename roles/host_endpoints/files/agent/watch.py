@@ -121,7 +121,7 @@ class Watch(threading.Thread):
                 # What we saw last is older than what the server remembers. It is there, so not for long.
                 self._version = None
                 say(INFO, "reading anew", watch=self._kind, reason=str(error))
-                time.sleep(Backoff(FIRST_WAIT_SECONDS, FIRST_WAIT_SECONDS).next())
+                time.sleep(random.uniform(0, FIRST_WAIT_SECONDS))
                 return
             if time.monotonic() - begun > LONGEST_WAIT_SECONDS:
                 self._backoff.reset()
@@ -134,7 +134,7 @@ class Watch(threading.Thread):
             return self._backoff.next(at_least)
         # All agents lose their watches when the API server starts anew, and it takes connections seconds
         # before it serves them: those that came back meanwhile would all be served at one moment.
-        return Backoff(LONGEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS).next(at_least)
+        return at_least + random.uniform(0, LONGEST_WAIT_SECONDS)
 
     def _follow(self) -> None:
         asked = random.randint(*OPEN_SECONDS)
