@@ -238,7 +238,8 @@ def _given_up(cluster: Cluster, workload: Workload, found: Progress, patience: f
     waited = "" if found.failed else f", and no more in {patience:.0f} s"
     told = [f"{w.node or w.pod}: {w.reason}" for w in found.waiting[:_SHOWN]]
     told += [f"and {len(found.waiting) - _SHOWN} more"] if len(found.waiting) > _SHOWN else []
-    told += [_event(cluster, workload) or "no pod was made"] if found.without_pod else []
+    lacks = found.without_pod or not found.waiting
+    told += [_event(cluster, workload) or "no pod was made"] if lacks else []
     log = f"; its log: {' | '.join(found.log)}" if found.log else ""
     return f"{what}{waited} - {'; '.join(told)}{log}"
 

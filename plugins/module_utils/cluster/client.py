@@ -45,6 +45,7 @@ MERGE = "application/merge-patch+json"
 JSON = "application/json"
 
 Object = dict[str, Any]
+Objects = list[Object]
 
 
 class ClusterError(Exception):
@@ -244,7 +245,7 @@ class Cluster:
                 return
             params["continue"] = following
 
-    def list_if_readable(self, path: str, **selectors: str) -> Optional[list[Object]]:
+    def list_if_readable(self, path: str, **selectors: str) -> Optional[Objects]:
         """All objects of a collection, or None where the API does not serve it, or not to this user.
 
         An API group that does not exist answers 403 to who may not list it.
