@@ -117,3 +117,19 @@ def test_text_where_a_list_is_wanted_is_refused(clean_api, play, name):
     assert f"{name}: text where a list is wanted" in output
     assert f"""-e '{{"{name}": ["nodeport"]}}'""" in output
     assert names(clean_api, "StagedGlobalNetworkPolicy") == set()
+
+
+@pytest.mark.one_flavour
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"policies_sets": ["nodeport", "./mine/NodePort/"]}, "would be one set by name"),
+        ({"policies_sets": ["./a/edge.yml", "./b/edge.json"]}, "would be one set by name"),
+        ({"policies_prove_rounds": 0}, "policies_prove_rounds 0: must be at least 1"),
+    ],
+)
+def test_what_would_undo_itself_is_refused(clean_api, play, given, said):
+    code, _changed, output = play(**given)
+    assert code != 0
+    assert said in output
+    assert names(clean_api, "StagedGlobalNetworkPolicy") == set()

@@ -39,7 +39,6 @@ RULES = {
     "invalid-field": "Another value that Felix does not take.",
 }
 
-_HIDDEN = "metadata.labels"
 _BY_FIELD = (
     (re.compile(r"annotations\[|^metadata\.labels$"), "hidden-labels"),
     (re.compile(r"^metadata\.labels\["), "invalid-label"),

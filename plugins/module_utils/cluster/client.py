@@ -172,9 +172,17 @@ class Cluster:
         :param path: absolute, for example ``/api/v1/nodes``
         :returns: the decoded answer
         :raises ApiError: any status of 400 and above
+        :raises ClusterError: something else than an API server answered
         :raises NoAnswer: no answer at all
         """
-        return _decode(self._send(method, path, body, params, content_type))
+        answer = self._send(method, path, body, params, content_type)
+        try:
+            return _decode(answer)
+        except ValueError:
+            raise ClusterError(
+                f"{method} {self._host}{path}: the answer is no JSON, so no API server's: check which "
+                f"server the kubeconfig names, and proxies between ({answer[:60]!r})"
+            )
 
     def _send(
         self,
@@ -319,6 +327,7 @@ def _write_params(dry_run: bool) -> dict[str, str]:
 
 
 def _decode(data: bytes) -> Object:
+    """:raises ValueError: no JSON"""
     decoded: Object = json.loads(data) if data else {}
     return decoded
 

@@ -83,12 +83,20 @@ class Api:
 
     def list(self, path: str, **query: str) -> Object:
         """A whole list: ``items`` from all pages, ``metadata`` from the first."""
-        found = page = self._request("GET", path, {"limit": str(PAGE_SIZE), **query})
-        while page["metadata"].get("continue"):
-            token = page["metadata"]["continue"]
-            page = self._request("GET", path, {"limit": str(PAGE_SIZE), "continue": token, **query})
+        found, *others = self.pages(path, **query)
+        for page in others:
             found["items"] += page["items"]
         return found
+
+    def pages(self, path: str, **query: str) -> Iterator[Object]:
+        """A list page by page; ``limit`` says how many objects are on one."""
+        query = {"limit": str(PAGE_SIZE), **query}
+        while True:
+            page = self._request("GET", path, query)
+            yield page
+            if not page["metadata"].get("continue"):
+                return
+            query["continue"] = page["metadata"]["continue"]
 
     def create(self, collection: str, obj: Object) -> None:
         self._request("POST", collection, {"fieldManager": FIELD_MANAGER}, obj)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, TypeVar
+from typing import Any, Callable, TypeVar
 
 from .api import Api, ApiError
 from .backoff import Backoff
@@ -21,6 +21,9 @@ TRIES = 8
 # Answers after which the same request may succeed.
 WORTH_ANOTHER_TRY = (0, 429, 500, 502, 503, 504)
 
+NODES_A_PAGE = "50"
+
+Object = dict[str, Any]
 T = TypeVar("T")
 
 
@@ -47,13 +50,27 @@ def reconcile(api: Api, configuration: Configuration) -> bool:
 
 def _plan(api: Api, configuration: Configuration) -> Plan:
     selector = {"labelSelector": configuration.node_selector} if configuration.node_selector else {}
-    nodes = _patiently(lambda: api.list(NODES, **selector))["items"]
+    nodes = _patiently(lambda: _nodes(api, selector))
     heps = _patiently(lambda: api.list(configuration.host_endpoints))["items"]
     names = [node["metadata"]["name"] for node in nodes]
     if not names:
         # An empty answer must never remove everything.
         raise BadInput("node_selector", configuration.node_selector, "selects no node of this cluster")
     return plan(nodes, names, heps, configuration.template, configuration.api_version)
+
+
+def _nodes(api: Api, selector: dict[str, str]) -> list[Object]:
+    """Of each Node what is needed: a pod's memory is limited, and a Node with all its images is large."""
+    pages = api.pages(NODES, limit=NODES_A_PAGE, **selector)
+    return [_trimmed(node) for page in pages for node in page["items"]]
+
+
+def _trimmed(node: Object) -> Object:
+    kept = ("name", "uid", "labels", "annotations")
+    return {
+        "metadata": {key: value for key, value in node["metadata"].items() if key in kept},
+        "status": {"addresses": (node.get("status") or {}).get("addresses") or []},
+    }
 
 
 def _carry_out(api: Api, configuration: Configuration, planned: Plan) -> bool:

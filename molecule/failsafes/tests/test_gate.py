@@ -1,0 +1,106 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is enforced only once every node's failsafes were seen, by whatever variables it is asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from testbed.api import Api
+from testbed.state import run_directory
+
+testinfra_hosts = ["ansible://node2"]
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
+POLICIES = "/apis/crd.projectcalico.org/v1/globalnetworkpolicies"
+# Rules that were recorded do not change with policy, so it is one that needs no chain before it is decided on.
+POLICY = {
+    "apiVersion": "projectcalico.org/v3",
+    "kind": "GlobalNetworkPolicy",
+    "metadata": {"name": "telnet"},
+    "spec": {
+        "order": 10,
+        "selector": "host-endpoint == 'ingress'",
+        "types": ["Ingress"],
+        "ingress": [{"action": "Deny", "protocol": "TCP", "destination": {"ports": [23]}}],
+    },
+}
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Runs a playbook with variables as an inventory says them; returns its exit code and what it said."""
+
+    (tmp_path / "telnet.json").write_text(json.dumps(POLICY))
+    settings = {
+        "policies_sets": [str(tmp_path / "telnet.json")],
+        "policies_default_action": "Pass",
+        "failsafes_retries": 1,
+    }
+
+    def run(playbook, **variables):
+        (tmp_path / "mine.yml").write_text(json.dumps({"all": {"vars": {**settings, **variables}}}))
+        done = subprocess.run(
+            [
+                str(Path(sys.executable).with_name("ansible-playbook")),
+                "-i",
+                "inventories/testbed",
+                "-i",
+                str(tmp_path / "mine.yml"),
+                playbook,
+            ],
+            cwd=ROOT,
+            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return done.returncode, " ".join(done.stdout.split())
+
+    return run
+
+
+@pytest.fixture
+def damaged(host):
+    """SSH is not the first failsafe of node2 for as long as the test takes."""
+    rules = host.check_output("iptables-nft-save")
+    host.check_output("iptables-nft -D cali-failsafe-in 1")
+    yield
+    host.run(f"cat > /tmp/rules <<'EOF'\n{rules}\nEOF\niptables-nft-restore /tmp/rules && rm /tmp/rules")
+
+
+def enforced():
+    return [obj["metadata"]["name"] for obj in Api(run_directory() / "kubeconfig").list(POLICIES)]
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_one_unverified_node_keeps_everything_from_being_enforced(site, damaged, strict):
+    code, said = site("playbooks/enforce.yml", failsafes_strict=strict)
+    assert code != 0, said
+    assert "Nothing was enforced. The failsafes of these nodes were not verified: node2." in said
+    assert enforced() == []
+
+
+def test_the_inventory_may_say_that_it_is_enforced(site):
+    code, said = site("site.yml", policies_state="enforced", policies_prove=False)
+    assert code == 0, said
+    assert len(enforced()) > 0
+    assert "Log in anew, again and again" not in said
+    code, said = site("site.yml", policies_state="enforced")
+    assert code == 0, said
+    assert "changed=0" in said
+    assert len(enforced()) > 0
+
+
+def test_the_group_of_the_nodes_is_the_inventorys(site):
+    code, said = site("playbooks/verify.yml", hostfence_hosts="zone_b")
+    assert code == 0, said
+    assert "the failsafes of 1 were verified" in said
+    assert "node2 node2-hostfence hostfence verified" in said
+    assert "node1 node1-hostfence hostfence not verified" in said
