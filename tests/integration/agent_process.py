@@ -179,6 +179,23 @@ class Busy:
             thread.join()
 
 
+def replaces(api: Any, bearer: str, path: str, body: dict[str, Any]) -> int:
+    """The status with which an object may be replaced by who has a token."""
+    request = urllib.request.Request(
+        api.admin.server + path,
+        json.dumps(body).encode(),
+        {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"},
+        method="PUT",
+    )
+    try:
+        with urllib.request.urlopen(
+            request, context=ssl.create_default_context(cadata=authority(api))
+        ) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
 class Agent:
     """One running agent.
 

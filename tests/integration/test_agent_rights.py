@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from agent_process import BINDING, POLICY, Agent, apply_objects, eventually
+from agent_process import BINDING, POLICY, Agent, apply_objects, eventually, replaces, token
 
 # What only the admission policy stands in the way of.
 BY_POLICY = 21
@@ -90,3 +90,28 @@ def test_a_token_of_no_pod_may_write_nothing(clean_api, attempt, tmp_path):
     (tmp_path / "sim-0001/serviceaccount/token").write_text(unbound)
     with pytest.raises(AssertionError, match="403"):
         attempt()
+
+
+@pytest.mark.one_flavour
+def test_named_ports_pass_as_configured_and_no_others(clean_api, tmp_path):
+    given = [{"name": "ssh", "port": "22"}, {"name": "dns", "port": 53, "protocol": "UDP"}]
+    apply_objects(clean_api, host_endpoints_ports=given)
+    (node,) = clean_api.add_nodes(1)
+    agent = Agent(clean_api, tmp_path, node)
+    eventually(agent.is_ready, 20, "ready")
+    agent.stop()
+    path = clean_api.path("HostEndpoint", f"{node}-hostfence")
+    ssh = {"name": "ssh", "protocol": "TCP", "port": 22}
+    dns = {"name": "dns", "protocol": "UDP", "port": 53}
+    hep = clean_api.admin.get(path)
+    assert hep["spec"]["ports"] == [ssh, dns]
+    bearer = token(clean_api, node)
+
+    def status(ports):
+        return replaces(clean_api, bearer, path, {**hep, "spec": {**hep["spec"], "ports": ports}})
+
+    eventually(lambda: status([ssh]) == 403, 30, "the admission policy is in force")
+    assert status([]) == 403
+    assert status([ssh, {**dns, "port": 54}]) == 403
+    assert status([ssh, {**dns, "protocol": "TCP"}]) == 403
+    assert clean_api.admin.get(path)["spec"] == hep["spec"]

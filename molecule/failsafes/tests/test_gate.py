@@ -18,7 +18,7 @@ from testbed.state import run_directory
 testinfra_hosts = ["ansible://node2"]
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 POLICIES = "/apis/crd.projectcalico.org/v1/globalnetworkpolicies"
-# Rules that were recorded do not change with policy, so it is one that needs no chain before it is decided on.
+# Recorded rules do not change with policy, so it is one that needs no further chain to be reached.
 POLICY = {
     "apiVersion": "projectcalico.org/v3",
     "kind": "GlobalNetworkPolicy",
