@@ -25,6 +25,8 @@ MODES = (
     *("direct", "daemonset", "direct", "job", "direct", "auto"),
     *("daemonset", "job", "daemonset", "auto", "job", "auto", "direct"),
 )
+# Each mode is asked for twice after one of the changes into it.
+TWICE = (("direct", "daemonset"), ("direct", "job"), ("direct", "auto"), ("auto", "direct"))
 RUN = run_directory()
 AUTO, OWN = "auto-hep", "hostfence"
 
@@ -83,17 +85,23 @@ def watcher():
     return watcher
 
 
-@pytest.mark.parametrize(("before", "mode"), list(zip(MODES, MODES[1:])), ids="-to-".join)
-def test_change(watcher, before, mode):
-    image = (RUN / "agent-image").read_text().strip()
-    done = run_roles(
+def change_to(mode):
+    return run_roles(
         str(RUN / "kubeconfig"),
         ["host_endpoints"],
         host_endpoints_mode=mode,
-        host_endpoints_agent_image=image,
+        host_endpoints_agent_image=(RUN / "agent-image").read_text().strip(),
         host_endpoints_wait_timeout=60,
     )
+
+
+@pytest.mark.parametrize(("before", "mode"), list(zip(MODES, MODES[1:])), ids="-to-".join)
+def test_change(watcher, before, mode):
+    done = change_to(mode)
     assert done.code == 0, done.output
+    if (before, mode) in TWICE:
+        again = change_to(mode)
+        assert (again.code, again.changed) == (0, 0), again.output
     time.sleep(1)
     assert watcher.failure is None
     expected = AUTO if mode == "auto" else OWN
