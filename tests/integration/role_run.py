@@ -81,7 +81,13 @@ def start_playbook(
     """Start ansible-playbook in a process group of its own, as a terminal does."""
     return subprocess.Popen(
         [str(_PLAYBOOK), "-i", inventory, str(playbook), "-e", json.dumps(variables), *flags],
-        env={**os.environ, "K8S_AUTH_KUBECONFIG": kubeconfig, "ANSIBLE_NOCOLOR": "1"},
+        # molecule asks for colours.
+        env={
+            **os.environ,
+            "K8S_AUTH_KUBECONFIG": kubeconfig,
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_FORCE_COLOR": "0",
+        },
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

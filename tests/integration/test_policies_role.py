@@ -4,27 +4,9 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from role_run import run_roles
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-PLAY = [
-    {
-        "hosts": "localhost",
-        "gather_facts": False,
-        "vars": {
-            "ansible_connection": "local",
-            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-        },
-        "roles": ["hostfence.calico.policies"],
-    }
-]
 NETWORKS = {
     "policies_node_cidrs": ["10.99.0.0/24", "fd99::/64"],
     "policies_cluster_cidrs": ["10.244.0.0/16", "10.96.0.0/16"],
@@ -35,29 +17,12 @@ NETWORKS = {
 
 
 @pytest.fixture
-def play(clean_api, tmp_path):
+def play(clean_api):
     """Runs the role; returns the exit code, the number of changed tasks and the output."""
-    (tmp_path / "play.yml").write_text(json.dumps(PLAY))
 
     def run(*flags, **variables):
-        done = subprocess.run(
-            [
-                str(Path(sys.executable).with_name("ansible-playbook")),
-                "-i",
-                "localhost,",
-                str(tmp_path / "play.yml"),
-                "-e",
-                json.dumps({**NETWORKS, **variables}),
-                *flags,
-            ],
-            env={**os.environ, "K8S_AUTH_KUBECONFIG": clean_api.kubeconfig, "ANSIBLE_NOCOLOR": "1"},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        changed = re.search(r"changed=(\d+)", done.stdout)
-        return done.returncode, int(changed[1]) if changed else None, done.stdout + done.stderr
+        done = run_roles(clean_api.kubeconfig, ["policies"], *flags, **{**NETWORKS, **variables})
+        return done.code, done.changed, done.output
 
     return run
 

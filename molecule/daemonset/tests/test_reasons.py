@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
 import threading
 import time
@@ -18,26 +15,15 @@ import pytest
 from testbed.api import Api
 from testbed.state import run_directory
 
-ROOT = Path(__file__).resolve().parent.parent.parent.parent
+sys.path.append(str(Path(__file__).parents[3] / "tests/integration"))
+from role_run import run_roles
+
 HEPS = "/apis/crd.projectcalico.org/v1/hostendpoints"
 NAMESPACE = "/api/v1/namespaces/hostfence-agents"
 CLUSTER_ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hep-cr"
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 AGENTS = "system:serviceaccount:hostfence-agents:hep-sa"
 IMAGE = (run_directory() / "agent-image").read_text().strip()
-PLAY = [
-    {
-        "hosts": "localhost",
-        "gather_facts": False,
-        "vars": {
-            "ansible_connection": "local",
-            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-            "host_endpoints_mode": "daemonset",
-            "host_endpoints_agent_image": IMAGE,
-        },
-        "roles": ["hostfence.calico.host_endpoints"],
-    }
-]
 
 
 @pytest.fixture(scope="module")
@@ -46,23 +32,13 @@ def api():
 
 
 @pytest.fixture(scope="module")
-def role(tmp_path_factory):
+def role():
     """Runs the role; returns its exit code and what it said, on one line."""
-    play = tmp_path_factory.mktemp("play") / "play.json"
-    play.write_text(json.dumps(PLAY))
 
     def run(**variables):
-        command = [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", play]
-        done = subprocess.run(
-            [*map(str, command), "-e", json.dumps(variables)],
-            cwd=ROOT,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        return done.returncode, " ".join(done.stdout.split())
+        given = {"host_endpoints_mode": "daemonset", "host_endpoints_agent_image": IMAGE, **variables}
+        done = run_roles(str(run_directory() / "kubeconfig"), ["host_endpoints"], **given)
+        return done.code, done.text
 
     yield run
     # Whatever a test left, the role puts right.

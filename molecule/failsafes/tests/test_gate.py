@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,8 +13,10 @@ import pytest
 from testbed.api import Api
 from testbed.state import run_directory
 
+sys.path.append(str(Path(__file__).parents[3] / "tests/integration"))
+from role_run import ROOT, end_of, start_playbook
+
 testinfra_hosts = ["ansible://node2"]
-ROOT = Path(__file__).resolve().parent.parent.parent.parent
 POLICIES = "/apis/crd.projectcalico.org/v1/globalnetworkpolicies"
 # Recorded rules do not change with policy, so it is one that needs no further chain to be reached.
 POLICY = {
@@ -45,23 +45,11 @@ def site(tmp_path):
 
     def run(playbook, **variables):
         (tmp_path / "mine.yml").write_text(json.dumps({"all": {"vars": {**settings, **variables}}}))
-        done = subprocess.run(
-            [
-                str(Path(sys.executable).with_name("ansible-playbook")),
-                "-i",
-                "inventories/testbed",
-                "-i",
-                str(tmp_path / "mine.yml"),
-                playbook,
-            ],
-            cwd=ROOT,
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
+        kubeconfig, mine = str(run_directory() / "kubeconfig"), str(tmp_path / "mine.yml")
+        done = end_of(
+            start_playbook(kubeconfig, ROOT / playbook, "-i", mine, inventory="inventories/testbed")
         )
-        return done.returncode, " ".join(done.stdout.split())
+        return done.code, done.text
 
     return run
 

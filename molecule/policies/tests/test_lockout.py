@@ -9,7 +9,6 @@ over new logins takes it back. So is what lets SSH in or keeps policy off a node
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,7 +19,9 @@ import pytest
 from testbed.api import Api
 from testbed.state import load, run_directory
 
-ROOT = Path(__file__).resolve().parent.parent.parent.parent
+sys.path.append(str(Path(__file__).parents[3] / "tests/integration"))
+from role_run import ROOT, Run, end_of, start_playbook
+
 RULE = {"protocol": "TCP", "destination": {"ports": [22]}}
 # The address that the testbed's nodes see the controller come from.
 CONTROLLER = {"nets": ["10.99.0.1/32"]}
@@ -60,32 +61,16 @@ class Sets:
     def open_for(self, source: object) -> None:
         Path(self.opening).write_text(policy("opening", 10, action="Allow", source=source, **RULE))
 
-    def run(
-        self, playbook: str, state: str, *sets: str, **variables: object
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, playbook: str, state: str, *sets: str, **variables: object) -> Run:
         given = {
             "policies_state": state,
             "policies_sets": list(sets),
             "policies_default_action": "Pass",
             **variables,
         }
+        kubeconfig = str(run_directory() / "kubeconfig")
         path = self.place / "alone.json" if playbook == "alone" else ROOT / playbook
-        command = [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            "-i",
-            "inventories/testbed",
-            str(path),
-        ]
-        return subprocess.run(
-            [*command, "-e", json.dumps(given)],
-            cwd=ROOT,
-            # molecule asks for colours, and for what failed on the other stream.
-            env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        return end_of(start_playbook(kubeconfig, path, inventory="inventories/testbed", **given))
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +78,11 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sets]:
     found = Sets(tmp_path_factory.mktemp("sets"))
     both = (found.opening, found.shutting)
     enforced = found.run("alone", "enforced", *both, **NO_SSH)
-    assert enforced.returncode == 0, enforced.stdout
+    assert enforced.code == 0, enforced.output
     yield found
     found.open_for(CONTROLLER)
     removed = found.run("alone", "absent", *both, **SSH)
-    assert removed.returncode == 0, removed.stdout
+    assert removed.code == 0, removed.output
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +111,8 @@ def test_what_keeps_ssh_open_cannot_be_taken_away(sets: Sets, playbook: str, sta
     # Enforced anew, it would no longer let this machine in.
     sets.open_for({"nets": ["192.0.2.0/24"]} if state == "enforced" else CONTROLLER)
     done = sets.run(playbook, state, sets.opening)
-    assert done.returncode != 0, done.stdout
-    said = " ".join(done.stdout.split())
+    assert done.code != 0, done.output
+    said = done.text
     assert "set opening is not written: SSH from 10.99.0.1 to node1 and 2 more nodes" in said
     assert "would be denied by GlobalNetworkPolicy hostfence.shutting, ingress rule 0" in said
     assert logs_in()
@@ -140,13 +125,13 @@ def test_what_nobody_judged_before_is_taken_back(sets: Sets, playbook: str) -> N
         pytest.skip("no real Felix here: set HOSTFENCE_CALICO_BIN to see logins refused")
     sets.open_for(CONTROLLER)
     done = sets.run(playbook, "absent", sets.opening, policies_reach=False)
-    assert done.returncode != 0, done.stdout
+    assert done.code != 0, done.output
     assert "taken back to what they were: these nodes took a new login before and none after" in " ".join(
-        done.stdout.split()
+        done.output.split()
     )
     again = sets.run(playbook, "enforced", sets.opening)
-    assert again.returncode == 0, again.stdout
-    assert "changed=0" in again.stdout
+    assert again.code == 0, again.output
+    assert "changed=0" in again.output
     assert logs_in()
 
 
@@ -154,13 +139,13 @@ def test_site_does_not_shut_the_nodes_by_what_is_not_policy(sets: Sets, api: Api
     # By the roles alone: recorded rules do not follow the failsafes, and playbooks verify them.
     def prepare(state: str, *which: str, **variables: object) -> None:
         done = sets.run("alone", state, *which, **variables)
-        assert done.returncode == 0, done.stdout
+        assert done.code == 0, done.output
 
     def refused(what: str, path: str) -> None:
         before = api.get(path)
         done = sets.run("site.yml", "enforced", sets.shutting, **NO_SSH)
-        assert done.returncode != 0, done.stdout
-        said = " ".join(done.stdout.split())
+        assert done.code != 0, done.output
+        said = done.text
         assert f"{what} is not written: SSH from 10.99.0.1 to node1 and 2 more nodes" in said
         assert "would be denied by GlobalNetworkPolicy hostfence.shutting, ingress rule 0" in said
         assert api.get(path) == before
