@@ -127,11 +127,12 @@ class Made:
     """A HostEndpoint that kube-controllers makes.
 
     :ivar interface: its ``interfaceName``; empty where it matches by address
+    :ivar expected_ips: of a template's one; that on all interfaces has all of the node
     :ivar labels: of its template, put over the node's
     """
 
     interface: str
-    expected_ips: Sequence[str]
+    expected_ips: Sequence[str] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -203,8 +204,7 @@ class AutoHostEndpoints:
         node_name = node["metadata"]["name"]
         made: dict[str, Made] = {}
         if self.create_default:
-            everything = Made(interface=ALL_INTERFACES, expected_ips=expected_ips(node, with_tunnels=True))
-            made[_fitted(auto_hep_name(node_name))] = everything
+            made[_fitted(auto_hep_name(node_name))] = Made(ALL_INTERFACES)
         for template in self.templates:
             for middle, of_template in _of_template(template, node):
                 made[_fitted(f"{node_name}-{middle}{AUTO_SUFFIX}")] = of_template

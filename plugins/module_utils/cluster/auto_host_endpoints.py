@@ -350,8 +350,8 @@ class _Run:
             for hep_name, made in plan.config.made(node).items():
                 host_endpoint = desired(node, HostEndpointTemplate(), self._flavour.api_version)
                 host_endpoint["metadata"] = {"name": hep_name, "labels": {**labels, **made.labels}}
-                interface = ALL_INTERFACES if made.interface == ALL_INTERFACES else ""
-                host_endpoint["spec"].update(interfaceName=interface, expectedIPs=list(made.expected_ips))
+                if made.interface != ALL_INTERFACES:
+                    host_endpoint["spec"].update(interfaceName="", expectedIPs=list(made.expected_ips))
                 to_be.append(host_endpoint)
         return to_be
 
