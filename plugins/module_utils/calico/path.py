@@ -202,10 +202,18 @@ def _tunnels(value: Callable[[str], object], pools: Collection[tuple[str, int]])
         if version == 4 and _wanted(value("ipipEnabled"), ("ipip", 4) in pools):
             yield Tunnel("IPIP", 4, _IPIP, None)
         if _wanted(value("vxlanEnabled") if version == 4 else None, ("vxlan", version) in pools):
-            yield Tunnel("VXLAN", version, udp, int(str(value("vxlanPort") or 4789)))
+            yield Tunnel("VXLAN", version, udp, _port(value("vxlanPort"), 4789))
         if _wanted(value(f"wireguardEnabled{suffix}"), False):
-            port = value(f"wireguardListeningPort{suffix}") or (51820 if version == 4 else 51821)
-            yield Tunnel("WireGuard", version, udp, int(str(port)), False)
+            port = _port(value(f"wireguardListeningPort{suffix}"), 51820 if version == 4 else 51821)
+            yield Tunnel("WireGuard", version, udp, port, False)
+
+
+def _port(setting: object, otherwise: int) -> int:
+    """Felix goes by its default where it cannot read the setting (felix/config/config_params.go, resolve)."""
+    try:
+        return int(str(setting or otherwise))
+    except ValueError:
+        return otherwise
 
 
 def _wanted(setting: object, otherwise: bool) -> bool:

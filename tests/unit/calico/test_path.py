@@ -275,3 +275,12 @@ class TestSettings:
     def test_what_felix_dies_on_is_told(self) -> None:
         bad = configuration("default", failsafeInboundHostPorts=[{"protocol": "SCTP", "port": 22}])
         assert "SCTP" in settings_of([bad], "n", {}).problem
+
+    @pytest.mark.parametrize("unreadable", [True, "x", "51x"])
+    def test_a_port_that_felix_cannot_read_is_its_default(self, unreadable) -> None:
+        spec = {"wireguardEnabledV6": True, "wireguardListeningPortV6": unreadable, "vxlanPort": unreadable}
+        settings = settings_of([configuration("default", **spec)], "n", {}, pool_tunnels={("vxlan", 4)})
+        assert {(tunnel.name, tunnel.port) for tunnel in settings.tunnels} == {
+            ("VXLAN", 4789),
+            ("WireGuard", 51821),
+        }
