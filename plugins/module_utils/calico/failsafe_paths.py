@@ -14,6 +14,7 @@ from .failsafe import WARNING, Finding
 from .failsafe_expect import JUDGED_KINDS, Expectation
 from .felix import INBOUND_ENV, OUTBOUND_ENV, FailsafePort
 from .flow import Flow
+from .node import is_control_plane
 from .path import EBPF, IPTABLES
 from .resources import read
 from .resources_address import Address, Net, parse_address
@@ -24,7 +25,6 @@ from .verdict_chain import DENY
 COVERED, PARTLY, UNCOVERED, UNFILTERED = "covered", "partly", "uncovered", "unfiltered"
 
 KUBELET_PORT = 10250
-CONTROL_PLANE_LABELS = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
 
 SETS = frozenset(("GlobalNetworkSet", "NetworkSet"))
 STRANGERS = {4: Address(4, 0xC00002FE), 6: Address(6, (0x20010DB8 << 96) + 0xFFFE)}
@@ -134,12 +134,6 @@ def _ingress(node: str, objects: Sequence[Mapping[str, Any]], facts: NodeFacts) 
     for port in (2379, 2380):
         if runs_control_plane or any(listening == port for _address, listening in facts.listening):
             yield "etcd", "in", "tcp", port, ""
-
-
-def is_control_plane(item: Mapping[str, Any]) -> bool:
-    """Whether a Node object is one of the control plane's."""
-    labels = (item.get("metadata") or {}).get("labels") or {}
-    return any(label in labels for label in CONTROL_PLANE_LABELS)
 
 
 def _name(item: Mapping[str, Any]) -> str:

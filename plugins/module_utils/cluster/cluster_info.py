@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional, TypeVar
 
 from ..calico.auto_host_endpoints import ENVIRONMENT_OVERRIDE, is_enabled, is_enabled_by_us
-from ..calico.failsafe_paths import CONTROL_PLANE_LABELS
 from ..calico.host_endpoint_plan import made_by
+from ..calico.node import is_control_plane
 from ..calico.preflight import AutoHostEndpointsFact, Facts, HostEndpointFact, NodeFact, Workload
 from . import kube_controllers, permissions
 from .client import CONCURRENCY, ApiError, Cluster, Object
@@ -128,11 +128,6 @@ def is_ready(node: Object) -> bool:
     """Whether a Node's condition Ready is True."""
     conditions = (node.get("status") or {}).get("conditions") or []
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-
-def is_control_plane(node: Object) -> bool:
-    """Whether a Node is labelled as part of the control plane."""
-    return any(label in (node["metadata"].get("labels") or {}) for label in CONTROL_PLANE_LABELS)
 
 
 def _node_fact(node: Object) -> NodeFact:

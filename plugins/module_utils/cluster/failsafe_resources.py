@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..calico.bad_input import BadInput
-from ..calico.failsafe_paths import is_control_plane
+from ..calico.node import is_control_plane
 from ..calico.resources import inherited_labels, read
 from ..calico.selector import Selector
 from .client import Cluster
