@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 from typing import Any
+
+import warm_python
 
 
 def run_module(
@@ -26,7 +28,8 @@ def run_module(
     }
     module = f"ansible_collections.hostfence.calico.plugins.modules.{name}"
     done = subprocess.run(
-        [sys.executable, "-m", module],
+        [str(warm_python.CLIENT), "-m", module],
+        env={**os.environ, warm_python.SOCKET: warm_python.address()},
         input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
         capture_output=True,
         text=True,

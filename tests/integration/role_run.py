@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import warm_python
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 _PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 
@@ -53,7 +55,7 @@ def run_roles(
         "gather_facts": False,
         "vars": {
             "ansible_connection": "local",
-            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+            "ansible_python_interpreter": str(warm_python.CLIENT),
         },
         "roles": [f"hostfence.calico.{role}" for role in roles],
     }
@@ -72,7 +74,8 @@ def run_roles(
 
 def run_playbook(kubeconfig: str, playbook: str, *flags: str, **variables: Any) -> Run:
     """Run a playbook of the repository, named by its path, with no hosts but the controller."""
-    return end_of(start_playbook(kubeconfig, ROOT / playbook, *flags, **variables))
+    python = {"ansible_python_interpreter": str(warm_python.CLIENT)}
+    return end_of(start_playbook(kubeconfig, ROOT / playbook, *flags, **{**python, **variables}))
 
 
 def start_playbook(
@@ -85,6 +88,7 @@ def start_playbook(
         env={
             **os.environ,
             "K8S_AUTH_KUBECONFIG": kubeconfig,
+            warm_python.SOCKET: warm_python.address(),
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_FORCE_COLOR": "0",
         },

@@ -1,0 +1,114 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A Python that has imported what modules import from others, and forks for each program it is given.
+
+Importing the kubernetes package takes longer than most modules work, and the tests run some two thousand. What
+is run is what would be: the same file or module, in a process of its own, with the caller's arguments,
+environment, directory and standard streams, and of our own code nothing is imported beforehand.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import runpy
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+CLIENT = Path(__file__).with_name("warm-python")
+SOCKET = "HOSTFENCE_WARM_PYTHON"
+
+
+@functools.cache
+def address() -> str:
+    """Path of the socket of this process's warm Python, which the first call starts and which ends with it."""
+    place = tempfile.mkdtemp(prefix="hostfence-warm-")
+    # What is in this directory nobody else can reach.
+    path = os.path.join(place, "socket")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen(64)
+        # Its standard input is never written to: it ends when nobody holds the other end any more.
+        subprocess.Popen(
+            [sys.executable, __file__, str(listening.fileno()), place],
+            stdin=subprocess.PIPE,
+            pass_fds=[listening.fileno()],
+            process_group=0,
+        )
+    return path
+
+
+def _serve(listening: socket.socket) -> None:
+    import kubernetes.dynamic  # noqa: F401
+    import yaml  # noqa: F401
+
+    # Nobody waits for those who answer.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        ready, _none, _none = select.select([listening, 0], [], [])
+        if 0 in ready:
+            return
+        connection, _none = listening.accept()
+        if os.fork():
+            connection.close()
+            continue
+        listening.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        _answer(connection)
+
+
+def _answer(connection: socket.socket) -> None:
+    """Run what is asked for, tell its exit status, and end it if nobody wants to know any more."""
+    wanted = _receive(connection)
+    running = os.fork()
+    if not running:
+        connection.close()
+        _become(wanted)
+        sys.exit()
+    ended = os.pidfd_open(running)
+    ready, _none, _none = select.select([connection, ended], [], [])
+    if ended not in ready:
+        os.kill(running, signal.SIGKILL)
+    _pid, status = os.waitpid(running, 0)
+    connection.sendall(b"%d" % os.waitstatus_to_exitcode(status))
+    os._exit(0)
+
+
+def _receive(connection: socket.socket) -> dict[str, Any]:
+    begin, streams, _flags, _address = socket.recv_fds(connection, 65536, 3)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    message = bytearray(begin)
+    while not message.endswith(b"\n"):
+        message += connection.recv(65536)
+    wanted: dict[str, Any] = json.loads(message)
+    return wanted
+
+
+def _become(wanted: dict[str, Any]) -> None:
+    os.environ.clear()
+    os.environ.update(wanted["environment"])
+    os.chdir(wanted["directory"])
+    first, *rest = wanted["arguments"]
+    if first == "-m":
+        sys.path[0] = wanted["directory"]
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.path[0] = os.path.dirname(first)
+        sys.argv = [first, *rest]
+        runpy.run_path(first, run_name="__main__")
+
+
+if __name__ == "__main__":
+    _serve(socket.socket(fileno=int(sys.argv[1])))
+    shutil.rmtree(sys.argv[2])
