@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.api import Api
+from testbed.api import Api, ApiError
 from testbed.state import run_directory
 
 sys.path.append(str(Path(__file__).parents[3] / "tests/integration"))
@@ -70,14 +70,35 @@ def there(api, collection, *bodies):
             api.delete(f"{collection}/{body['metadata']['name']}")
 
 
-def stays_away(api, name):
-    """Deletes it until no agent puts it back: the API server takes its time with an admission policy."""
-    for _attempt in range(20):
-        api.delete(f"{HEPS}/{name}")
-        time.sleep(2)
-        if name not in {hep["metadata"]["name"] for hep in api.list(HEPS)}:
-            return
-    pytest.fail(f"{name} is put back all the time")
+def in_force(api, message):
+    """Waits until the API server refuses the canary: it takes its time with an admission policy."""
+    canary = {
+        "apiVersion": "crd.projectcalico.org/v1",
+        "kind": "HostEndpoint",
+        "metadata": {"name": "canary"},
+        "spec": {"node": "node1", "interfaceName": "*"},
+    }
+
+    def refuses():
+        try:
+            api.post(HEPS, canary, dryRun="All")
+        except ApiError as refusal:
+            return message in str(refusal)
+        return False
+
+    until(refuses)
+
+
+def ready_agents(api):
+    conditions = [pod["status"].get("conditions", []) for pod in api.list(f"{NAMESPACE}/pods")]
+    return sum({"type": "Ready", "status": "True"}.items() <= c.items() for own in conditions for c in own)
+
+
+def until(true):
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def test_an_image_that_nobody_has(refused):
@@ -114,14 +135,18 @@ def test_rights_that_somebody_takes_back(api, refused):
 def test_an_admission_policy_of_somebody_else(api, role, refused):
     code, said = role()
     assert code == 0, said
-    rule = {"apiGroups": ["*"], "apiVersions": ["*"], "resources": ["hostendpoints"], "operations": ["*"]}
+    rule = {
+        "apiGroups": ["*"],
+        "apiVersions": ["*"],
+        "resources": ["hostendpoints"],
+        "operations": ["CREATE", "UPDATE"],
+    }
+    ours = f"request.userInfo.username == '{AGENTS}' || object.metadata.name == 'canary'"
     policy = {
         "metadata": {"name": "no-host-endpoints"},
         "spec": {
             "matchConstraints": {"resourceRules": [rule]},
-            "validations": [
-                {"expression": f"request.userInfo.username != '{AGENTS}'", "message": "none of yours here"}
-            ],
+            "validations": [{"expression": f"!({ours})", "message": "none of yours here"}],
         },
     }
     binding = {
@@ -132,6 +157,9 @@ def test_an_admission_policy_of_somebody_else(api, role, refused):
         there(api, f"{ADMISSION}/validatingadmissionpolicies", policy),
         there(api, f"{ADMISSION}/validatingadmissionpolicybindings", binding),
     ):
-        stays_away(api, "node1-hostfence")
+        in_force(api, "none of yours here")
+        before = ready_agents(api)
+        api.delete(f"{HEPS}/node1-hostfence")
+        until(lambda: ready_agents(api) < before)
         said = refused()
     assert "none of yours here" in said
