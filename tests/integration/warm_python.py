@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """A Python that has imported what modules import from others, and forks for each program it is given.
 
-Importing the kubernetes package takes longer than most modules work, and the tests run some two thousand. What
-is run is what would be: the same file or module, in a process of its own, with the caller's arguments,
+Importing the kubernetes package takes longer than most modules work, and the tests run some two thousand.
+What is run is what would be: the same file or module, in a process of its own, with the caller's arguments,
 environment, directory and standard streams, and of our own code nothing is imported beforehand.
 """
 
@@ -29,7 +29,7 @@ SOCKET = "HOSTFENCE_WARM_PYTHON"
 
 @functools.cache
 def address() -> str:
-    """Path of the socket of this process's warm Python, which the first call starts and which ends with it."""
+    """Path of the socket of this process's warm Python, started by the first call, which ends with it."""
     place = tempfile.mkdtemp(prefix="hostfence-warm-")
     # What is in this directory nobody else can reach.
     path = os.path.join(place, "socket")
