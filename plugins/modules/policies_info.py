@@ -59,6 +59,10 @@ sets:
       description: Its objects, each with C(kind) and C(name) as stored.
       type: list
       elements: dict
+    definitions:
+      description: What M(hostfence.calico.policies) takes as O(hostfence.calico.policies#module:definitions) for it.
+      type: list
+      elements: dict
     tiers:
       description: Tiers it uses, each with C(name) and what the set wants at its end, C(wants).
       type: list
@@ -131,6 +135,7 @@ def _set(inventory: policies.Inventory, tiers: list[policies.Live], name: str) -
         "name": name,
         "state": _state({o.kind for o in objects if not is_bridge(o.name, name)}),
         "objects": [{"kind": o.kind, "name": o.stored_name} for o in objects],
+        "definitions": policies.as_it_is(inventory, name)["definitions"],
         "tiers": [{"name": tier, "wants": wish} for tier, wish in wants if wish],
         "bridges": [o.stored_name for o in objects if o.kind == POLICY and is_bridge(o.name, name)],
     }

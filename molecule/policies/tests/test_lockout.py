@@ -3,7 +3,8 @@
 """Nobody shuts himself out: with tcp/22 no failsafe, one set opens SSH and another shuts it.
 
 Taking the first one away is refused, whichever way it is tried; and if nobody judges it before, the proof
-over new logins takes it back. So is what lets SSH in or keeps policy off a node without being policy.
+over new logins takes it back. So is what lets SSH in or keeps policy off a node without being policy: before
+its proof enforced policy gives way.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from testbed.api import Api
-from testbed.state import load, run_directory
+from testbed.fabric import Fabric
+from testbed.state import load, namespace_prefix, run_directory
 
 sys.path.append(str(Path(__file__).parents[3] / "tests/integration"))
 from role_run import ROOT, Run, end_of, start_playbook
@@ -157,3 +161,65 @@ def test_site_does_not_shut_the_nodes_by_what_is_not_policy(sets: Sets, api: Api
     prepare("enforced", sets.shutting, **SSH, **UNSELECTED)
     prepare("enforced", sets.shutting, **NO_SSH, **UNSELECTED)
     refused("the change of HostEndpoints", f"{CALICO}/hostendpoints/node1-hostfence")
+
+
+# What Felix does when SSH is no failsafe any more and policy denies it.
+SHUT = """
+table inet shut {
+  chain input {
+    type filter hook input priority -10
+    tcp dport 22 ct state new drop
+  }
+}
+"""
+
+
+@contextmanager
+def kernel_of_node2(api: Api) -> Iterator[None]:
+    """Shuts node2 for new logins between other failsafes and no policy, if no Felix does."""
+    state = load(run_directory())
+    if state and state.calico_bin:
+        yield
+        return
+    over = threading.Event()
+    changed = api.get(f"{CALICO}/felixconfigurations/default")["metadata"]["resourceVersion"]
+    inside = ["nsenter", f"--net=/run/netns/{Fabric(namespace_prefix(run_directory())).node_netns('node2')}"]
+
+    def waits_for(true) -> bool:
+        while not over.wait(0.1):
+            if true():
+                return True
+        return False
+
+    def follow() -> None:
+        path = f"{CALICO}/felixconfigurations/default"
+        if waits_for(lambda: api.get(path)["metadata"]["resourceVersion"] != changed):
+            subprocess.run([*inside, "nft", "-f", "-"], input=SHUT, text=True, check=True)
+            waits_for(lambda: not api.list(f"{CALICO}/globalnetworkpolicies"))
+            subprocess.run([*inside, "nft", "delete", "table", "inet", "shut"], check=True)
+
+    felix = threading.Thread(target=follow)
+    felix.start()
+    try:
+        yield
+    finally:
+        over.set()
+        felix.join()
+
+
+def test_policy_gives_way_where_other_failsafes_shut_a_node(sets: Sets, api: Api) -> None:
+    for state, which in (("absent", (sets.opening, sets.shutting)), ("enforced", (sets.shutting,))):
+        prepared = sets.run("alone", state, *which, **SSH)
+        assert prepared.code == 0, prepared.output
+    with kernel_of_node2(api):
+        done = sets.run("site.yml", "enforced", sets.shutting, felix_reach=False, **NO_SSH)
+        assert done.code != 0, done.output
+        assert "took a new login before failsafes or HostEndpoints were changed and none after: " in done.text
+        assert "node2" in done.text
+        assert "and only staged now: shutting." in done.text
+        assert api.list(f"{CALICO}/globalnetworkpolicies") == []
+        assert any(
+            obj["metadata"]["name"].endswith("shutting")
+            for obj in api.list(f"{CALICO}/stagedglobalnetworkpolicies")
+        )
+    assert logs_in()
