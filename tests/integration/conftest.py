@@ -124,8 +124,22 @@ class TestApi:
         for owned in OWNED_COLLECTIONS:
             self.admin.delete(owned, labelSelector=OWNED)
         for namespace in self.admin.list("/api/v1/namespaces", labelSelector=OWNED):
-            self._end_namespace(namespace)
+            self.end_namespace(namespace)
         self._create_installation()
+
+    def end_namespace(self, namespace: dict) -> None:
+        """Deletes a namespace whole, as kube-controller-manager would, which does not run here."""
+        path = f"/api/v1/namespaces/{namespace['metadata']['name']}"
+        for plural in ("serviceaccounts", "configmaps"):
+            self.admin.delete(f"{path}/{plural}")
+        # No kubelet is there to say that they have ended.
+        self.admin.delete(f"{path}/pods", gracePeriodSeconds="0")
+        for collection in ("apps/v1/namespaces/{}/daemonsets", "batch/v1/namespaces/{}/jobs"):
+            self.admin.delete("/apis/" + collection.format(namespace["metadata"]["name"]))
+        if not namespace["metadata"].get("deletionTimestamp"):
+            self.admin.delete(path)
+        last = {**self.admin.get(path), "spec": {"finalizers": []}}
+        self.admin.put(f"{path}/finalize", last)
 
     def kill(self) -> None:
         """Kills the API server, as a crash would."""
@@ -139,20 +153,6 @@ class TestApi:
         installation.create_defaults(self.admin, self.stored_kinds, self.calico_version)
         installation.create_placeholders(self.admin, self.calico_version)
         installation.set_placeholder_status(self.admin, 0)
-
-    def _end_namespace(self, namespace: dict) -> None:
-        """Deletes a namespace whole, as kube-controller-manager would, which does not run here."""
-        path = f"/api/v1/namespaces/{namespace['metadata']['name']}"
-        for plural in ("serviceaccounts", "configmaps"):
-            self.admin.delete(f"{path}/{plural}")
-        # No kubelet is there to say that they have ended.
-        self.admin.delete(f"{path}/pods", gracePeriodSeconds="0")
-        for collection in ("apps/v1/namespaces/{}/daemonsets", "batch/v1/namespaces/{}/jobs"):
-            self.admin.delete("/apis/" + collection.format(namespace["metadata"]["name"]))
-        if not namespace["metadata"].get("deletionTimestamp"):
-            self.admin.delete(path)
-        last = {**self.admin.get(path), "spec": {"finalizers": []}}
-        self.admin.put(f"{path}/finalize", last)
 
     def _empty(self, kind: crds.Kind) -> None:
         if not kind.namespaced:

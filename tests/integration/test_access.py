@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -104,6 +105,32 @@ def test_a_namespace_of_somebody_else_does_not_become_ours(clean_api):
     labels = clean_api.admin.get("/api/v1/namespaces/kube-public")["metadata"]["labels"]
     assert "app.kubernetes.io/managed-by" not in labels
     clean_api.admin.delete("/api/v1/namespaces/kube-public/serviceaccounts/hostfence")
+
+
+@pytest.mark.one_flavour
+def test_a_namespace_that_is_going_is_waited_for(clean_api):
+    path = "/api/v1/namespaces/hostfence"
+
+    def deleted():
+        done = run_roles(clean_api.kubeconfig, ["access"])
+        assert done.code == 0, done.output
+        clean_api.admin.delete(path)
+        going = clean_api.admin.get(path)
+        assert going["status"]["phase"] == "Terminating"
+        return going
+
+    gone = threading.Timer(3, clean_api.end_namespace, [deleted()])
+    gone.start()
+    done = run_roles(clean_api.kubeconfig, ["access"])
+    gone.join()
+    assert (done.code, done.changed) == (0, 1), done.output
+    assert clean_api.admin.get(ACCOUNT)
+
+    stays = deleted()
+    done = run_roles(clean_api.kubeconfig, ["access"], access_wait_timeout=1)
+    assert done.code != 0, done.output
+    assert "Namespace hostfence is being deleted, and was not gone after access_wait_timeout 1 s" in done.text
+    clean_api.end_namespace(stays)
 
 
 @pytest.mark.one_flavour
