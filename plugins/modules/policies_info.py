@@ -60,7 +60,7 @@ sets:
       type: list
       elements: dict
     definitions:
-      description: What M(hostfence.calico.policies) takes as O(hostfence.calico.policies#module:definitions) for it.
+      description: What M(hostfence.calico.policies) takes as C(definitions) to make the set as it is.
       type: list
       elements: dict
     tiers:

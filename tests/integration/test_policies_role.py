@@ -4,9 +4,15 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 import pytest
 from role_run import run_roles
 
+from testbed.api import ApiError
+
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 NETWORKS = {
     "policies_node_cidrs": ["10.99.0.0/24", "fd99::/64"],
     "policies_cluster_cidrs": ["10.244.0.0/16", "10.96.0.0/16"],
@@ -98,3 +104,73 @@ def test_what_would_undo_itself_is_refused(clean_api, play, given, said):
     assert code != 0
     assert said in output
     assert names(clean_api, "StagedGlobalNetworkPolicy") == set()
+
+
+def allow(name, port):
+    """A policy of one's own, as a file."""
+    rule = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [port]}}
+    spec = {"order": 10, "selector": "has(host-endpoint)", "types": ["Ingress"], "ingress": [rule]}
+    kind = {"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy"}
+    return json.dumps({**kind, "metadata": {"name": name}, "spec": spec})
+
+
+@pytest.fixture
+def refuses_late(clean_api):
+    """An API server that takes every rehearsal of a policy named ``late``, and never the policy."""
+    rule = {
+        "apiGroups": ["*"],
+        "apiVersions": ["*"],
+        "resources": ["globalnetworkpolicies"],
+        "operations": ["CREATE"],
+    }
+    expression = "request.dryRun || !object.metadata.name.endsWith('late')"
+    bodies = {
+        "validatingadmissionpolicies": {
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": expression, "message": "not today"}],
+        },
+        "validatingadmissionpolicybindings": {"policyName": "late", "validationActions": ["Deny"]},
+    }
+    for plural, spec in bodies.items():
+        clean_api.admin.post(f"{ADMISSION}/{plural}", {"metadata": {"name": "late"}, "spec": spec})
+    yield
+    for plural in bodies:
+        clean_api.admin.delete(f"{ADMISSION}/{plural}/late")
+
+
+def is_refused(api):
+    try:
+        api.create("GlobalNetworkPolicy", "canary-late", {"selector": "all()"})
+    except ApiError as error:
+        return "not today" in str(error)
+    api.admin.delete(api.path("GlobalNetworkPolicy", "canary-late"))
+    return False
+
+
+@pytest.mark.one_flavour
+def test_a_set_that_cannot_be_written_takes_the_others_back(clean_api, play, refuses_late, tmp_path):
+    (tmp_path / "early.json").write_text(allow("early", 8080))
+    (tmp_path / "late.json").write_text(allow("late", 8081))
+    early, late = str(tmp_path / "early.json"), str(tmp_path / "late.json")
+    code, _changed, output = play(policies_state="enforced", policies_sets=[early])
+    assert code == 0, output
+    before = clean_api.admin.list(clean_api.path("GlobalNetworkPolicy"))
+
+    (tmp_path / "early.json").write_text(allow("early", 9090))
+    until(lambda: is_refused(clean_api))
+    code, _changed, output = play(policies_state="enforced", policies_sets=[early, late])
+    assert code != 0, output
+    said = " ".join(output.split())
+    assert "not today" in said
+    assert "What decides about hosts was taken back to what it was." in said
+    assert [(o["metadata"]["name"], o["spec"]) for o in before] == [
+        (o["metadata"]["name"], o["spec"])
+        for o in clean_api.admin.list(clean_api.path("GlobalNetworkPolicy"))
+    ]
+
+
+def until(true):
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
