@@ -75,6 +75,17 @@ BAD_VARIABLES = {
         {"host_endpoints_mode": "sidecar"},
         ["host_endpoints_mode", "sidecar", "direct, auto"],
     ),
+    "namespace": (
+        {"access_namespace": "Host_fence"},
+        ["access_namespace 'Host_fence'", "lower-case letters, digits and '-', with a letter"],
+    ),
+    "service account": (
+        {"access_service_account": "-hostfence"},
+        [
+            "access_service_account '-hostfence'",
+            "'-' and '.', with a letter or digit at both ends",
+        ],
+    ),
     "label's value": ({"host_endpoints_labels": {"zone": "a b"}}, ["labels", "zone", "a b"]),
     "label's key": ({"host_endpoints_labels": {"-x": "a"}}, ["labels", "-x"]),
     "node label's key": ({"host_endpoints_node_labels": ["a b"]}, ["node_labels", "a b"]),
