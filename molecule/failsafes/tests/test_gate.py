@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from testbed.api import Api
 from testbed.state import run_directory
@@ -43,12 +44,10 @@ def site(tmp_path):
         "failsafes_retries": 1,
     }
 
-    def run(playbook, **variables):
+    def run(playbook, inventory="inventories/testbed", **variables):
         (tmp_path / "mine.yml").write_text(json.dumps({"all": {"vars": {**settings, **variables}}}))
         kubeconfig, mine = str(run_directory() / "kubeconfig"), str(tmp_path / "mine.yml")
-        done = end_of(
-            start_playbook(kubeconfig, ROOT / playbook, "-i", mine, inventory="inventories/testbed")
-        )
+        done = end_of(start_playbook(kubeconfig, ROOT / playbook, "-i", mine, inventory=inventory))
         return done.code, done.text
 
     return run
@@ -92,3 +91,21 @@ def test_the_group_of_the_nodes_is_the_inventorys(site):
     assert "the failsafes of 1 were verified" in said
     assert "node2 node2-hostfence hostfence verified" in said
     assert "node1 node1-hostfence hostfence not verified" in said
+
+
+def test_the_inventory_may_name_hosts_otherwise_than_kubernetes_its_nodes(site, tmp_path):
+    inventory = yaml.safe_load((run_directory() / "inventory.yml").read_text())
+    group = inventory["all"]["children"]["nodes"]
+    group["hosts"] = {
+        f"{name}.example.org": {**given, "failsafes_node": name} for name, given in group["hosts"].items()
+    }
+    hosts = tmp_path / "hosts.yml"
+    hosts.write_text(yaml.safe_dump(inventory))
+    for state in ("absent", "enforced"):
+        code, said = site("playbooks/policies.yml", inventory=str(hosts), policies_state=state)
+        assert code == 0, said
+        assert "Log in anew to node2.example.org" in said
+        assert bool(enforced()) == (state == "enforced")
+    code, said = site("playbooks/verify.yml", inventory=str(hosts))
+    assert "node2 node2-hostfence hostfence verified" in said
+    assert "the failsafes of 3 were verified" in said
