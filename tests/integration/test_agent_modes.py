@@ -39,7 +39,7 @@ def _namespace_controller(clean_api):
         while not over.wait(0.5):
             for namespace in clean_api.admin.list("/api/v1/namespaces", **OURS):
                 if namespace["metadata"].get("deletionTimestamp"):
-                    clean_api._end_namespace(namespace)
+                    clean_api.end_namespace(namespace)
 
     thread = threading.Thread(target=work)
     thread.start()
