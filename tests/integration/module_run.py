@@ -11,6 +11,12 @@ from typing import Any
 
 import warm_python
 
+# Not packed here, as the module is run where it lies.
+_IMPORTED = (
+    "ansible.module_utils.basic",
+    "ansible_collections.kubernetes.core.plugins.module_utils.k8s.client",
+)
+
 
 def run_module(
     name: str, api: Any, /, check: bool = False, diff: bool = False, **options: Any
@@ -29,7 +35,7 @@ def run_module(
     module = f"ansible_collections.hostfence.calico.plugins.modules.{name}"
     done = subprocess.run(
         [str(warm_python.CLIENT), "-m", module],
-        env={**os.environ, warm_python.SOCKET: warm_python.address()},
+        env={**os.environ, warm_python.SOCKET: warm_python.address(*_IMPORTED)},
         input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
         capture_output=True,
         text=True,

@@ -29,7 +29,7 @@ def attempt(clean_api, tmp_path):
         directory = tmp_path / name
         directory.mkdir()
         agent = Agent(clean_api, directory, name)
-        eventually(agent.is_ready, 20, "ready")
+        eventually(agent.is_ready, 60, "ready")
         agent.stop()
         path = clean_api.path("HostEndpoint", f"{name}-hostfence")
         clean_api.admin.patch(path, {"metadata": {"labels": {"enforced": "yes"}}})
@@ -57,7 +57,7 @@ def attempt(clean_api, tmp_path):
         return {line["attempt"]: (line["status"], line["said"]) for line in lines}, count
 
     # The API server takes a second or two to act on a policy that is new, or that was removed just before.
-    eventually(lambda: run()[0]["spec.node of another"][0] == 403, 30, "the admission policy is in force")
+    eventually(lambda: run()[0]["spec.node of another"][0] == 403, 60, "the admission policy is in force")
     return run
 
 
@@ -75,7 +75,7 @@ def test_everything_but_its_own_work_is_refused(attempt):
 def test_without_the_policy_they_are_not(clean_api, attempt):
     clean_api.admin.delete(BINDING)
     clean_api.admin.delete(POLICY)
-    eventually(lambda: attempt()[1]["refused"] == ATTEMPTS - BY_POLICY, 20, "the policy is gone")
+    eventually(lambda: attempt()[1]["refused"] == ATTEMPTS - BY_POLICY, 60, "the policy is gone")
     answers, _count = attempt()
     let_through = [name for name, (status, _said) in answers.items() if status != 403]
     assert len(let_through) == BY_POLICY
@@ -98,7 +98,7 @@ def test_named_ports_pass_as_configured_and_no_others(clean_api, tmp_path):
     apply_objects(clean_api, host_endpoints_ports=given)
     (node,) = clean_api.add_nodes(1)
     agent = Agent(clean_api, tmp_path, node)
-    eventually(agent.is_ready, 20, "ready")
+    eventually(agent.is_ready, 60, "ready")
     agent.stop()
     path = clean_api.path("HostEndpoint", f"{node}-hostfence")
     ssh = {"name": "ssh", "protocol": "TCP", "port": 22}
@@ -110,7 +110,7 @@ def test_named_ports_pass_as_configured_and_no_others(clean_api, tmp_path):
     def status(ports):
         return replaces(clean_api, bearer, path, {**hep, "spec": {**hep["spec"], "ports": ports}})
 
-    eventually(lambda: status([ssh]) == 403, 30, "the admission policy is in force")
+    eventually(lambda: status([ssh]) == 403, 60, "the admission policy is in force")
     assert status([]) == 403
     assert status([ssh, {**dns, "port": 54}]) == 403
     assert status([ssh, {**dns, "protocol": "TCP"}]) == 403

@@ -4,12 +4,14 @@
 
 Importing the kubernetes package takes longer than most modules work, and the tests run some two thousand.
 What is run is what would be: the same file or module, in a process of its own, with the caller's arguments,
-environment, directory and standard streams, and of our own code nothing is imported beforehand.
+environment, directory and standard streams; of our own code nothing is imported beforehand, nor what Ansible
+packs with a module.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import os
 import runpy
@@ -28,8 +30,11 @@ SOCKET = "HOSTFENCE_WARM_PYTHON"
 
 
 @functools.cache
-def address() -> str:
-    """Path of the socket of this process's warm Python, started by the first call, which ends with it."""
+def address(*imported: str) -> str:
+    """Path of the socket of a warm Python, started by the first call, which ends with this process.
+
+    :param imported: modules to import beforehand, besides the kubernetes package
+    """
     place = tempfile.mkdtemp(prefix="hostfence-warm-")
     # What is in this directory nobody else can reach.
     path = os.path.join(place, "socket")
@@ -38,7 +43,7 @@ def address() -> str:
         listening.listen(64)
         # Its standard input is never written to: it ends when nobody holds the other end any more.
         subprocess.Popen(
-            [sys.executable, __file__, str(listening.fileno()), place],
+            [sys.executable, __file__, str(listening.fileno()), place, *imported],
             stdin=subprocess.PIPE,
             pass_fds=[listening.fileno()],
             process_group=0,
@@ -47,9 +52,6 @@ def address() -> str:
 
 
 def _serve(listening: socket.socket) -> None:
-    import kubernetes.dynamic  # noqa: F401
-    import yaml  # noqa: F401
-
     # Nobody waits for those who answer.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -110,5 +112,7 @@ def _become(wanted: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    for module in ("kubernetes.dynamic", *sys.argv[3:]):
+        importlib.import_module(module)
     _serve(socket.socket(fileno=int(sys.argv[1])))
     shutil.rmtree(sys.argv[2])

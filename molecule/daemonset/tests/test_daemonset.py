@@ -218,7 +218,7 @@ def test_takes_the_token_that_replaces_its_old_one(host, api):
 
     assert any(is_shut_out() for _attempt in range(3))
     write(fresh)
-    eventually(lambda: find(api, name) is not None, 10)
+    eventually(lambda: find(api, name) is not None, 60)
 
 
 def test_a_connection_that_died_in_silence_is_replaced(api, cluster, lost):
