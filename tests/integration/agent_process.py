@@ -180,9 +180,9 @@ class Busy:
 
 
 def replaces(api: Any, bearer: str, path: str, body: dict[str, Any]) -> int:
-    """The status with which an object may be replaced by who has a token."""
+    """The status with which an object would be replaced by who has a token."""
     request = urllib.request.Request(
-        api.admin.server + path,
+        f"{api.admin.server}{path}?dryRun=All",
         json.dumps(body).encode(),
         {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"},
         method="PUT",
