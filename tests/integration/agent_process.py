@@ -13,11 +13,10 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import yaml
 from role_run import ROOT, end_of, start_playbook
@@ -269,12 +268,3 @@ class Agent:
     def stop(self) -> None:
         self.process.kill()
         self.process.wait()
-
-
-def eventually(seen: Callable[[], bool], seconds: float, what: str = "") -> float:
-    """Wait until something is so; returns the seconds that it took."""
-    begun = time.monotonic()
-    while not seen():
-        assert time.monotonic() - begun < seconds, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
-    return time.monotonic() - begun

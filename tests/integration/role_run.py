@@ -11,9 +11,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import warm_python
@@ -55,7 +56,7 @@ def run_roles(
         "gather_facts": False,
         "vars": {
             "ansible_connection": "local",
-            "ansible_python_interpreter": str(warm_python.CLIENT),
+            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
         },
         "roles": [f"hostfence.calico.{role}" for role in roles],
     }
@@ -66,7 +67,7 @@ def run_roles(
         (place / "hosts.json").write_text(
             json.dumps({"all": {"hosts": {"localhost": {}}, "children": inventory}})
         )
-        process = start_playbook(
+        process = _start_warm(
             kubeconfig, place / "play.json", *flags, inventory=str(place / "hosts.json"), **variables
         )
         return end_of(process)
@@ -74,23 +75,30 @@ def run_roles(
 
 def run_playbook(kubeconfig: str, playbook: str, *flags: str, **variables: Any) -> Run:
     """Run a playbook of the repository, named by its path, with no hosts but the controller."""
-    python = {"ansible_python_interpreter": str(warm_python.CLIENT)}
-    return end_of(start_playbook(kubeconfig, ROOT / playbook, *flags, **{**python, **variables}))
+    return end_of(_start_warm(kubeconfig, ROOT / playbook, *flags, **variables))
 
 
 def start_playbook(
-    kubeconfig: str, playbook: Path, *flags: str, inventory: str = "localhost,", **variables: Any
+    kubeconfig: str,
+    playbook: Path,
+    *flags: str,
+    inventory: str = "localhost,",
+    environment: Mapping[str, str] = MappingProxyType({}),
+    **variables: Any,
 ) -> subprocess.Popen[str]:
-    """Start ansible-playbook in a process group of its own, as a terminal does."""
+    """Start ansible-playbook in a process group of its own, as a terminal does.
+
+    :param environment: beside this process's own
+    """
     return subprocess.Popen(
         [str(_PLAYBOOK), "-i", inventory, str(playbook), "-e", json.dumps(variables), *flags],
         # molecule asks for colours.
         env={
             **os.environ,
             "K8S_AUTH_KUBECONFIG": kubeconfig,
-            warm_python.SOCKET: warm_python.address(),
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_FORCE_COLOR": "0",
+            **environment,
         },
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -99,6 +107,13 @@ def start_playbook(
         process_group=0,
         preexec_fn=_heed_ctrl_c,
     )
+
+
+def _start_warm(kubeconfig: str, playbook: Path, *flags: str, **given: Any) -> subprocess.Popen[str]:
+    """Modules, all on the controller here, fork from a Python that has imported the kubernetes package."""
+    given.setdefault("ansible_python_interpreter", str(warm_python.CLIENT))
+    environment = {warm_python.SOCKET: warm_python.address()}
+    return start_playbook(kubeconfig, playbook, *flags, environment=environment, **given)
 
 
 def _heed_ctrl_c() -> None:

@@ -10,8 +10,9 @@ import signal
 import subprocess
 
 import pytest
-from agent_process import NAMESPACE, Agent, Busy, apply_objects, eventually, token
+from agent_process import NAMESPACE, Agent, Busy, apply_objects, token
 from module_run import run_module
+from waiting import eventually
 
 from testbed.api import ApiError
 from testbed.pki import Authority

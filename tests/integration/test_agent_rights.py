@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from agent_process import BINDING, POLICY, Agent, apply_objects, eventually, replaces, token
+from agent_process import BINDING, POLICY, Agent, apply_objects, replaces, token
+from waiting import eventually
 
 # What only the admission policy stands in the way of.
 BY_POLICY = 21

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import UPSTREAM
 from role_run import run_roles
+from waiting import eventually
 
 from testbed import binaries, crds
 from testbed.api import ApiError
@@ -49,15 +49,8 @@ def empty(server):
     """The server without any definition."""
     api = server.api()
     api.delete(DEFINITIONS)
-    until(lambda: not api.list(DEFINITIONS) and not served(api, V1) and not served(api, V3))
+    eventually(lambda: not api.list(DEFINITIONS) and not served(api, V1) and not served(api, V3), 30)
     return server
-
-
-def until(true):
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def served(api, group):
@@ -343,7 +336,7 @@ def both_groups(server):
     """Both groups at once, as the schemas do not know of each other."""
     api = server.api()
     api.delete(DEFINITIONS)
-    until(lambda: not api.list(DEFINITIONS))
+    eventually(lambda: not api.list(DEFINITIONS), 30)
     found = {}
     for version in ("v1", "v3"):
         definitions = crds.load("ours", version)

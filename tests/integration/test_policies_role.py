@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from role_run import run_roles
+from test_policies import policy
+from waiting import eventually
 
 from testbed.api import ApiError
 
@@ -106,14 +107,6 @@ def test_what_would_undo_itself_is_refused(clean_api, play, given, said):
     assert names(clean_api, "StagedGlobalNetworkPolicy") == set()
 
 
-def allow(name, port):
-    """A policy of one's own, as a file."""
-    rule = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [port]}}
-    spec = {"order": 10, "selector": "has(host-endpoint)", "types": ["Ingress"], "ingress": [rule]}
-    kind = {"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy"}
-    return json.dumps({**kind, "metadata": {"name": name}, "spec": spec})
-
-
 @pytest.fixture
 def refuses_late(clean_api):
     """An API server that takes every rehearsal of a policy named ``late``, and never the policy."""
@@ -149,15 +142,15 @@ def is_refused(api):
 
 @pytest.mark.one_flavour
 def test_a_set_that_cannot_be_written_takes_the_others_back(clean_api, play, refuses_late, tmp_path):
-    (tmp_path / "early.json").write_text(allow("early", 8080))
-    (tmp_path / "late.json").write_text(allow("late", 8081))
+    (tmp_path / "early.json").write_text(json.dumps(policy("early")))
+    (tmp_path / "late.json").write_text(json.dumps(policy("late")))
     early, late = str(tmp_path / "early.json"), str(tmp_path / "late.json")
     code, _changed, output = play(policies_state="enforced", policies_sets=[early])
     assert code == 0, output
     before = clean_api.admin.list(clean_api.path("GlobalNetworkPolicy"))
 
-    (tmp_path / "early.json").write_text(allow("early", 9090))
-    until(lambda: is_refused(clean_api))
+    (tmp_path / "early.json").write_text(json.dumps(policy("early", order=20)))
+    eventually(lambda: is_refused(clean_api), 30)
     code, _changed, output = play(policies_state="enforced", policies_sets=[early, late])
     assert code != 0, output
     said = " ".join(output.split())
@@ -167,10 +160,3 @@ def test_a_set_that_cannot_be_written_takes_the_others_back(clean_api, play, ref
         (o["metadata"]["name"], o["spec"])
         for o in clean_api.admin.list(clean_api.path("GlobalNetworkPolicy"))
     ]
-
-
-def until(true):
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)

@@ -107,5 +107,6 @@ def test_the_inventory_may_name_hosts_otherwise_than_kubernetes_its_nodes(site, 
         assert "Log in anew to node2.example.org" in said
         assert bool(enforced()) == (state == "enforced")
     code, said = site("playbooks/verify.yml", inventory=str(hosts))
+    assert code == 0, said
     assert "node2 node2-hostfence hostfence verified" in said
     assert "the failsafes of 3 were verified" in said

@@ -136,9 +136,7 @@ def test_what_nobody_judged_before_is_taken_back(sets: Sets, playbook: str) -> N
     sets.open_for(CONTROLLER)
     done = sets.run(playbook, "absent", sets.opening, policies_reach=False)
     assert done.code != 0, done.output
-    assert "taken back to what they were: these nodes took a new login before and none after" in " ".join(
-        done.output.split()
-    )
+    assert "taken back to what they were: these nodes took a new login before and none after" in done.text
     again = sets.run(playbook, "enforced", sets.opening)
     assert again.code == 0, again.output
     assert "changed=0" in again.output
