@@ -85,6 +85,17 @@ def test_the_inventory_may_say_that_it_is_enforced(site):
     assert len(enforced()) > 0
 
 
+def test_other_host_endpoints_are_proved_and_policy_stays(site):
+    code, said = site("site.yml", policies_state="enforced")
+    assert code == 0, said
+    labels = {"host-endpoint": "ingress", "proved": "yes"}
+    code, said = site("site.yml", policies_state="enforced", host_endpoints_labels=labels)
+    assert code == 0, said
+    assert "Log in anew, again and again" in said
+    assert "Every node took a new login" in said
+    assert len(enforced()) > 0
+
+
 def test_the_group_of_the_nodes_is_the_inventorys(site):
     code, said = site("playbooks/verify.yml", hostfence_hosts="zone_b")
     assert code == 0, said
