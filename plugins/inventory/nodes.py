@@ -89,21 +89,8 @@ from typing import Any
 from ansible.errors import AnsibleParserError
 from ansible.inventory.group import to_safe_group_name
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
-
-try:
-    from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-    from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_plan import coverage
-    from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import (
-        CONNECTION_OPTIONS,
-        Cluster,
-        ClusterError,
-    )
-    from ansible_collections.hostfence.calico.plugins.module_utils.cluster.flavour import detect
-    from ansible_collections.hostfence.calico.plugins.module_utils.cluster.host_endpoints import read
-
-    MISSING = ""
-except ImportError as error:
-    MISSING = f"{error}: run ansible-galaxy collection install -r requirements.yml"
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_plan import coverage
 
 Object = dict[str, Any]
 
@@ -122,8 +109,6 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
         super().parse(inventory, loader, path, cache)
-        if MISSING:
-            raise AnsibleParserError(MISSING)
         self._read_config_data(path)
         for node in self._nodes(path, cache):
             self._add(node)
@@ -144,6 +129,18 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return hashlib.sha256(chosen.encode()).hexdigest()[:12]
 
     def _read(self) -> list[Object]:
+        # Not at the top: Ansible loads this plugin for every inventory, and all of them would wait for it.
+        try:
+            from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import (
+                CONNECTION_OPTIONS,
+                Cluster,
+                ClusterError,
+            )
+            from ansible_collections.hostfence.calico.plugins.module_utils.cluster.flavour import detect
+            from ansible_collections.hostfence.calico.plugins.module_utils.cluster.host_endpoints import read
+        except ImportError as error:
+            raise AnsibleParserError(f"{error}: run ansible-galaxy collection install -r requirements.yml")
+
         selector = self.get_option("label_selector")
         try:
             cluster = Cluster.of_options({name: self.get_option(name) for name in CONNECTION_OPTIONS})

@@ -17,8 +17,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import warm_python
-
 ROOT = Path(__file__).resolve().parent.parent.parent
 _PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 
@@ -67,7 +65,7 @@ def run_roles(
         (place / "hosts.json").write_text(
             json.dumps({"all": {"hosts": {"localhost": {}}, "children": inventory}})
         )
-        process = _start_warm(
+        process = start_playbook(
             kubeconfig, place / "play.json", *flags, inventory=str(place / "hosts.json"), **variables
         )
         return end_of(process)
@@ -75,7 +73,7 @@ def run_roles(
 
 def run_playbook(kubeconfig: str, playbook: str, *flags: str, **variables: Any) -> Run:
     """Run a playbook of the repository, named by its path, with no hosts but the controller."""
-    return end_of(_start_warm(kubeconfig, ROOT / playbook, *flags, **variables))
+    return end_of(start_playbook(kubeconfig, ROOT / playbook, *flags, **variables))
 
 
 def start_playbook(
@@ -107,13 +105,6 @@ def start_playbook(
         process_group=0,
         preexec_fn=_heed_ctrl_c,
     )
-
-
-def _start_warm(kubeconfig: str, playbook: Path, *flags: str, **given: Any) -> subprocess.Popen[str]:
-    """Modules, all on the controller here, fork from a Python that has imported the kubernetes package."""
-    given.setdefault("ansible_python_interpreter", str(warm_python.CLIENT))
-    environment = {warm_python.SOCKET: warm_python.address()}
-    return start_playbook(kubeconfig, playbook, *flags, environment=environment, **given)
 
 
 def _heed_ctrl_c() -> None:

@@ -10,9 +10,12 @@ packs with a module.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
 import importlib
 import json
+import marshal
 import os
 import runpy
 import select
@@ -22,11 +25,15 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
+import zipimport
 from pathlib import Path
 from typing import Any
 
 CLIENT = Path(__file__).with_name("warm-python")
 SOCKET = "HOSTFENCE_WARM_PYTHON"
+
+_compile_source = zipimport._compile_source
 
 
 @functools.cache
@@ -35,19 +42,15 @@ def address(*imported: str) -> str:
 
     :param imported: modules to import beforehand, besides the kubernetes package
     """
-    place = tempfile.mkdtemp(prefix="hostfence-warm-")
     # What is in this directory nobody else can reach.
-    path = os.path.join(place, "socket")
-    with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(path)
-        listening.listen(64)
-        # Its standard input is never written to: it ends when nobody holds the other end any more.
-        subprocess.Popen(
-            [sys.executable, __file__, str(listening.fileno()), place, *imported],
-            stdin=subprocess.PIPE,
-            pass_fds=[listening.fileno()],
-            process_group=0,
-        )
+    path = os.path.join(tempfile.mkdtemp(prefix="hostfence-warm-"), "socket")
+    # Its standard input is never written to: it ends when nobody holds the other end any more.
+    serving = subprocess.Popen(
+        [sys.executable, __file__, path, *imported], stdin=subprocess.PIPE, process_group=0
+    )
+    while not os.path.exists(path):
+        assert serving.poll() is None, "the warm Python did not start"
+        time.sleep(0.01)
     return path
 
 
@@ -100,6 +103,12 @@ def _become(wanted: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(wanted["environment"])
     os.chdir(wanted["directory"])
+    zipimport._compile_source = _compiled_before
+    if not wanted["arguments"]:
+        # Like Python, the program comes by standard input: so does a module by an Ansible that pipelines.
+        sys.path[0], sys.argv = "", [""]
+        exec(compile(sys.stdin.read(), "<stdin>", "exec"), {"__name__": "__main__"})
+        return
     first, *rest = wanted["arguments"]
     if first == "-m":
         sys.path[0] = wanted["directory"]
@@ -111,8 +120,31 @@ def _become(wanted: dict[str, Any]) -> None:
         runpy.run_path(first, run_name="__main__")
 
 
+def _compiled_before(path: str, source: bytes) -> Any:
+    """Stands for what compiles a packed module's text, as Ansible packs no byte code."""
+    kept = Path(os.environ[SOCKET]).with_name(hashlib.sha256(source).hexdigest())
+    with contextlib.suppress(FileNotFoundError):
+        return marshal.loads(kept.read_bytes())
+    code = _compile_source(path, source)
+    # Others may be at it in this moment.
+    written = kept.with_suffix(f".{os.getpid()}")
+    written.write_bytes(marshal.dumps(code))
+    written.rename(kept)
+    return code
+
+
+def _listen(path: str) -> socket.socket:
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(path + ".new")
+    listening.listen(64)
+    # Who sees it can connect.
+    os.rename(path + ".new", path)
+    return listening
+
+
 if __name__ == "__main__":
-    for module in ("kubernetes.dynamic", *sys.argv[3:]):
-        importlib.import_module(module)
-    _serve(socket.socket(fileno=int(sys.argv[1])))
-    shutil.rmtree(sys.argv[2])
+    with _listen(sys.argv[1]) as listening:
+        for module in ("kubernetes.dynamic", *sys.argv[2:]):
+            importlib.import_module(module)
+        _serve(listening)
+    shutil.rmtree(os.path.dirname(sys.argv[1]))
