@@ -90,7 +90,6 @@ from ansible.errors import AnsibleParserError
 from ansible.inventory.group import to_safe_group_name
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_plan import coverage
 
 Object = dict[str, Any]
 
@@ -131,6 +130,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _read(self) -> list[Object]:
         # Not at the top: Ansible loads this plugin for every inventory, and all of them would wait for it.
         try:
+            from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_plan import (
+                coverage,
+            )
             from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import (
                 CONNECTION_OPTIONS,
                 Cluster,

@@ -10,8 +10,10 @@ packs with a module.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
+import gc
 import hashlib
 import importlib
 import json
@@ -25,7 +27,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import traceback
 import zipimport
 from pathlib import Path
 from typing import Any
@@ -76,8 +80,7 @@ def _answer(connection: socket.socket) -> None:
     running = os.fork()
     if not running:
         connection.close()
-        _become(wanted)
-        sys.exit()
+        os._exit(_status_of(wanted))
     ended = os.pidfd_open(running)
     ready, _none, _none = select.select([connection, ended], [], [])
     if ended not in ready:
@@ -97,6 +100,29 @@ def _receive(connection: socket.socket) -> dict[str, Any]:
         message += connection.recv(65536)
     wanted: dict[str, Any] = json.loads(message)
     return wanted
+
+
+def _status_of(wanted: dict[str, Any]) -> int:
+    """Run what is wanted; its exit status.
+
+    Ended as Python ends, but what was imported is not taken apart: that takes longer than most modules work.
+    """
+    status: object = 0
+    try:
+        _become(wanted)
+    except SystemExit as ended:
+        status = ended.code or 0
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    if not isinstance(status, int):
+        print(status, file=sys.stderr)
+        status = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status
 
 
 def _become(wanted: dict[str, Any]) -> None:
@@ -146,5 +172,7 @@ if __name__ == "__main__":
     with _listen(sys.argv[1]) as listening:
         for module in ("kubernetes.dynamic", *sys.argv[2:]):
             importlib.import_module(module)
+        # Those who fork need not look through it for garbage, nor have pages of their own because they did.
+        gc.freeze()
         _serve(listening)
     shutil.rmtree(os.path.dirname(sys.argv[1]))
