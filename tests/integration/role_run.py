@@ -11,14 +11,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
+
+import warm_python
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+_WARM_PLAYBOOK = Path(__file__).with_name("warm_ansible.py")
+# molecule asks for colours.
+_COLOURLESS = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
 
 
 @dataclass(frozen=True)
@@ -81,23 +85,24 @@ def start_playbook(
     playbook: Path,
     *flags: str,
     inventory: str = "localhost,",
-    environment: Mapping[str, str] = MappingProxyType({}),
+    alone: bool = False,
     **variables: Any,
 ) -> subprocess.Popen[str]:
-    """Start ansible-playbook in a process group of its own, as a terminal does.
+    """Start ansible-playbook.
 
-    :param environment: beside this process's own
+    :param alone: with all its modules in a process group of its own, as a terminal starts it; otherwise they
+        fork from others that have imported what they need
     """
+    environment = {**os.environ, **_COLOURLESS}
+    if alone:
+        program = [str(_PLAYBOOK)]
+        environment.pop(warm_python.SOCKET, None)
+    else:
+        address = warm_python.address("ansible.cli.playbook", **_COLOURLESS)
+        program = [str(warm_python.CLIENT), "--at", address, str(_WARM_PLAYBOOK)]
     return subprocess.Popen(
-        [str(_PLAYBOOK), "-i", inventory, str(playbook), "-e", json.dumps(variables), *flags],
-        # molecule asks for colours.
-        env={
-            **os.environ,
-            "K8S_AUTH_KUBECONFIG": kubeconfig,
-            "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_FORCE_COLOR": "0",
-            **environment,
-        },
+        [*program, "-i", inventory, str(playbook), "-e", json.dumps(variables), *flags],
+        env={**environment, "K8S_AUTH_KUBECONFIG": kubeconfig},
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

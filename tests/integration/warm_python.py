@@ -34,6 +34,8 @@ import zipimport
 from pathlib import Path
 from typing import Any
 
+# Ansible's configuration lies here.
+ROOT = Path(__file__).resolve().parent.parent.parent
 CLIENT = Path(__file__).with_name("warm-python")
 SOCKET = "HOSTFENCE_WARM_PYTHON"
 
@@ -41,16 +43,21 @@ _compile_source = zipimport._compile_source
 
 
 @functools.cache
-def address(*imported: str) -> str:
+def address(*imported: str, **environment: str) -> str:
     """Path of the socket of a warm Python, started by the first call, which ends with this process.
 
     :param imported: modules to import beforehand, besides the kubernetes package
+    :param environment: what they must find then, beside this process's own
     """
     # What is in this directory nobody else can reach.
     path = os.path.join(tempfile.mkdtemp(prefix="hostfence-warm-"), "socket")
     # Its standard input is never written to: it ends when nobody holds the other end any more.
     serving = subprocess.Popen(
-        [sys.executable, __file__, path, *imported], stdin=subprocess.PIPE, process_group=0
+        [sys.executable, __file__, path, *imported],
+        env={**os.environ, **environment},
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        process_group=0,
     )
     while not os.path.exists(path):
         assert serving.poll() is None, "the warm Python did not start"
