@@ -182,4 +182,5 @@ if __name__ == "__main__":
         # Those who fork need not look through it for garbage, nor have pages of their own because they did.
         gc.freeze()
         _serve(listening)
-    shutil.rmtree(os.path.dirname(sys.argv[1]))
+    # Who started it may have been quicker.
+    shutil.rmtree(os.path.dirname(sys.argv[1]), ignore_errors=True)

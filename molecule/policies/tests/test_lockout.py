@@ -18,10 +18,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from real_felix import felix_runs
 
 from testbed.api import Api
 from testbed.fabric import Fabric
-from testbed.state import load, namespace_prefix, run_directory
+from testbed.state import namespace_prefix, run_directory
 
 sys.path.append(str(Path(__file__).parents[3] / "tests/integration"))
 from role_run import ROOT, Run, end_of, start_playbook
@@ -50,12 +51,6 @@ def policy(name: str, order: int, **rule: object) -> str:
     spec = {"order": order, "selector": "host-endpoint == 'ingress'", "types": ["Ingress"], "ingress": [rule]}
     kind = {"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy"}
     return json.dumps({**kind, "metadata": {"name": name}, "spec": spec})
-
-
-def felix_runs() -> bool:
-    """Whether somebody programs the nodes' kernels, and takes a moment; else recorded rules stand there."""
-    state = load(run_directory())
-    return bool(state and state.calico_bin)
 
 
 class Sets:

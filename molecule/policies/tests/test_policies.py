@@ -5,15 +5,18 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from real_felix import felix_runs
 
-from testbed.state import load, run_directory
+from testbed.state import run_directory
+
+sys.path.append(str(Path(__file__).parents[3] / "tests/integration"))
+from role_run import end_of, start_playbook
 
 SCENARIO = Path(__file__).resolve().parent.parent
 ALL = ["ingress-lockdown", "nodeport", "platform-flows", "platform-tier"]
@@ -61,23 +64,12 @@ CASES = {
 
 def converge(state: str, sets: list[str], **variables: object) -> int:
     """Runs the role; returns how many tasks changed something."""
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            "-i",
-            "localhost,",
-            str(SCENARIO / "converge.yml"),
-            "-e",
-            json.dumps({"policies_state": state, "policies_sets": sets, **variables}),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = re.search(r"changed=(\d+)", done.stdout)
-    assert found
-    return int(found[1])
+    # Nobody has to be waited for where no Felix runs.
+    given = {"policies_state": state, "policies_sets": sets, "policies_settle": 1 if felix_runs() else 0}
+    kubeconfig = str(run_directory() / "kubeconfig")
+    done = end_of(start_playbook(kubeconfig, SCENARIO / "converge.yml", **given, **variables))
+    assert done.code == 0, done.output
+    return done.changed
 
 
 def cut_off() -> set[str]:
@@ -89,8 +81,7 @@ def cut_off() -> set[str]:
 
 
 def needs_felix() -> None:
-    state = load(run_directory())
-    if state is None or not state.calico_bin:
+    if not felix_runs():
         pytest.skip("no real Felix here: set HOSTFENCE_CALICO_BIN to see packets judged")
 
 
