@@ -18,7 +18,7 @@ from typing import Any
 
 import warm_python
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = warm_python.ROOT
 _PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 _WARM_PLAYBOOK = Path(__file__).with_name("warm_ansible.py")
 # molecule asks for colours.

@@ -136,7 +136,6 @@ def _become(wanted: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(wanted["environment"])
     os.chdir(wanted["directory"])
-    zipimport._compile_source = _compiled_before
     if not wanted["arguments"]:
         # Like Python, the program comes by standard input: so does a module by an Ansible that pipelines.
         sys.path[0], sys.argv = "", [""]
@@ -153,9 +152,12 @@ def _become(wanted: dict[str, Any]) -> None:
         runpy.run_path(first, run_name="__main__")
 
 
-def _compiled_before(path: str, source: bytes) -> Any:
-    """Stands for what compiles a packed module's text, as Ansible packs no byte code."""
-    kept = Path(os.environ[SOCKET]).with_name(hashlib.sha256(source).hexdigest())
+def _compiled_before(directory: Path, path: str, source: bytes) -> Any:
+    """Stands for what compiles a packed module's text, as Ansible packs no byte code.
+
+    :param directory: keeps what was compiled, by its text
+    """
+    kept = directory / hashlib.sha256(source).hexdigest()
     with contextlib.suppress(FileNotFoundError):
         return marshal.loads(kept.read_bytes())
     code = _compile_source(path, source)
@@ -176,11 +178,13 @@ def _listen(path: str) -> socket.socket:
 
 
 if __name__ == "__main__":
+    place = Path(sys.argv[1]).parent
     with _listen(sys.argv[1]) as listening:
         for module in ("kubernetes.dynamic", *sys.argv[2:]):
             importlib.import_module(module)
+        zipimport._compile_source = functools.partial(_compiled_before, place)
         # Those who fork need not look through it for garbage, nor have pages of their own because they did.
         gc.freeze()
         _serve(listening)
     # Who started it may have been quicker.
-    shutil.rmtree(os.path.dirname(sys.argv[1]), ignore_errors=True)
+    shutil.rmtree(place, ignore_errors=True)

@@ -65,9 +65,10 @@ CASES = {
 def converge(state: str, sets: list[str], **variables: object) -> int:
     """Runs the role; returns how many tasks changed something."""
     # Nobody has to be waited for where no Felix runs.
-    given = {"policies_state": state, "policies_sets": sets, "policies_settle": 1 if felix_runs() else 0}
+    given = {} if felix_runs() else {"policies_settle": 0}
+    given |= {"policies_state": state, "policies_sets": sets, **variables}
     kubeconfig = str(run_directory() / "kubeconfig")
-    done = end_of(start_playbook(kubeconfig, SCENARIO / "converge.yml", **given, **variables))
+    done = end_of(start_playbook(kubeconfig, SCENARIO / "converge.yml", **given))
     assert done.code == 0, done.output
     return done.changed
 
