@@ -15,6 +15,15 @@ import warm_python
 _IMPORTED = (
     "ansible.module_utils.basic",
     "ansible_collections.kubernetes.core.plugins.module_utils.k8s.client",
+    *(
+        ".".join(
+            (
+                "ansible_collections.hostfence.calico",
+                *path.relative_to(warm_python.ROOT).with_suffix("").parts,
+            )
+        )
+        for path in sorted(warm_python.ROOT.glob("plugins/module_utils/*/*.py"))
+    ),
 )
 
 

@@ -98,7 +98,7 @@ def start_playbook(
         program = [str(_PLAYBOOK)]
         environment.pop(warm_python.SOCKET, None)
     else:
-        address = warm_python.address("ansible.cli.playbook", **_COLOURLESS)
+        address = warm_python.address("ansible.cli.playbook", "ansible_plugins", **_COLOURLESS)
         program = [str(warm_python.CLIENT), "--at", address, str(_WARM_PLAYBOOK)]
     return subprocess.Popen(
         [*program, "-i", inventory, str(playbook), "-e", json.dumps(variables), *flags],

@@ -4,21 +4,22 @@
 
 Importing the kubernetes package takes longer than most modules work, and the tests run some two thousand.
 What is run is what would be: the same file or module, in a process of its own, with the caller's arguments,
-environment, directory and standard streams; of our own code nothing is imported beforehand, nor what Ansible
-packs with a module.
+environment, directory and standard streams. What Ansible packs with a module is imported for the first run of
+it, and by one more process, from which those fork that have just the same packed.
 """
 
 from __future__ import annotations
 
 import atexit
+import base64
 import contextlib
 import functools
 import gc
 import hashlib
 import importlib
-import json
 import marshal
 import os
+import re
 import runpy
 import select
 import shutil
@@ -32,7 +33,7 @@ import time
 import traceback
 import zipimport
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 # Ansible's configuration lies here.
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -65,7 +66,11 @@ def address(*imported: str, **environment: str) -> str:
     return path
 
 
-def _serve(listening: socket.socket) -> None:
+def _serve(listening: socket.socket, prepared: bytes = b"") -> None:
+    """Answer until standard input ends.
+
+    :param prepared: what of it has been imported beforehand, if only those are served that packed just that
+    """
     # Nobody waits for those who answer.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -78,12 +83,23 @@ def _serve(listening: socket.socket) -> None:
             continue
         listening.close()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _answer(connection)
+        try:
+            _answer(connection, prepared)
+        finally:
+            os._exit(1)
 
 
-def _answer(connection: socket.socket) -> None:
+def _answer(connection: socket.socket, prepared: bytes) -> NoReturn:
     """Run what is asked for, tell its exit status, and end it if nobody wants to know any more."""
-    wanted = _receive(connection)
+    wanted, streams = _receive(connection)
+    assert prepared in (b"", wanted.get("packed")), "two modules that differ have one checksum"
+    if wanted.get("packed") and _is_first(wanted) and not os.fork():
+        for open_one in (connection.fileno(), *streams):
+            os.close(open_one)
+        _prepare(wanted)
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
     running = os.fork()
     if not running:
         connection.close()
@@ -97,16 +113,46 @@ def _answer(connection: socket.socket) -> None:
     os._exit(0)
 
 
-def _receive(connection: socket.socket) -> dict[str, Any]:
-    begin, streams, _flags, _address = socket.recv_fds(connection, 65536, 3)
-    for number, stream in enumerate(streams):
-        os.dup2(stream, number)
-        os.close(stream)
-    message = bytearray(begin)
-    while not message.endswith(b"\n"):
-        message += connection.recv(65536)
-    wanted: dict[str, Any] = json.loads(message)
-    return wanted
+def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    size, streams, _flags, _address = socket.recv_fds(connection, 8, 3)
+    missing = int.from_bytes(size, "big")
+    message = bytearray()
+    while len(message) < missing:
+        message += connection.recv(missing - len(message))
+    wanted: dict[str, Any] = marshal.loads(message)
+    return wanted, streams
+
+
+def _is_first(wanted: dict[str, Any]) -> bool:
+    """Whether nobody has begun yet to import what this module has packed."""
+    try:
+        Path(wanted["prepared"] + ".zip").open("xb").close()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _prepare(wanted: dict[str, Any]) -> NoReturn:
+    """Import what a packed module imports, from what was packed, and serve those who have packed the same."""
+    status = 1
+    try:
+        place = Path(wanted["prepared"] + ".zip")
+        place.write_bytes(base64.b64decode(wanted["packed"]))
+        sys.path[0] = str(place)
+        importlib.import_module("ansible.module_utils._internal._ansiballz._loader")
+        named = re.search(rb"module_fqn='([\w.]+)'", wanted["program"])
+        if named:
+            # Itself it is run, each time anew.
+            importlib.import_module(named[1].decode())
+            del sys.modules[named[1].decode()]
+        with _listen(wanted["prepared"]) as listening:
+            gc.freeze()
+            _serve(listening, wanted["packed"])
+        status = 0
+    except Exception:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
 
 
 def _status_of(wanted: dict[str, Any]) -> int:
@@ -137,9 +183,8 @@ def _become(wanted: dict[str, Any]) -> None:
     os.environ.update(wanted["environment"])
     os.chdir(wanted["directory"])
     if not wanted["arguments"]:
-        # Like Python, the program comes by standard input: so does a module by an Ansible that pipelines.
         sys.path[0], sys.argv = "", [""]
-        exec(compile(sys.stdin.read(), "<stdin>", "exec"), {"__name__": "__main__"})
+        exec(compile(wanted["program"], "<stdin>", "exec"), {"__name__": "__main__"})
         return
     first, *rest = wanted["arguments"]
     if first == "-m":
