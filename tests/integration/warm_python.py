@@ -4,8 +4,8 @@
 
 Importing the kubernetes package takes longer than most modules work, and the tests run some two thousand.
 What is run is what would be: the same file or module, in a process of its own, with the caller's arguments,
-environment, directory and standard streams. What Ansible packs with a module is imported for the first run of
-it, and by one more process, from which those fork that have just the same packed.
+environment, directory and standard streams. What Ansible packs with a module is imported for its first run,
+and from there those fork that have just the same packed; likewise ansible-playbook, for one configuration.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def address(*imported: str, **environment: str) -> str:
 def _serve(listening: socket.socket, prepared: bytes = b"") -> None:
     """Answer until standard input ends.
 
-    :param prepared: what of it has been imported beforehand, if only those are served that packed just that
+    :param prepared: for whom something has been imported beforehand, if only those are served who are alike
     """
     # Nobody waits for those who answer.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -92,11 +92,9 @@ def _serve(listening: socket.socket, prepared: bytes = b"") -> None:
 def _answer(connection: socket.socket, prepared: bytes) -> NoReturn:
     """Run what is asked for, tell its exit status, and end it if nobody wants to know any more."""
     wanted, streams = _receive(connection)
-    assert prepared in (b"", wanted.get("packed")), "two modules that differ have one checksum"
-    if wanted.get("packed") and _is_first(wanted) and not os.fork():
-        for open_one in (connection.fileno(), *streams):
-            os.close(open_one)
-        _prepare(wanted)
+    assert prepared in (b"", wanted.get("alike")), "two programs that differ have one checksum"
+    if wanted.get("alike") and _is_first(wanted):
+        _prepare(wanted, [connection.fileno(), *streams])
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
@@ -124,35 +122,48 @@ def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
 
 
 def _is_first(wanted: dict[str, Any]) -> bool:
-    """Whether nobody has begun yet to import what this module has packed."""
+    """Whether nobody has begun yet to import what this program needs."""
     try:
-        Path(wanted["prepared"] + ".zip").open("xb").close()
+        Path(wanted["prepared"] + ".begun").open("xb").close()
     except FileExistsError:
         return False
     return True
 
 
-def _prepare(wanted: dict[str, Any]) -> NoReturn:
-    """Import what a packed module imports, from what was packed, and serve those who have packed the same."""
-    status = 1
+def _prepare(wanted: dict[str, Any], streams: list[int]) -> None:
+    """Import what a program needs; a process that has done so stays, for those who need just the same."""
     try:
-        place = Path(wanted["prepared"] + ".zip")
-        place.write_bytes(base64.b64decode(wanted["packed"]))
-        sys.path[0] = str(place)
-        importlib.import_module("ansible.module_utils._internal._ansiballz._loader")
-        named = re.search(rb"module_fqn='([\w.]+)'", wanted["program"])
-        if named:
-            # Itself it is run, each time anew.
-            importlib.import_module(named[1].decode())
-            del sys.modules[named[1].decode()]
-        with _listen(wanted["prepared"]) as listening:
-            gc.freeze()
-            _serve(listening, wanted["packed"])
-        status = 0
+        if "packed" in wanted:
+            _import_packed(wanted)
+        else:
+            _take_over(wanted)
+            for module in wanted["imported"].split(","):
+                importlib.import_module(module)
     except Exception:
+        # The program itself will tell.
         traceback.print_exc()
-    finally:
-        os._exit(status)
+        return
+    listening = _listen(wanted["prepared"])
+    gc.freeze()
+    if os.fork():
+        for stream in streams:
+            os.close(stream)
+        _serve(listening, wanted["alike"])
+        os._exit(0)
+    listening.close()
+
+
+def _import_packed(wanted: dict[str, Any]) -> None:
+    """Import what a module imports, from what is packed with it."""
+    packed = Path(wanted["prepared"] + ".zip")
+    packed.write_bytes(base64.b64decode(wanted["packed"]))
+    sys.path[0] = str(packed)
+    importlib.import_module("ansible.module_utils._internal._ansiballz._loader")
+    named = re.search(rb"module_fqn='([\w.]+)'", wanted["program"])
+    if named:
+        # Itself it is run, each time anew.
+        importlib.import_module(named[1].decode())
+        del sys.modules[named[1].decode()]
 
 
 def _status_of(wanted: dict[str, Any]) -> int:
@@ -178,10 +189,14 @@ def _status_of(wanted: dict[str, Any]) -> int:
     return status
 
 
-def _become(wanted: dict[str, Any]) -> None:
+def _take_over(wanted: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(wanted["environment"])
     os.chdir(wanted["directory"])
+
+
+def _become(wanted: dict[str, Any]) -> None:
+    _take_over(wanted)
     if not wanted["arguments"]:
         sys.path[0], sys.argv = "", [""]
         exec(compile(wanted["program"], "<stdin>", "exec"), {"__name__": "__main__"})
