@@ -26,6 +26,9 @@ POD_NETWORK = "10.244.0.0/16"
 
 _NAMED = Path("/run/netns")
 _BRIDGE = "br0"
+# Its own: else a bridge has that of one of its ports, and another one when that node leaves, while the others
+# still send to the old one for half a minute.
+_BRIDGE_MAC = "02:00:0a:63:00:01"
 # What kube-proxy would do on each node: a pod finds the API at the kubernetes Service, port 443.
 _SERVICE = f"""\
 table ip service {{
@@ -62,7 +65,11 @@ class Fabric:
         """Makes the fabric's namespace and its bridge."""
         run(["ip", "netns", "add", self.netns])
         addresses = [f"{API_ADDRESS}/24", f"{_API_ADDRESS_V6}/64 nodad", f"{SERVICE_ADDRESS}/32"]
-        lines = [f"link add {_BRIDGE} type bridge", f"link set {_BRIDGE} up", "link set lo up"]
+        lines = [
+            f"link add {_BRIDGE} address {_BRIDGE_MAC} type bridge",
+            f"link set {_BRIDGE} up",
+            "link set lo up",
+        ]
         lines += [f"addr add {address} dev {_BRIDGE}" for address in addresses]
         _batch(self.netns, lines)
 

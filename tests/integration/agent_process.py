@@ -18,6 +18,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import urllib3
 import yaml
 from role_run import ROOT, end_of, start_playbook
 
@@ -149,33 +150,39 @@ def authority(api: Any) -> str:
 
 
 class Busy:
-    """Keeps the API server at work on requests of one ServiceAccount.
+    """Keeps the API server at work on requests of one ServiceAccount, as long as it is entered.
 
     :ivar refused: how many it has refused so far because there were too many at once
     """
 
+    THREADS = 6
+
     def __init__(self, api: Any, path: str, bearer: str) -> None:
-        self._request = urllib.request.Request(
-            api.admin.server + path, headers={"Authorization": f"Bearer {bearer}"}
+        self._url = api.admin.server + path
+        # Connected all the time: while it shakes hands, a client keeps nobody busy.
+        self._pool = urllib3.PoolManager(
+            maxsize=self.THREADS,
+            retries=False,
+            headers={"Authorization": f"Bearer {bearer}"},
+            ssl_context=ssl.create_default_context(cadata=authority(api)),
         )
-        self._context = ssl.create_default_context(cadata=authority(api))
         self._over = threading.Event()
         self.refused = 0
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(6)]
+        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(self.THREADS)]
+
+    def __enter__(self) -> Busy:
         for thread in self._threads:
             thread.start()
+        return self
 
-    def _ask(self) -> None:
-        while not self._over.is_set():
-            try:
-                urllib.request.urlopen(self._request, context=self._context).close()
-            except urllib.error.HTTPError as error:
-                self.refused += error.code == 429
-
-    def stop(self) -> None:
+    def __exit__(self, *_raised: object) -> None:
         self._over.set()
         for thread in self._threads:
             thread.join()
+
+    def _ask(self) -> None:
+        while not self._over.is_set():
+            self.refused += self._pool.request("GET", self._url).status == 429
 
 
 def replaces(api: Any, bearer: str, path: str, body: dict[str, Any]) -> int:

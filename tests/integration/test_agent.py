@@ -188,14 +188,13 @@ def test_waits_as_long_as_an_overloaded_server_asks(clean_api, agents):
         clean_api.admin.post(f"{flow_control}/{plural}", {**body, "spec": spec})
     try:
         # A request is let in while no other of its level is at work; so others always are.
-        busy = Busy(clean_api, clean_api.path("HostEndpoint"), token(clean_api, node))
-        eventually(lambda: busy.refused > 0, 60, "refused")
-        agent = agents(node)
-        eventually(
-            lambda: any(" 429 " in line.get("reason", "") for line in agent.lines()), 30, "told to wait"
-        )
-        assert agent.answers("live") == 200
-        busy.stop()
+        with Busy(clean_api, clean_api.path("HostEndpoint"), token(clean_api, node)) as busy:
+            eventually(lambda: busy.refused > 0, 60, "refused")
+            agent = agents(node)
+            eventually(
+                lambda: any(" 429 " in line.get("reason", "") for line in agent.lines()), 30, "told to wait"
+            )
+            assert agent.answers("live") == 200
     finally:
         for plural in ("flowschemas", "prioritylevelconfigurations"):
             clean_api.admin.delete(f"{flow_control}/{plural}/refuse-agents")

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -36,6 +37,10 @@ def run_testbed(*arguments: str, **environment: str) -> subprocess.CompletedProc
         timeout=300,
         check=False,
     )
+
+
+def ip(*arguments: str) -> str:
+    return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=True).stdout
 
 
 def traces() -> dict[str, set[str]]:
@@ -208,6 +213,24 @@ def test_a_node_joins_and_leaves(up):
     assert name not in node_names()
     assert not (Path("/run/netns") / f"{namespace_prefix(RUN)}-node-{name}").exists()
     assert run_testbed("remove-node", name).stderr.startswith(f"testbed: no node {name}: ")
+
+
+def test_the_bridge_has_one_address_whichever_nodes_are_there(up):
+    """Else nodes go on sending to the old one, and nobody can log in to them for half a minute."""
+    fabric = f"{namespace_prefix(RUN)}-net"
+
+    def address() -> str:
+        return json.loads(ip("-n", fabric, "-j", "link", "show", "br0"))[0]["address"]
+
+    before = address()
+    # A bridge without an address of its own takes the lowest of its ports'.
+    ip("-n", fabric, "link", "add", "lowest", "address", "02:00:00:00:00:00", "type", "veth")
+    try:
+        ip("-n", fabric, "link", "set", "lowest", "master", "br0", "up")
+        assert address() == before
+    finally:
+        ip("-n", fabric, "link", "delete", "lowest")
+    assert address() == before
 
 
 def test_a_user_without_rights_gets_a_kubeconfig(up):
