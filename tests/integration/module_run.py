@@ -43,8 +43,8 @@ def run_module(
     }
     module = f"ansible_collections.hostfence.calico.plugins.modules.{name}"
     done = subprocess.run(
-        [str(warm_python.CLIENT), "-m", module],
-        env={**os.environ, warm_python.SOCKET: warm_python.address(*_IMPORTED)},
+        [str(warm_python.CLIENT), "--with", ",".join(_IMPORTED), "-m", module],
+        env={**os.environ, warm_python.SOCKET: warm_python.address()},
         input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
         capture_output=True,
         text=True,

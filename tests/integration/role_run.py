@@ -20,7 +20,7 @@ import warm_python
 
 ROOT = warm_python.ROOT
 _PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
-_WARM_PLAYBOOK = Path(__file__).with_name("warm_ansible.py")
+_QUICK_PLAYBOOK = ROOT / "tests" / "quick" / "ansible-playbook"
 # molecule asks for colours.
 _COLOURLESS = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
 
@@ -98,8 +98,8 @@ def start_playbook(
         program = [str(_PLAYBOOK)]
         environment.pop(warm_python.SOCKET, None)
     else:
-        address = warm_python.address("ansible.cli.playbook", "ansible_plugins", **_COLOURLESS)
-        program = [str(warm_python.CLIENT), "--at", address, str(_WARM_PLAYBOOK)]
+        program = [str(_QUICK_PLAYBOOK)]
+        environment[warm_python.SOCKET] = warm_python.address()
     return subprocess.Popen(
         [*program, "-i", inventory, str(playbook), "-e", json.dumps(variables), *flags],
         env={**environment, "K8S_AUTH_KUBECONFIG": kubeconfig},

@@ -44,21 +44,15 @@ _compile_source = zipimport._compile_source
 
 
 @functools.cache
-def address(*imported: str, **environment: str) -> str:
-    """Path of the socket of a warm Python, started by the first call, which ends with this process.
-
-    :param imported: modules to import beforehand, besides the kubernetes package
-    :param environment: what they must find then, beside this process's own
-    """
+def address() -> str:
+    """Path of the socket of a warm Python: of tests/run's, or of one that ends with this process."""
+    if SOCKET in os.environ:
+        return os.environ[SOCKET]
     # What is in this directory nobody else can reach.
     path = os.path.join(tempfile.mkdtemp(prefix="hostfence-warm-"), "socket")
     # Its standard input is never written to: it ends when nobody holds the other end any more.
     serving = subprocess.Popen(
-        [sys.executable, __file__, path, *imported],
-        env={**os.environ, **environment},
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        process_group=0,
+        [sys.executable, __file__, path], cwd=ROOT, stdin=subprocess.PIPE, process_group=0
     )
     while not os.path.exists(path):
         assert serving.poll() is None, "the warm Python did not start"
@@ -240,8 +234,7 @@ def _listen(path: str) -> socket.socket:
 if __name__ == "__main__":
     place = Path(sys.argv[1]).parent
     with _listen(sys.argv[1]) as listening:
-        for module in ("kubernetes.dynamic", *sys.argv[2:]):
-            importlib.import_module(module)
+        importlib.import_module("kubernetes.dynamic")
         zipimport._compile_source = functools.partial(_compiled_before, place)
         # Those who fork need not look through it for garbage, nor have pages of their own because they did.
         gc.freeze()
