@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,15 @@ def iptables_lines(state: Path) -> dict[int, list[str]]:
     }
 
 
+@cache
 def nft_elements(state: Path) -> list[dict[str, Any]]:
-    return json.loads((state / "nft-ruleset.json").read_text())["nftables"]
+    elements: list[dict[str, Any]] = json.loads((state / "nft-ruleset.json").read_text())["nftables"]
+    recorded.update(id(element["rule"]) for element in elements if "rule" in element)
+    return elements
+
+
+# Rules of the elements above, which stay; what differs from them is a copy.
+recorded: set[int] = set()
 
 
 def read_nft(elements: list[dict[str, Any]]) -> list[Ruleset]:
@@ -72,7 +79,21 @@ def remember_rules() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(iptables_save, "parse_rule", lru_cache(maxsize=None)(iptables_save.parse_rule))
         patch.setattr(failsafe_rules, "render", lru_cache(maxsize=None)(rendered))
+        patch.setattr(nft_json, "read_rule", read_once)
         yield
+
+
+read_rule = nft_json.read_rule
+read_before: dict[tuple[int, str], failsafe_rules.Rule] = {}
+
+
+def read_once(rule: dict[str, Any], layer: str) -> failsafe_rules.Rule:
+    if id(rule) not in recorded:
+        return read_rule(rule, layer)
+    key = id(rule), layer
+    if key not in read_before:
+        read_before[key] = read_rule(rule, layer)
+    return read_before[key]
 
 
 render = failsafe_rules.render
