@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -148,10 +148,10 @@ def imports() -> float:
     return time.monotonic() - begun
 
 
-def median(repeat: int, once: Callable[[], Measured]) -> Measured:
+def median(runs: Iterable[Measured]) -> Measured:
     """The run whose time is the middle one."""
-    runs = sorted((once() for _ in range(repeat)), key=lambda m: m.work)
-    return runs[len(runs) // 2]
+    ordered = sorted(runs, key=lambda m: m.work)
+    return ordered[len(ordered) // 2]
 
 
 def run_size(nodes: int, repeat: int, others: bool, definitions: str) -> None:
@@ -183,12 +183,11 @@ def _ours(bench: Bench, repeat: int) -> None:
         floors.append(bench.floor("write", [("POST", HEPS, json.dumps(w)) for w in bench.wanted])[0])
         bench.clear()
         firsts.append(bench.ours())
-    firsts.sort(key=lambda m: m.work)
-    row("first run", statistics.median(floors), firsts[len(firsts) // 2])
+    row("first run", statistics.median(floors), median(firsts))
 
     one_list = statistics.median(bench.floor("list-heps")[0] for _ in range(repeat + 2))
     two_lists = statistics.median(bench.floor("list-both")[0] for _ in range(repeat + 2))
-    unchanged = median(repeat + 2, bench.ours)
+    unchanged = median(bench.ours() for _ in range(repeat + 2))
     row("unchanged, beside one paged list of the HostEndpoints", one_list, unchanged)
     row("unchanged, beside the two paged lists it needs (Nodes too)", two_lists, unchanged)
 

@@ -27,7 +27,7 @@ POD_NETWORK = "10.244.0.0/16"
 _NAMED = Path("/run/netns")
 _BRIDGE = "br0"
 # Its own: else a bridge has that of one of its ports, and another one when that node leaves, while the others
-# still send to the old one for half a minute.
+# still remember the old one.
 _BRIDGE_MAC = "02:00:0a:63:00:01"
 # What kube-proxy would do on each node: a pod finds the API at the kubernetes Service, port 443.
 _SERVICE = f"""\

@@ -11,18 +11,14 @@ from typing import Any
 
 import warm_python
 
+_PLUGINS = "ansible_collections.hostfence.calico.plugins"
 # Not packed here, as the module is run where it lies.
 _IMPORTED = (
     "ansible.module_utils.basic",
     "ansible_collections.kubernetes.core.plugins.module_utils.k8s.client",
     *(
-        ".".join(
-            (
-                "ansible_collections.hostfence.calico",
-                *path.relative_to(warm_python.ROOT).with_suffix("").parts,
-            )
-        )
-        for path in sorted(warm_python.ROOT.glob("plugins/module_utils/*/*.py"))
+        f"{_PLUGINS}.module_utils.{path.parent.name}.{path.stem}"
+        for path in sorted(warm_python.ROOT.glob("plugins/module_utils/*/[!_]*.py"))
     ),
 )
 
@@ -41,7 +37,7 @@ def run_module(
         "_ansible_check_mode": check,
         "_ansible_diff": diff,
     }
-    module = f"ansible_collections.hostfence.calico.plugins.modules.{name}"
+    module = f"{_PLUGINS}.modules.{name}"
     done = subprocess.run(
         [str(warm_python.CLIENT), "--with", ",".join(_IMPORTED), "-m", module],
         env={**os.environ, warm_python.SOCKET: warm_python.address()},

@@ -79,6 +79,8 @@ def _serve(listening: socket.socket, prepared: bytes = b"") -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         try:
             _answer(connection, prepared)
+        except Exception:
+            traceback.print_exc()
         finally:
             os._exit(1)
 
@@ -127,7 +129,7 @@ def _is_first(wanted: dict[str, Any]) -> bool:
 def _prepare(wanted: dict[str, Any], streams: list[int]) -> None:
     """Import what a program needs; a process that has done so stays, for those who need just the same."""
     try:
-        if "packed" in wanted:
+        if "program" in wanted:
             _import_packed(wanted)
         else:
             _take_over(wanted)
@@ -150,7 +152,7 @@ def _prepare(wanted: dict[str, Any], streams: list[int]) -> None:
 def _import_packed(wanted: dict[str, Any]) -> None:
     """Import what a module imports, from what is packed with it."""
     packed = Path(wanted["prepared"] + ".zip")
-    packed.write_bytes(base64.b64decode(wanted["packed"]))
+    packed.write_bytes(base64.b64decode(wanted["alike"]))
     sys.path[0] = str(packed)
     importlib.import_module("ansible.module_utils._internal._ansiballz._loader")
     named = re.search(rb"module_fqn='([\w.]+)'", wanted["program"])
@@ -191,7 +193,7 @@ def _take_over(wanted: dict[str, Any]) -> None:
 
 def _become(wanted: dict[str, Any]) -> None:
     _take_over(wanted)
-    if not wanted["arguments"]:
+    if "program" in wanted:
         sys.path[0], sys.argv = "", [""]
         exec(compile(wanted["program"], "<stdin>", "exec"), {"__name__": "__main__"})
         return

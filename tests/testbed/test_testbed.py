@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from testbed.api import Api, ApiError  # noqa: E402
+from testbed.commands import run  # noqa: E402
+from testbed.fabric import Fabric  # noqa: E402
 from testbed.process import Processes  # noqa: E402
 from testbed.state import namespace_prefix  # noqa: E402
 
@@ -37,10 +39,6 @@ def run_testbed(*arguments: str, **environment: str) -> subprocess.CompletedProc
         timeout=300,
         check=False,
     )
-
-
-def ip(*arguments: str) -> str:
-    return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=True).stdout
 
 
 def traces() -> dict[str, set[str]]:
@@ -216,20 +214,22 @@ def test_a_node_joins_and_leaves(up):
 
 
 def test_the_bridge_has_one_address_whichever_nodes_are_there(up):
-    """Else nodes go on sending to the old one, and nobody can log in to them for half a minute."""
-    fabric = f"{namespace_prefix(RUN)}-net"
+    """Else nodes go on sending to the old one, and nobody can log in to them."""
+
+    def link(*arguments: str) -> str:
+        return run(["ip", "-n", Fabric(namespace_prefix(RUN)).netns, "-j", "link", *arguments])
 
     def address() -> str:
-        return json.loads(ip("-n", fabric, "-j", "link", "show", "br0"))[0]["address"]
+        return json.loads(link("show", "br0"))[0]["address"]
 
     before = address()
     # A bridge without an address of its own takes the lowest of its ports'.
-    ip("-n", fabric, "link", "add", "lowest", "address", "02:00:00:00:00:00", "type", "veth")
+    link("add", "lowest", "address", "02:00:00:00:00:00", "type", "veth")
     try:
-        ip("-n", fabric, "link", "set", "lowest", "master", "br0", "up")
+        link("set", "lowest", "master", "br0", "up")
         assert address() == before
     finally:
-        ip("-n", fabric, "link", "delete", "lowest")
+        link("delete", "lowest")
     assert address() == before
 
 

@@ -49,15 +49,15 @@ def iptables_lines(state: Path) -> dict[int, list[str]]:
     }
 
 
+# Rules of the elements below, which stay; what differs from them is a copy.
+recorded: set[int] = set()
+
+
 @cache
 def nft_elements(state: Path) -> list[dict[str, Any]]:
     elements: list[dict[str, Any]] = json.loads((state / "nft-ruleset.json").read_text())["nftables"]
     recorded.update(id(element["rule"]) for element in elements if "rule" in element)
     return elements
-
-
-# Rules of the elements above, which stay; what differs from them is a copy.
-recorded: set[int] = set()
 
 
 def read_nft(elements: list[dict[str, Any]]) -> list[Ruleset]:
