@@ -14,7 +14,7 @@ description:
     Here it finds what an earlier run has packed, in the directory that E(HOSTFENCE_PAYLOADS) names. Each
     place in which the collection is installed has a directory of its own there.
   - On the controller a module forks from the Python that listens at E(HOSTFENCE_WARM_PYTHON), if that is set;
-    see tests/integration/warm_python.py.
+    see tests/quick/warm_python.py.
 options: {}
 """
 
@@ -26,7 +26,7 @@ from pathlib import Path
 from ansible import constants
 from ansible.plugins.callback import CallbackBase
 
-_WARM_PYTHON = Path(__file__).resolve().parent.parent / "integration" / "warm-python"
+_WARM_PYTHON = Path(__file__).resolve().parent.parent / "warm-python"
 
 
 class CallbackModule(CallbackBase):
