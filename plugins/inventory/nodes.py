@@ -146,13 +146,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         selector = self.get_option("label_selector")
         try:
             cluster = Cluster.of_options({name: self.get_option(name) for name in CONNECTION_OPTIONS})
-            nodes, _names, heps = read(cluster, detect(cluster), selector)
+            nodes, _names, heps = read(cluster, detect(cluster), selector, described)
         except BadInput as error:
             raise AnsibleParserError(str(BadInput("label_selector", selector, error.remedy)))
         except ClusterError as error:
             raise AnsibleParserError(str(error))
-        covered = coverage((n["metadata"]["name"] for n in nodes), heps)
-        return [described(node, covered.get(node["metadata"]["name"])) for node in nodes]
+        covered = coverage((node["name"] for node in nodes), heps)
+        return [{**node, "host_endpoint": covered.get(node["name"])} for node in nodes]
 
     def _add(self, node: Object) -> None:
         host = self.inventory.add_host(node["name"])
@@ -180,12 +180,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self._add_host_to_keyed_groups(self.get_option("keyed_groups"), variables, host, strict=strict)
 
 
-def described(node: Object, host_endpoint: str | None) -> Object:
-    """What a host's variable ``hostfence_node`` holds.
-
-    :param node: a Kubernetes Node
-    :param host_endpoint: name of the HostEndpoint that covers it
-    """
+def described(node: Object) -> Object:
+    """What a host's variable ``hostfence_node`` holds of the Node itself."""
     labels = node["metadata"].get("labels") or {}
     status = node.get("status") or {}
     addresses: dict[str, list[str]] = {}
@@ -198,7 +194,6 @@ def described(node: Object, host_endpoint: str | None) -> Object:
         "roles": sorted(key[len(_ROLE_PREFIX) :] for key in labels if key.startswith(_ROLE_PREFIX)),
         "labels": labels,
         "ready": conditions.get("Ready") == "True",
-        "host_endpoint": host_endpoint,
     }
 
 

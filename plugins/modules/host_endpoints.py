@@ -190,6 +190,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpo
     DEFAULT_ALLOW_PROFILE,
     HostEndpointTemplate,
     NamedPort,
+    desired,
     effective_labels,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_plan import (
@@ -248,7 +249,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     # Where there is no Calico yet, check mode tells what would be made, and nothing is to be removed.
     served = flavour.detect(cluster) if module.check_mode or absent else flavour.require(cluster)
     if absent:
-        planned = plan_removal(host_endpoints.list_stored(cluster, served))
+        planned = plan_removal(flavour.list_stored(cluster, served, "HostEndpoint"))
     else:
         planned = _plan(cluster, served, params["node_selector"], template)
         _warn(module, template, planned)
@@ -262,10 +263,12 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
 def _plan(
     cluster: Cluster, served: flavour.Flavour, node_selector: str, template: HostEndpointTemplate
 ) -> Plan:
-    nodes, names, heps = host_endpoints.read(cluster, served, node_selector)
-    if not nodes:
+    wanted, names, heps = host_endpoints.read(
+        cluster, served, node_selector, lambda node: desired(node, template, served.api_version)
+    )
+    if not wanted:
         raise BadInput("node_selector", node_selector, "selects no node of this cluster")
-    return plan(nodes, names, heps, template, served.api_version)
+    return plan(wanted, names, heps)
 
 
 def _look_ahead(

@@ -139,8 +139,9 @@ OPTIONS: dict[str, Any] = {"node_selector": {"type": "str", "default": "kubernet
 
 def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     served = flavour.detect(cluster)
-    nodes, _names, heps = host_endpoints.read(cluster, served, module.params["node_selector"])
-    names = [str(n["metadata"]["name"]) for n in nodes]
+    names, _all_names, heps = host_endpoints.read(
+        cluster, served, module.params["node_selector"], lambda node: str(node["metadata"]["name"])
+    )
     covered = coverage(names, heps)
     makers = {str(h["metadata"]["name"]): made_by(h) for h in heps}
     return {

@@ -161,7 +161,7 @@ def _tier(tier: policies.Live) -> dict[str, Any]:
 def _foreign(
     cluster: Cluster, served: flavour.Flavour, inventory: policies.Inventory
 ) -> list[dict[str, Any]]:
-    heps = list(cluster.list(served.path("HostEndpoint"))) if served.serves("HostEndpoint") else []
+    heps = flavour.list_stored(cluster, served, "HostEndpoint")
     foreign = {o.stored_name: o for o in inventory.objects if o.kind == POLICY and not o.ours}
     typed = [_typed(served, "HostEndpoint", h) for h in heps]
     typed += [_typed(served, POLICY, o.stored) for o in foreign.values()]

@@ -135,12 +135,12 @@ def expected_ips(node: Object, with_tunnels: bool) -> list[str]:
     """
     annotations = node["metadata"].get("annotations") or {}
     keys = _CALICO_NODE_ADDRESSES + (_CALICO_TUNNEL_ADDRESSES if with_tunnels else ())
-    found = [annotations[key] for key in keys if annotations.get(key)]
+    found = [annotations[key] for key in keys if key in annotations]
     addresses = (node.get("status") or {}).get("addresses") or []
     found += [a["address"] for a in addresses if a.get("type") == "InternalIP"]
     if with_tunnels:
         found += _interface_addresses(annotations.get(_CALICO_INTERFACES, ""))
-    return list(dict.fromkeys(ip for ip in map(_plain_ip, found) if ip))
+    return list(dict.fromkeys(filter(None, map(_plain_ip, found))))
 
 
 def desired(node: Object, template: HostEndpointTemplate, api_version: str) -> Object:

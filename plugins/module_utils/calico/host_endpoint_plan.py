@@ -16,10 +16,8 @@ from .host_endpoint import (
     ALL_INTERFACES,
     OWNER,
     OWNER_LABEL,
-    HostEndpointTemplate,
     active_wildcard,
     correction,
-    desired,
     is_auto,
     is_ours,
 )
@@ -70,31 +68,23 @@ class Plan:
     foreign: Sequence[Foreign] = field(default_factory=tuple)
 
 
-def plan(
-    nodes: Sequence[Object],
-    node_names: Iterable[str],
-    heps: Sequence[Object],
-    template: HostEndpointTemplate,
-    api_version: str,
-) -> Plan:
+def plan(wanted: Sequence[Object], node_names: Iterable[str], heps: Iterable[Object]) -> Plan:
     """What to write so that every selected node has its HostEndpoint, and no orphan of ours is left.
 
+    :param wanted: for each selected node the HostEndpoint that it should have, as ``desired`` makes it
+    :param node_names: of all nodes of the cluster, as far as a stored HostEndpoint names them
+    :param heps: those stored
     :raises BadInput: a HostEndpoint of somebody else has a name that we need
     """
-    by_name = {h["metadata"]["name"]: h for h in heps}
-    wanted = [desired(node, template, api_version) for node in nodes]
-    _refuse_foreign_names(wanted, by_name)
-    changes = [c for c in (_change(w, by_name.get(w["metadata"]["name"])) for w in wanted) if c]
-    unchanged = len(wanted) - len(changes)
-    kept = {w["metadata"]["name"] for w in wanted}
-    orphans = [h for h in heps if is_ours(h) and h["metadata"]["name"] not in kept]
-    changes += [_deletion(h) for h in orphans]
-    after = [h for h in heps if not is_ours(h)] + wanted
+    ours, others = _by_owner(heps)
+    _refuse_foreign_names(wanted, others)
+    # What is left of ours when every node has taken its own is orphaned.
+    changes = [c for c in (_change(w, ours.pop(w["metadata"]["name"], None)) for w in wanted) if c]
     return Plan(
-        selected=[str(n["metadata"]["name"]) for n in nodes],
-        changes=changes,
-        unchanged=unchanged,
-        foreign=_foreign(heps, after, frozenset(node_names)),
+        selected=[str(w["spec"]["node"]) for w in wanted],
+        changes=changes + [_deletion(h) for h in ours.values()],
+        unchanged=len(wanted) - len(changes),
+        foreign=_foreign(list(others.values()), wanted, frozenset(node_names)),
     )
 
 
@@ -127,13 +117,22 @@ def made_by(hep: Object) -> str:
     return "calico" if is_auto(hep) else "somebody else"
 
 
-def _refuse_foreign_names(wanted: Sequence[Object], by_name: dict[str, Object]) -> None:
+def _by_owner(heps: Iterable[Object]) -> tuple[dict[str, Object], dict[str, Object]]:
+    """Ours and those of others, each by name."""
+    ours: dict[str, Object] = {}
+    others: dict[str, Object] = {}
+    for hep in heps:
+        (ours if is_ours(hep) else others)[hep["metadata"]["name"]] = hep
+    return ours, others
+
+
+def _refuse_foreign_names(wanted: Sequence[Object], others: dict[str, Object]) -> None:
     for hep in wanted:
         name = hep["metadata"]["name"]
-        if name in by_name and not is_ours(by_name[name]):
+        if name in others:
             raise BadInput(
                 f"HostEndpoint {name}",
-                made_by(by_name[name]),
+                made_by(others[name]),
                 "made this one, under the name we need: delete it, or hand it over with "
                 f"`kubectl label hostendpoint {name} {OWNER_LABEL}={OWNER}`",
             )
@@ -151,27 +150,27 @@ def _deletion(hep: Object) -> Change:
     return Change("delete", str(hep["spec"].get("node")), hep["metadata"]["name"], live=hep)
 
 
-def _foreign(heps: Sequence[Object], after: Sequence[Object], node_names: frozenset[str]) -> list[Foreign]:
-    by_node: dict[str, list[Object]] = {}
-    for hep in after:
-        by_node.setdefault(str(hep["spec"].get("node")), []).append(hep)
-    found = []
-    for hep in heps:
-        if is_ours(hep):
-            continue
+def _foreign(others: Sequence[Object], wanted: Sequence[Object], node_names: frozenset[str]) -> list[Foreign]:
+    """What others made, each judged beside all that its node will have."""
+    if not others:
+        return []
+    together: dict[str, list[Object]] = {}
+    for hep in [*others, *wanted]:
+        together.setdefault(str(hep["spec"].get("node")), []).append(hep)
+    ours_on = {hep["spec"]["node"] for hep in wanted}
+
+    def judged(hep: Object) -> Foreign:
         node = str(hep["spec"].get("node"))
-        together = by_node[node]
-        beside_ours = any(h["metadata"].get("labels", {}).get(OWNER_LABEL) == OWNER for h in together)
-        found.append(
-            Foreign(
-                name=hep["metadata"]["name"],
-                node=node,
-                interface=hep["spec"].get("interfaceName") or "by-ip",
-                made_by=made_by(hep),
-                node_exists=node in node_names,
-                active_instead_of_ours=beside_ours
-                and hep["spec"].get("interfaceName") == ALL_INTERFACES
-                and active_wildcard(together, node) is hep,
-            )
+        wildcard = hep["spec"].get("interfaceName") == ALL_INTERFACES
+        return Foreign(
+            name=hep["metadata"]["name"],
+            node=node,
+            interface=hep["spec"].get("interfaceName") or "by-ip",
+            made_by=made_by(hep),
+            node_exists=node in node_names,
+            active_instead_of_ours=wildcard
+            and node in ours_on
+            and active_wildcard(together[node], node) is hep,
         )
-    return found
+
+    return [judged(hep) for hep in others]

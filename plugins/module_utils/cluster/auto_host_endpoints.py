@@ -42,8 +42,8 @@ from ..calico.host_endpoint import (
 from . import reach
 from .bulk import write_all
 from .client import APPLY, FIELD_MANAGER, ApiError, Cluster, ClusterError, Object
-from .flavour import Flavour, require
-from .host_endpoints import NODES, list_stored
+from .flavour import Flavour, list_stored, require
+from .host_endpoints import NODES
 from .kube_controllers import WORKLOAD, Finding, KubeControllers, read_configuration, read_deployment, reasons
 
 # A manager of its own: server-side apply takes away every label that the same manager set before and
@@ -253,7 +253,7 @@ class _Run:
             configuration = pool.submit(read_configuration, self._cluster, self._flavour)
             deployment = pool.submit(read_deployment, self._cluster)
             nodes = pool.submit(lambda: list(self._cluster.list(NODES)))
-            heps = pool.submit(list_stored, self._cluster, self._flavour)
+            heps = pool.submit(list_stored, self._cluster, self._flavour, "HostEndpoint")
             labelled = pool.submit(self._select)
             return Seen(
                 KubeControllers(configuration.result(), *deployment.result()),

@@ -202,7 +202,7 @@ class Cluster:
         url = self._host + path + (f"?{urlencode(params)}" if params else "")
         self.requests_sent += 1
         try:
-            answer = self._pool.request(
+            answer = self._pool.urlopen(
                 method, url, body=data, headers=headers, retries=self._retries, timeout=60
             )
         except urllib3.exceptions.HTTPError as error:
@@ -241,7 +241,7 @@ class Cluster:
     def list(self, path: str, **selectors: str) -> Iterator[Object]:
         """All objects of a collection, page by page.
 
-        :param selectors: ``labelSelector``, ``fieldSelector``
+        :param selectors: ``labelSelector``, ``fieldSelector``, ``limit`` for pages of another size
         :raises ApiError: as :meth:`request`
         """
         params = {"limit": str(PAGE_SIZE), **selectors}

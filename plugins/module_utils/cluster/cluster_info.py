@@ -16,8 +16,8 @@ from ..calico.node import is_control_plane
 from ..calico.preflight import AutoHostEndpointsFact, Facts, HostEndpointFact, NodeFact, Workload
 from . import kube_controllers, permissions
 from .client import CONCURRENCY, ApiError, Cluster, Object
-from .flavour import Flavour, detect, migration_phase
-from .host_endpoints import NODES, list_stored
+from .flavour import Flavour, detect, list_stored, migration_phase
+from .host_endpoints import NODES
 
 T = TypeVar("T")
 
@@ -177,7 +177,7 @@ def _readable(cluster: Cluster, flavour: Flavour, kind: str) -> Optional[Object]
 
 
 def _host_endpoints(cluster: Cluster, flavour: Flavour) -> list[Object]:
-    return _unless_forbidden(lambda: list_stored(cluster, flavour), [])
+    return _unless_forbidden(lambda: list_stored(cluster, flavour, "HostEndpoint"), [])
 
 
 def _felix(cluster: Cluster) -> tuple[Optional[Workload], bool]:

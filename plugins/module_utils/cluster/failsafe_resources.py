@@ -12,7 +12,7 @@ from ..calico.node import is_control_plane
 from ..calico.resources import inherited_labels, read
 from ..calico.selector import Selector
 from .client import Cluster
-from .flavour import Flavour
+from .flavour import Flavour, list_stored
 
 Object = dict[str, Any]
 
@@ -34,12 +34,11 @@ def collect(cluster: Cluster, served: Flavour) -> tuple[list[Object], dict[str, 
     shared = [
         _trimmed(item, kind, served.api_version)
         for kind in SHARED_KINDS
-        if served.serves(kind)
-        for item in cluster.list(served.path(kind))
+        for item in list_stored(cluster, served, kind)
     ]
     endpoints = [
         _trimmed(item, "HostEndpoint", served.api_version)
-        for item in (cluster.list(served.path("HostEndpoint")) if served.serves("HostEndpoint") else ())
+        for item in list_stored(cluster, served, "HostEndpoint")
     ]
     _drop_rules(shared, endpoints)
     shared.extend(_api_endpoints(cluster))

@@ -4,15 +4,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Callable, TypeVar
 
 from ..calico.bad_input import BadInput
 from ..calico.host_endpoint import correction, is_ours
 from ..calico.host_endpoint_plan import Change, Plan, made_by
 from .bulk import Outcome, write_all
 from .client import ApiError, Cluster, ClusterError, Object
-from .flavour import Flavour
+from .flavour import Flavour, list_stored
+
+T = TypeVar("T")
 
 NODES = "/api/v1/nodes"
 # A write meets a newer version only when somebody else writes the same object just now.
@@ -20,28 +23,26 @@ ATTEMPTS = 5
 
 
 def read(
-    cluster: Cluster, flavour: Flavour, node_selector: str
-) -> tuple[list[Object], set[str], list[Object]]:
+    cluster: Cluster, flavour: Flavour, node_selector: str, keep: Callable[[Object], T]
+) -> tuple[list[T], set[str], list[Object]]:
     """The selected nodes, the names of all nodes, and all HostEndpoints; both lists at the same time.
 
+    :param keep: makes of a Node what is kept of it, as a Node with all its images is large
     :raises BadInput: the API cannot read the selector
     """
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        nodes = pool.submit(_list_nodes, cluster, node_selector)
-        heps = pool.submit(list_stored, cluster, flavour)
-        selected = nodes.result()
+    names: set[str] = set()
+    selected: list[T] = []
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        heps = pool.submit(list_stored, cluster, flavour, "HostEndpoint")
+        for node in _nodes(cluster, node_selector):
+            names.add(node["metadata"]["name"])
+            selected.append(keep(node))
         stored = heps.result()
-    names = {n["metadata"]["name"] for n in selected}
     strangers = {str(h["spec"].get("node")) for h in stored} - names
     # Whether a HostEndpoint's node is gone, or only not selected, matters in what we say of it alone.
     if strangers and node_selector:
-        names = names | {n["metadata"]["name"] for n in cluster.list(NODES)}
+        names.update(n["metadata"]["name"] for n in cluster.list(NODES))
     return selected, names, stored
-
-
-def list_stored(cluster: Cluster, flavour: Flavour) -> list[Object]:
-    """All HostEndpoints; none where the API does not know the kind."""
-    return list(cluster.list(flavour.path("HostEndpoint"))) if flavour.serves("HostEndpoint") else []
 
 
 def carry_out(cluster: Cluster, flavour: Flavour, planned: Plan) -> list[Outcome[Change]]:
@@ -58,9 +59,9 @@ def carry_out(cluster: Cluster, flavour: Flavour, planned: Plan) -> list[Outcome
     return outcomes + write_all(gone, lambda c: _delete(cluster, flavour, c))
 
 
-def _list_nodes(cluster: Cluster, selector: str) -> list[Object]:
+def _nodes(cluster: Cluster, selector: str) -> Iterator[Object]:
     try:
-        return list(cluster.list(NODES, **({"labelSelector": selector} if selector else {})))
+        yield from cluster.list(NODES, **({"labelSelector": selector} if selector else {}))
     except ApiError as error:
         if error.status == 400:
             raise BadInput(

@@ -13,7 +13,7 @@ from ..calico.endpoints import NodeFacts, parse_nodes
 from ..calico.path import DATAPLANES, EBPF, IPTABLES, NFTABLES
 from ..calico.verdict import Options
 from .client import ApiError, Cluster
-from .flavour import Flavour, FlavourKind, require
+from .flavour import Flavour, FlavourKind, list_stored, require
 from .policy_files import read_path
 
 Object = dict[str, Any]
@@ -118,8 +118,7 @@ def _from_cluster(cluster: Cluster, served: Flavour, with_pods: bool) -> tuple[l
     objects = [
         _typed(item, kind, served.api_version)
         for kind in CALICO_KINDS
-        if served.serves(kind)
-        for item in cluster.list(served.path(kind))
+        for item in list_stored(cluster, served, kind)
     ]
     objects += [_typed(item, "Node", "v1") for item in cluster.list("/api/v1/nodes")]
     for kind, plural in _MORE_CALICO_KINDS.items():

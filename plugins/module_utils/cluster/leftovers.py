@@ -16,7 +16,7 @@ from ..calico.host_endpoint import OWNER, OWNER_LABEL, effective_labels
 from ..calico.policy import DENY, PASS, POLICY, STAGED_POLICY, TIER
 from . import policies
 from .client import CONCURRENCY, ApiError, Cluster, Object
-from .flavour import V1_GROUP, V3_GROUP, Flavour
+from .flavour import V1_GROUP, V3_GROUP, Flavour, list_stored
 from .namespaces import inhabitants
 from .owned_kinds import COLLECTIONS, is_owned
 
@@ -49,9 +49,7 @@ class Leftover:
 def find(cluster: Cluster, flavour: Flavour) -> list[Leftover]:
     """Everything of ours but CustomResourceDefinitions: policy first, then HostEndpoints, then access."""
     with ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
-        calico = [
-            pool.submit(_calico, cluster, flavour, kind) for kind in _CALICO_KINDS if flavour.serves(kind)
-        ]
+        calico = [pool.submit(_calico, cluster, flavour, kind) for kind in _CALICO_KINDS]
         auto = pool.submit(_auto, cluster, flavour)
         access = [pool.submit(_access, cluster, kind) for kind in COLLECTIONS]
     return [found for part in (*calico, auto, *access) for found in part.result()]
@@ -95,7 +93,7 @@ def _as_one_set(live: policies.Live) -> policies.Live:
 
 
 def _calico(cluster: Cluster, flavour: Flavour, kind: str) -> list[Leftover]:
-    ours = [o for o in cluster.list(flavour.path(kind)) if _is_ours(o) and not _is_going(o)]
+    ours = [o for o in list_stored(cluster, flavour, kind) if _is_ours(o) and not _is_going(o)]
     names = [str(o["metadata"]["name"]) for o in ours]
     if kind != TIER:
         return [Leftover(flavour.api_version, kind, name) for name in names]
@@ -107,7 +105,7 @@ def _foreign_policies(cluster: Cluster, flavour: Flavour) -> dict[str, list[str]
     """Names of global policies that are not ours, by tier."""
     found: dict[str, list[str]] = {}
     for kind in (POLICY, STAGED_POLICY):
-        for obj in cluster.list(flavour.path(kind)) if flavour.serves(kind) else ():
+        for obj in list_stored(cluster, flavour, kind):
             if not _is_ours(obj):
                 tier = str((obj.get("spec") or {}).get("tier"))
                 found.setdefault(tier, []).append(str(obj["metadata"]["name"]))

@@ -46,7 +46,7 @@ from ..calico.policy import (
     wire,
 )
 from .client import FIELD_MANAGER, ApiError, Cluster, ClusterError, Object
-from .flavour import Flavour
+from .flavour import Flavour, list_stored
 
 STAGED, ENFORCED, ABSENT = "staged", "enforced", "absent"
 KINDS = (POLICY, STAGED_POLICY, NETWORK_SET, TIER)
@@ -152,7 +152,7 @@ class Plan:
 def read(cluster: Cluster, flavour: Flavour) -> Inventory:
     """All policy of the cluster: one list a kind."""
     serves = frozenset(k for k in KINDS if flavour.serves(k))
-    objects = [_live(kind, o) for kind in KINDS if kind in serves for o in cluster.list(flavour.path(kind))]
+    objects = [_live(kind, o) for kind in KINDS for o in list_stored(cluster, flavour, kind)]
     prefix = flavour.raw_v1 and stores_default_prefix(calico_version(cluster, flavour), TIER in serves)
     return Inventory(tuple(objects), serves, flavour.api_version, prefix)
 
@@ -204,8 +204,7 @@ def beside(cluster: Cluster, flavour: Flavour) -> list[Object]:
     found = [
         {**obj, "apiVersion": flavour.api_version, "kind": kind}
         for kind in ("HostEndpoint", "FelixConfiguration")
-        if flavour.serves(kind)
-        for obj in cluster.list(flavour.path(kind))
+        for obj in list_stored(cluster, flavour, kind)
     ]
     found += [{**obj, "apiVersion": "v1", "kind": "Node"} for obj in cluster.list("/api/v1/nodes")]
     for kind, plural in (("NetworkSet", "networksets"), ("IPPool", "ippools")):

@@ -36,23 +36,21 @@ NODE = {
 
 
 def test_a_node_is_described_by_its_own_object():
-    node = described(NODE, "node1-hostfence")
+    node = described(NODE)
     assert node == {
         "name": "node1",
         "addresses": ADDRESSES,
         "roles": ["control-plane", "etcd"],
         "labels": NODE["metadata"]["labels"],
         "ready": True,
-        "host_endpoint": "node1-hostfence",
     }
 
 
 @pytest.mark.parametrize("status", [{}, {"conditions": [{"type": "Ready", "status": "Unknown"}]}])
 def test_a_node_that_does_not_say_it_is_ready_is_not(status):
-    node = described({"metadata": {"name": "n"}, "status": status}, None)
+    node = described({"metadata": {"name": "n"}, "status": status})
     assert node["ready"] is False
     assert (node["addresses"], node["roles"], node["labels"]) == ({}, [], {})
-    assert node["host_endpoint"] is None
 
 
 @pytest.mark.parametrize(
@@ -77,7 +75,7 @@ def test_ip_addresses_are_listed_once_and_internal_ones_first():
 
 
 def test_groups_have_names_that_ansible_takes():
-    names = group_names(described(NODE, None), ["example.com/rack", "absent"])
+    names = group_names(described(NODE), ["example.com/rack", "absent"])
     assert names == [
         "nodes",
         "role_control_plane",

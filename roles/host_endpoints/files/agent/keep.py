@@ -11,7 +11,7 @@ from .api import Api, ApiError
 from .backoff import Backoff
 from .bad_input import BadInput
 from .configuration import Configuration
-from .host_endpoint import hep_name
+from .host_endpoint import desired, hep_name
 from .host_endpoint_plan import Change, plan
 from .log import INFO, WARNING, say
 from .watch import UNKNOWN, Board, Watch
@@ -101,8 +101,8 @@ class Keeper:
 
     def _change(self, node: dict[str, Any], hep: Optional[dict[str, Any]]) -> Optional[Change]:
         heps = [hep] if hep else []
-        template, api_version = self._configuration.template, self._configuration.api_version
-        changes = plan([node], [self._node], heps, template, api_version).changes
+        wanted = desired(node, self._configuration.template, self._configuration.api_version)
+        changes = plan([wanted], [self._node], heps).changes
         return next(iter(changes), None)
 
     def _write(self, change: Change) -> None:

@@ -11,6 +11,7 @@ from .api import Api, ApiError
 from .backoff import Backoff
 from .bad_input import BadInput
 from .configuration import Configuration
+from .host_endpoint import desired
 from .host_endpoint_plan import Change, Plan, plan
 from .log import ERROR, INFO, say
 
@@ -50,27 +51,19 @@ def reconcile(api: Api, configuration: Configuration) -> bool:
 
 def _plan(api: Api, configuration: Configuration) -> Plan:
     selector = {"labelSelector": configuration.node_selector} if configuration.node_selector else {}
-    nodes = _patiently(lambda: _nodes(api, selector))
+    wanted = _patiently(lambda: _wanted(api, configuration, selector))
     heps = _patiently(lambda: api.list(configuration.host_endpoints))["items"]
-    names = [node["metadata"]["name"] for node in nodes]
-    if not names:
+    if not wanted:
         # An empty answer must never remove everything.
         raise BadInput("node_selector", configuration.node_selector, "selects no node of this cluster")
-    return plan(nodes, names, heps, configuration.template, configuration.api_version)
+    return plan(wanted, [hep["spec"]["node"] for hep in wanted], heps)
 
 
-def _nodes(api: Api, selector: dict[str, str]) -> list[Object]:
-    """Of each Node what is needed: a pod's memory is limited, and a Node with all its images is large."""
+def _wanted(api: Api, configuration: Configuration, selector: dict[str, str]) -> list[Object]:
+    """The HostEndpoints that should be. No Node is kept: a pod's memory is limited, and a Node is large."""
     pages = api.pages(NODES, limit=NODES_A_PAGE, **selector)
-    return [_trimmed(node) for page in pages for node in page["items"]]
-
-
-def _trimmed(node: Object) -> Object:
-    kept = ("name", "uid", "labels", "annotations")
-    return {
-        "metadata": {key: value for key, value in node["metadata"].items() if key in kept},
-        "status": {"addresses": (node.get("status") or {}).get("addresses") or []},
-    }
+    template, api_version = configuration.template, configuration.api_version
+    return [desired(node, template, api_version) for page in pages for node in page["items"]]
 
 
 def _carry_out(api: Api, configuration: Configuration, planned: Plan) -> bool:
