@@ -90,6 +90,7 @@ from ansible.errors import AnsibleParserError
 from ansible.inventory.group import to_safe_group_name
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.node import is_true
 
 Object = dict[str, Any]
 
@@ -187,13 +188,12 @@ def described(node: Object) -> Object:
     addresses: dict[str, list[str]] = {}
     for entry in status.get("addresses") or []:
         addresses.setdefault(entry["type"], []).append(entry["address"])
-    conditions = {c["type"]: c["status"] for c in status.get("conditions") or []}
     return {
         "name": node["metadata"]["name"],
         "addresses": addresses,
         "roles": sorted(key[len(_ROLE_PREFIX) :] for key in labels if key.startswith(_ROLE_PREFIX)),
         "labels": labels,
-        "ready": conditions.get("Ready") == "True",
+        "ready": is_true(node, "Ready"),
     }
 
 

@@ -246,6 +246,7 @@ requests:
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.node import is_control_plane, is_true
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.preflight import (
     AUTO,
     DIRECT,
@@ -308,8 +309,8 @@ def _shown(node: dict[str, Any]) -> dict[str, Any]:
     addresses = (node.get("status") or {}).get("addresses") or []
     return {
         "name": node["metadata"]["name"],
-        "ready": cluster_info.is_ready(node),
-        "role": "control-plane" if cluster_info.is_control_plane(node) else "worker",
+        "ready": is_true(node, "Ready"),
+        "role": "control-plane" if is_control_plane(node) else "worker",
         "addresses": [a["address"] for a in addresses if a.get("type") == "InternalIP"],
     }
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+from ..calico.node import is_true
 from .client import ApiError, Cluster, ClusterError, Object
 from .host_endpoints import NODES
 
@@ -119,11 +120,11 @@ def read(cluster: Cluster, workload: Workload) -> Progress:
 
 def _daemonset(cluster: Cluster, stored: Object, pods: Sequence[Object]) -> Progress:
     status = stored.get("status") or {}
-    nodes = {str(n["metadata"]["name"]): _is_true(n, "Ready") for n in cluster.list(NODES)}
+    nodes = {str(n["metadata"]["name"]): is_true(n, "Ready") for n in cluster.list(NODES)}
     left_out = sorted({_node_of(p) for p in pods if not nodes.get(_node_of(p), False)})
     counted = [p for p in pods if _node_of(p) not in left_out]
     present = _present(counted, stored)
-    ready = [p for p in present if _is_true(p, "Ready")]
+    ready = [p for p in present if is_true(p, "Ready")]
     total = int(status.get("desiredNumberScheduled", 0)) - len(left_out)
     observed = int(status.get("observedGeneration", 0)) >= int(stored["metadata"]["generation"])
     waiting = [
@@ -143,7 +144,7 @@ def _daemonset(cluster: Cluster, stored: Object, pods: Sequence[Object]) -> Prog
 
 def _job(cluster: Cluster, workload: Workload, stored: Object, pods: Sequence[Object]) -> Progress:
     succeeded = int((stored.get("status") or {}).get("succeeded", 0))
-    failed = _is_true(stored, "Failed")
+    failed = is_true(stored, "Failed")
     newest = max(pods, key=lambda p: str(p["metadata"]["creationTimestamp"]), default=None)
     log = _log(cluster, newest) if newest and (succeeded or failed) else []
     waiting = (
@@ -182,11 +183,6 @@ def _node_of(pod: Object) -> str:
         for expression in term.get("matchFields", []):
             return str(expression["values"][0])
     return ""
-
-
-def _is_true(obj: Object, condition: str) -> bool:
-    conditions = (obj.get("status") or {}).get("conditions") or []
-    return any(c["type"] == condition and c["status"] == "True" for c in conditions)
 
 
 def _reason(cluster: Cluster, pod: Object) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Callable, Optional, TypeVar
 
 from ..calico.auto_host_endpoints import ENVIRONMENT_OVERRIDE, is_enabled, is_enabled_by_us
 from ..calico.host_endpoint_plan import made_by
-from ..calico.node import is_control_plane
+from ..calico.node import is_control_plane, is_true
 from ..calico.preflight import AutoHostEndpointsFact, Facts, HostEndpointFact, NodeFact, Workload
 from . import kube_controllers, permissions
 from .client import CONCURRENCY, ApiError, Cluster, Object
@@ -124,14 +124,8 @@ def read(cluster: Cluster, tasks: Optional[Sequence[str]] = None, granted: str =
     )
 
 
-def is_ready(node: Object) -> bool:
-    """Whether a Node's condition Ready is True."""
-    conditions = (node.get("status") or {}).get("conditions") or []
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-
 def _node_fact(node: Object) -> NodeFact:
-    return NodeFact(str(node["metadata"]["name"]), is_ready(node), is_control_plane(node))
+    return NodeFact(str(node["metadata"]["name"]), is_true(node, "Ready"), is_control_plane(node))
 
 
 def _hep_fact(hep: Object) -> HostEndpointFact:
