@@ -77,11 +77,17 @@ def node(name: str, index: int, addresses: tuple[str, str], *, control_plane: bo
 
 
 def simulated(count: int, first: int = 1) -> list[Json]:
-    """Nodes without a machine behind them, ``sim-0001`` and up, every address different."""
-    return [
+    """Nodes without a machine behind them, ``sim-0001`` and up, every address different.
+
+    Their instance type is ``simulated``, so that an inventory can leave them out.
+    """
+    nodes = [
         node(f"sim-{index:04d}", index, (str(_SIMULATED_V4 + index), str(_SIMULATED_V6 + index)))
         for index in range(first, first + count)
     ]
+    for one in nodes:
+        one["metadata"]["labels"]["node.kubernetes.io/instance-type"] = "simulated"
+    return nodes
 
 
 def create(api: Api, nodes: list[Json]) -> None:

@@ -495,7 +495,11 @@ def _definitions(params: dict[str, Any], cluster: Cluster) -> Definitions:
         return Definitions()
     documents = read_definitions(params["definitions"])
     if params["src"]:
-        documents += read_path(params["src"])
+        found = read_path(params["src"])
+        if not found:
+            # Taking a set away is said by its state.
+            raise BadInput("src", params["src"], "holds no document; to take the set away, set state: absent")
+        documents += found
     if params["platform"]:
         documents += _platform(params["name"], params["platform"], cluster)
     return parse(documents, params["tier"]["name"])

@@ -385,6 +385,7 @@ def test_labels_on_nodes_are_ours_exactly(clean_api, node_controller):
     [
         ({"node_labels": {"bad key": "x"}}, "node_labels.bad key"),
         ({"node_labels": LABELS, "node_selector": "a in"}, "node_selector: 'a in'"),
+        ({"node_selector": "a in"}, "node_selector: 'a in'"),
         ({"node_labels": LABELS, "node_selector": "no=such"}, "selects no node"),
         ({"wait_timeout": 0}, "wait_timeout: 0"),
         ({"create_default": False}, "create_default: False"),

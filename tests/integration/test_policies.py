@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+import yaml
 from module_run import run_module
 
 GNP, SGNP, GNS, TIER = "GlobalNetworkPolicy", "StagedGlobalNetworkPolicy", "GlobalNetworkSet", "Tier"
@@ -287,6 +288,18 @@ def test_bad_files_write_nothing(clean_api, tmp_path, case):
     assert expected_text in result["msg"]
     assert "\n" not in result["msg"]
     assert stored(clean_api) == {}
+
+
+@pytest.mark.one_flavour
+def test_files_that_hold_nothing_take_no_set_away(clean_api, tmp_path):
+    (tmp_path / "1.yml").write_text(yaml.safe_dump(policy("ssh")))
+    ok(run_set(clean_api, definitions=[], src=str(tmp_path)))
+    before = stored(clean_api)
+    (tmp_path / "1.yml").write_text("# all of it commented out\n")
+    result = run_set(clean_api, definitions=[], src=str(tmp_path))
+    assert result["failed"]
+    assert "holds no document; to take the set away, set state: absent" in result["msg"]
+    assert stored(clean_api) == before
 
 
 @pytest.mark.one_flavour

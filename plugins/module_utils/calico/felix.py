@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Optional
 
 from .bad_input import BadInput
+from .resources_address import parse_address
 from .selector import parse as parse_selector
 
 Object = Mapping[str, Any]
@@ -330,9 +331,9 @@ class Wanted:
 OPTIONAL_FIELDS = ("dnsTrustedServers", "flowLogsEnableHostEndpoint")
 
 _NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-_TRUSTED_SERVER = re.compile(
-    r"(k8s-service:[a-z0-9-]+(/[a-z0-9-]+)?|\[[0-9a-fA-F:]+\]|[0-9a-fA-F.:]+)(:\d{1,5})?"
-)
+_SERVICE = re.compile(r"k8s-service:[a-z0-9-]+(/[a-z0-9-]+)?")
+# An IPv6 address is in brackets where a port follows it.
+_WITH_PORT = re.compile(r"(?P<server>k8s-service:[^:]+|\[[^\]]+\]|[^:]+):(?P<port>\d{1,5})")
 
 
 def wanted_spec(wanted: Wanted) -> dict[str, Any]:
@@ -349,16 +350,27 @@ def wanted_spec(wanted: Wanted) -> dict[str, Any]:
         spec[OUTBOUND_FIELD] = check_entries(list(wanted.outbound), OUTBOUND_FIELD)
     if wanted.dns_trusted_servers is not None:
         for index, server in enumerate(wanted.dns_trusted_servers):
-            if not _TRUSTED_SERVER.fullmatch(server):
+            if not _is_trusted_server(server):
                 raise BadInput(
                     f"dnsTrustedServers[{index}]",
                     server,
-                    "must be an address or k8s-service:[namespace/]name, port optional",
+                    "must be an address like 10.96.0.10 or k8s-service:[namespace/]name; a port from 1 to "
+                    "65535 may follow: 10.96.0.10:53, [2001:db8::53]:53",
                 )
         spec["dnsTrustedServers"] = list(wanted.dns_trusted_servers)
     if wanted.flow_logs_enable_host_endpoint is not None:
         spec["flowLogsEnableHostEndpoint"] = wanted.flow_logs_enable_host_endpoint
     return spec
+
+
+def _is_trusted_server(text: str) -> bool:
+    with_port = _WITH_PORT.fullmatch(text)
+    server = with_port["server"] if with_port else text
+    if with_port and not 1 <= int(with_port["port"]) <= 65535:
+        return False
+    if server.startswith("[") and server.endswith("]"):
+        return ":" in server and parse_address(server[1:-1]) is not None
+    return bool(_SERVICE.fullmatch(server)) or parse_address(server) is not None
 
 
 def changed_fields(live: Object, spec: Mapping[str, Any]) -> dict[str, Any]:

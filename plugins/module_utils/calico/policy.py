@@ -20,6 +20,7 @@ from typing import Any, Callable, Optional, TypeVar, Union
 
 from . import selector as selectors
 from .bad_input import BadInput
+from .resources_address import parse_address
 
 API_VERSION = "projectcalico.org/v3"
 POLICY = "GlobalNetworkPolicy"
@@ -274,7 +275,7 @@ def check_network(text: str, path: str) -> str:
     :raises BadInput: not a CIDR with the host bits zero
     """
     address, slash, prefix = text.partition("/")
-    if not slash:
+    if not slash and parse_address(text):
         raise BadInput(path, text, f"write {text}/{128 if ':' in text else 32}: a rule takes networks only")
     try:
         network = ip_network(text, strict=False)
@@ -282,7 +283,10 @@ def check_network(text: str, path: str) -> str:
             raise ValueError
     except ValueError:
         raise BadInput(
-            path, text, "not a network; Felix would leave the match out, and the rule would fit everybody"
+            path,
+            text,
+            "not a network; Felix would leave the match out, and the rule would fit everybody "
+            "(write it like 192.0.2.0/24 or 2001:db8::/32)",
         )
     if getattr(network.network_address, "ipv4_mapped", None):
         raise BadInput(path, text, "write an IPv4 network in IPv4's own form")

@@ -263,12 +263,18 @@ class _Run:
             )
 
     def _select(self) -> frozenset[str]:
-        """Names of the nodes that are to carry our labels."""
-        if not self._request.node_labels or self._request.state != ENABLED:
+        """Names of the nodes that are to carry our labels.
+
+        :raises BadInput: the API cannot read the selector, labels or not, or it selects nobody to carry them
+        """
+        if self._request.state != ENABLED:
             return frozenset()
         selector = self._request.node_selector
         try:
             nodes = self._cluster.list(NODES, **({"labelSelector": selector} if selector else {}))
+            if not self._request.node_labels:
+                next(nodes, None)
+                return frozenset()
             names = frozenset(str(n["metadata"]["name"]) for n in nodes)
         except ApiError as error:
             if selector and error.status == 400:

@@ -150,7 +150,8 @@ class Cluster:
         except Exception as error:  # the client raises its own, PyYAML's and OSError alike
             raise ClusterError(
                 f"no usable connection to a cluster from {_origin(given)}: {_one_line(error)} - "
-                "set kubeconfig (or K8S_AUTH_KUBECONFIG) to a kubeconfig file, and context to one in it"
+                "set kubeconfig (hostfence_kubeconfig for the playbooks, or K8S_AUTH_KUBECONFIG) to a "
+                "kubeconfig file, and context to one in it"
             )
         return cls(configuration, _create_headers(**given))
 
@@ -202,7 +203,7 @@ class Cluster:
         url = self._host + path + (f"?{urlencode(params)}" if params else "")
         self.requests_sent += 1
         try:
-            answer = self._pool.urlopen(
+            answer = self._pool.request(
                 method, url, body=data, headers=headers, retries=self._retries, timeout=60
             )
         except urllib3.exceptions.HTTPError as error:

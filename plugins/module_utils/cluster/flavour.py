@@ -99,8 +99,8 @@ def require(cluster: Cluster) -> Flavour:
     flavour = detect(cluster)
     if flavour.kind is FlavourKind.NONE or not flavour.serves("HostEndpoint"):
         raise ClusterError(
-            "this cluster does not serve Calico's HostEndpoint: install Calico, or let the role "
-            "hostfence.calico.crds install what is missing"
+            "this cluster does not serve Calico's HostEndpoint in a version that we know: install Calico, or "
+            "let the role hostfence.calico.crds install what is missing; preflight says what is there"
         )
     refuse_during_migration(cluster)
     return flavour

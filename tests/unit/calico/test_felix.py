@@ -201,8 +201,38 @@ def test_a_list_that_says_the_same_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "wanted", [Wanted(node="Node_1"), Wanted(dns_trusted_servers=["not a server"]), Wanted(inbound=[{}])]
+    "server",
+    [
+        "10.96.0.10",
+        "10.96.0.10:53",
+        "2001:db8::53",
+        "[2001:db8::53]:53",
+        "k8s-service:kube-dns",
+        "k8s-service:a/b:53",
+    ],
 )
+def test_trusted_servers_are_addresses_and_services(server: str) -> None:
+    assert wanted_spec(Wanted(dns_trusted_servers=[server])) == {"dnsTrustedServers": [server]}
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "not a server",
+        "999.1.1.1",
+        "10.96.0.10:99999",
+        "10.96.0.10:0",
+        "[10.96.0.10]:53",
+        "2001:db8::53::1",
+        "k8s-service:",
+    ],
+)
+def test_what_can_be_no_trusted_server_is_refused(server: str) -> None:
+    with pytest.raises(BadInput, match="dnsTrustedServers"):
+        wanted_spec(Wanted(dns_trusted_servers=[server]))
+
+
+@pytest.mark.parametrize("wanted", [Wanted(node="Node_1"), Wanted(inbound=[{}])])
 def test_wanted_fields_are_checked_before_they_are_written(wanted: Wanted) -> None:
     with pytest.raises(BadInput):
         wanted_spec(wanted)

@@ -232,7 +232,8 @@ def test_the_message_names_file_object_field_value_and_remedy():
         read(ingress(source={"nets": ["10.0.0.0/33"]}))
     assert str(refused.value) == (
         "a.yml, GlobalNetworkPolicy ssh: spec.ingress[0].source.nets[0]: '10.0.0.0/33': not a network; Felix "
-        "would leave the match out, and the rule would fit everybody"
+        "would leave the match out, and the rule would fit everybody "
+        "(write it like 192.0.2.0/24 or 2001:db8::/32)"
     )
 
 
