@@ -36,8 +36,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.resources_
 
 
 def _is_network(value: object) -> bool:
-    # What comes from a variable is a kind of str of Ansible's own.
-    return isinstance(value, str) and parse_net(str(value)) is not None
+    return parse_net(value) is not None
 
 
 class TestModule:

@@ -41,9 +41,9 @@ from ..calico.host_endpoint import (
 )
 from . import reach
 from .bulk import write_all
-from .client import APPLY, FIELD_MANAGER, ApiError, Cluster, ClusterError, Object
+from .client import APPLY, FIELD_MANAGER, Cluster, ClusterError, Object
 from .flavour import Flavour, list_stored, require
-from .host_endpoints import NODES
+from .host_endpoints import NODES, select_nodes
 from .kube_controllers import WORKLOAD, Finding, KubeControllers, read_configuration, read_deployment, reasons
 
 # A manager of its own: server-side apply takes away every label that the same manager set before and
@@ -270,16 +270,10 @@ class _Run:
         if self._request.state != ENABLED:
             return frozenset()
         selector = self._request.node_selector
-        try:
-            nodes = self._cluster.list(NODES, **({"labelSelector": selector} if selector else {}))
-            if not self._request.node_labels:
-                next(nodes, None)
-                return frozenset()
-            names = frozenset(str(n["metadata"]["name"]) for n in nodes)
-        except ApiError as error:
-            if selector and error.status == 400:
-                raise BadInput("node_selector", selector, "must be a Kubernetes label selector")
-            raise
+        if not self._request.node_labels:
+            next(select_nodes(self._cluster, selector, limit="1"), None)
+            return frozenset()
+        names = frozenset(str(n["metadata"]["name"]) for n in select_nodes(self._cluster, selector))
         if not names:
             raise BadInput("node_selector", selector, "selects no node of this cluster")
         return names

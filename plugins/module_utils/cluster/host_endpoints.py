@@ -34,7 +34,7 @@ def read(
     selected: list[T] = []
     with ThreadPoolExecutor(max_workers=1) as pool:
         heps = pool.submit(list_stored, cluster, flavour, "HostEndpoint")
-        for node in _nodes(cluster, node_selector):
+        for node in select_nodes(cluster, node_selector):
             names.add(node["metadata"]["name"])
             selected.append(keep(node))
         stored = heps.result()
@@ -59,11 +59,16 @@ def carry_out(cluster: Cluster, flavour: Flavour, planned: Plan) -> list[Outcome
     return outcomes + write_all(gone, lambda c: _delete(cluster, flavour, c))
 
 
-def _nodes(cluster: Cluster, selector: str) -> Iterator[Object]:
+def select_nodes(cluster: Cluster, selector: str, **more: str) -> Iterator[Object]:
+    """The nodes that a label selector selects; all where it is empty.
+
+    :param more: as of :meth:`Cluster.list`
+    :raises BadInput: the API cannot read the selector
+    """
     try:
-        yield from cluster.list(NODES, **({"labelSelector": selector} if selector else {}))
+        yield from cluster.list(NODES, **({"labelSelector": selector} if selector else {}), **more)
     except ApiError as error:
-        if error.status == 400:
+        if selector and error.status == 400:
             raise BadInput(
                 "node_selector", selector, f"must be a Kubernetes label selector ({error.message})"
             )
