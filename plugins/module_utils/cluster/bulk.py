@@ -66,6 +66,6 @@ def write_all(items: Iterable[T], write: Callable[[T], object]) -> list[Outcome[
             outcomes[index] = attempt(item)
 
     with ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
-        for worker in [pool.submit(write_waiting) for _ in range(min(CONCURRENCY, len(waiting)))]:
+        for worker in [pool.submit(write_waiting) for _each in range(min(CONCURRENCY, len(waiting)))]:
             worker.result()
     return [outcomes[index] for index in sorted(outcomes)]
