@@ -224,7 +224,8 @@ def test_a_user_without_the_right_is_told_which(clean_api):
 
 @pytest.mark.one_flavour
 def test_killed_api_server_in_the_middle_and_a_second_run(clean_api):
-    total = 800
+    # So many that the last is not written before the server is gone, however slowly this test looks.
+    total = 2000
     clean_api.add_nodes(total)
     outcome = {}
     worker = threading.Thread(target=lambda: outcome.update(run_module("host_endpoints", clean_api)))
