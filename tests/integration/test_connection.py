@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import select
 import socket
 import ssl
@@ -15,7 +16,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 from module_run import run_module
 
 # Where a management server has each of its clusters.
@@ -35,10 +35,12 @@ class Handler(BaseHTTPRequestHandler):
         assert url.path.startswith(PREFIX), self.path
         path = url.path.removeprefix(PREFIX)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        headers = {name: self.headers[name] for name in ("Accept", "Content-Type") if name in self.headers}
-        api = self.server.api
-        answer = api._pool.request(
-            self.command, f"{api.server}{path}?{url.query}", body=body, headers=headers
+        answer = self.server.api._request(
+            self.command,
+            f"{path}?{url.query}",
+            json.loads(body) if body else None,
+            {},
+            self.headers.get("Content-Type", ""),
         )
         self.send_response(answer.status)
         self.send_header("Content-Length", str(len(answer.data)))
@@ -82,14 +84,8 @@ def gateway(api, tls: ssl.SSLContext | None = None) -> Iterator[ThreadingHTTPSer
         server.server_close()
 
 
-def kubeconfig_for(api, server: str, directory: Path) -> str:
-    config = yaml.safe_load(Path(api.kubeconfig).read_text())
-    config["clusters"][0]["cluster"]["server"] = server
-    if server.startswith("http:"):
-        del config["clusters"][0]["cluster"]["certificate-authority-data"]
-    path = directory / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    return str(path)
+def kubeconfig(api, server: str, directory: Path) -> str:
+    return str(api.control_plane.admin_kubeconfig(server, directory / "kubeconfig"))
 
 
 def protects_nodes(api, **options: str) -> None:
@@ -105,7 +101,7 @@ def test_below_a_path_of_a_gateway(clean_api, tmp_path):
     tls.load_cert_chain(pki / "kube-apiserver.crt", pki / "kube-apiserver.key")
     with gateway(clean_api, tls) as there:
         server = f"https://127.0.0.1:{there.server_port}{PREFIX}"
-        protects_nodes(clean_api, kubeconfig=kubeconfig_for(clean_api, server, tmp_path))
+        protects_nodes(clean_api, kubeconfig=kubeconfig(clean_api, server, tmp_path))
     assert there.asked
     assert all(path.startswith(f"{PREFIX}/api") for path in there.asked)
 
@@ -121,7 +117,7 @@ def test_plain_http_through_a_proxy(clean_api, tmp_path):
     with gateway(clean_api) as there:
         protects_nodes(
             clean_api,
-            kubeconfig=kubeconfig_for(clean_api, nowhere, tmp_path),
+            kubeconfig=kubeconfig(clean_api, nowhere, tmp_path),
             proxy=f"http://127.0.0.1:{there.server_port}",
         )
     assert there.asked

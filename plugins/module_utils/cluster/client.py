@@ -103,7 +103,7 @@ class Cluster:
         self._host: str = configuration.host.rstrip("/")
         pools: Any = self._api.rest_client.pool_manager
         if self._host.startswith("https:"):
-            # One server, so one pool: finding it anew takes a sixth of a write's processor time.
+            # One server, so one pool: finding it anew takes an eighth of a write's processor time.
             self._pool, self._base = pools.connection_from_url(self._host), urlsplit(self._host).path
         else:
             # A proxy of plain HTTP wants the whole URL.
