@@ -23,6 +23,10 @@ case $run in
 esac
 mount -n --move "$node/new-run" /run
 mkdir -p /run/sshd /run/calico /var/lib/calico
+# Whoever logs in is at home here: the machine's home has what its owner's shell runs at each login.
+mkdir -m 700 /run/root
+sed 's,^root:.*,root:x:0:0:root:/run/root:/bin/sh,' /etc/passwd > "$node/passwd"
+mount -n --bind "$node/passwd" /etc/passwd
 
 mount -n --bind "$run/hosts" /etc/hosts
 # An account that was never given a password is locked on many systems, and sshd refuses it without PAM.

@@ -88,8 +88,6 @@ def _inventory(directory: Path, nodes: Sequence[NodeRecord]) -> dict[str, object
         "ansible_python_interpreter": "/usr/bin/python3",
         # A kept connection would outlive the testbed and then hang the next one.
         "ansible_ssh_common_args": f"-F {directory / 'ssh_config'} -o ControlMaster=no -o ControlPath=none",
-        # /run is the node's own; a home directory is the machine's.
-        "ansible_remote_tmp": "/run/ansible",
     }
     hosts = {node.name: {"ansible_host": node.ipv4} for node in nodes}
     local = {"localhost": {"ansible_connection": "local"}}

@@ -110,6 +110,14 @@ def test_up_prints_only_what_a_shell_can_evaluate(up):
     assert run_testbed("env").stdout == up.stdout
 
 
+def test_a_login_finds_a_home_of_the_node_and_nothing_of_the_machines_owner(up):
+    done = ssh("node1", "pwd; ls -A; printenv HOME SHELL PATH")
+
+    home, *rest = done.stdout.splitlines()
+    assert home != str(Path.home())
+    assert rest == [home, "/bin/sh", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
+
+
 def test_a_second_up_says_that_one_runs(up):
     second = run_testbed("up")
 
