@@ -13,6 +13,7 @@ from __future__ import annotations
 import atexit
 import base64
 import contextlib
+import fcntl
 import functools
 import gc
 import hashlib
@@ -94,17 +95,20 @@ def _answer(connection: socket.socket, prepared: bytes) -> NoReturn:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    running = os.fork()
-    if not running:
-        connection.close()
-        os._exit(_status_of(wanted))
-    ended = os.pidfd_open(running)
-    ready, _none, _none = select.select([connection, ended], [], [])
-    if ended not in ready:
-        os.kill(running, signal.SIGKILL)
-    _pid, status = os.waitpid(running, 0)
-    connection.sendall(b"%d" % os.waitstatus_to_exitcode(status))
+    _end_with(connection)
+    status = _status_of(wanted)
+    fcntl.fcntl(connection, fcntl.F_SETFL, 0)
+    connection.sendall(b"%d" % status)
     os._exit(0)
+
+
+def _end_with(connection: socket.socket) -> None:
+    """Have this process ended (by SIGIO) as soon as nobody is at the other end any more."""
+    fcntl.fcntl(connection, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(connection, fcntl.F_SETFL, os.O_ASYNC)
+    # It may have been so before.
+    if select.select([connection], [], [], 0)[0]:
+        os._exit(1)
 
 
 def _receive(connection: socket.socket) -> tuple[dict[str, Any], list[int]]:
