@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import sys
 
-from testbed.cli import main
+try:
+    from testbed.cli import main
+except ModuleNotFoundError as missing:
+    sys.exit(f"testbed: no package {missing.name!r} here: 'make dev', then .venv/bin/python -m testbed")
 
 sys.exit(main())

@@ -146,6 +146,13 @@ def test_a_source_with_other_things_in_it_is_refused(empty, tmp_path):
     assert stored(empty) == {}
 
 
+@pytest.mark.one_flavour
+def test_a_source_that_does_not_exist_is_refused_even_where_nothing_is_absent(clean_api, tmp_path):
+    done = run_roles(clean_api.kubeconfig, ["crds"], crds_source=str(tmp_path / "gone.yaml"))
+    assert (done.code, done.changed) == (2, 0)
+    assert f"crds_source: {tmp_path}/gone.yaml: no such file on the controller" in done.text
+
+
 def test_a_source_of_the_other_group_is_refused(empty, tmp_path):
     source = tmp_path / "v3.yaml"
     source.write_text(yaml.safe_dump_all(crds.load("ours", "v3")))

@@ -296,6 +296,16 @@ def test_a_killed_up_can_be_taken_down(before):
     assert left_over(before) == {}
 
 
+def test_a_python_without_the_packages_is_told_in_one_line():
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "testbed", "up"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "make dev" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
