@@ -154,7 +154,7 @@ def test_a_source_that_does_not_exist_is_refused_even_where_nothing_is_absent(cl
 
 
 def test_a_source_of_the_other_group_is_refused(empty, tmp_path):
-    source = tmp_path / "v3.yaml"
+    source = tmp_path / "v3,native.yaml"
     source.write_text(yaml.safe_dump_all(crds.load("ours", "v3")))
     done = run(empty, crds_source=str(source))
     assert done.code != 0
