@@ -80,7 +80,7 @@ def install(api: Api, definitions: Sequence[Json]) -> None:
     in_parallel([lambda body=definition: _create(api, body) for definition in definitions])
     deadline = time.monotonic() + _ESTABLISHED_SECONDS
     for kind in kinds(definitions).values():
-        while not _served(api, kind):
+        while not (_served(api, kind) and _established(api, kind)):
             if time.monotonic() > deadline:
                 raise TestbedError(f"{kind.name} of {kind.group_version} is not served")
             time.sleep(0.05)
@@ -99,6 +99,13 @@ def _served(api: Api, kind: Kind) -> bool:
     except ApiError:
         return False
     return True
+
+
+def _established(api: Api, kind: Kind) -> bool:
+    """Whether the server is done with its definition: it serves a kind a moment before it says so."""
+    group, plural = kind.group_version.split("/")[0], kind.path.rsplit("/", 1)[1]
+    conditions = api.get(f"{_DEFINITIONS}/{plural}.{group}").get("status", {}).get("conditions", [])
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 
 def _rendered(version: str) -> list[str]:
