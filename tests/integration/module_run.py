@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from typing import Any
 
+import warm_client
 import warm_python
 
 _PLUGINS = "ansible_collections.hostfence.calico.plugins"
@@ -38,16 +38,14 @@ def run_module(
         "_ansible_diff": diff,
     }
     module = f"{_PLUGINS}.modules.{name}"
-    done = subprocess.run(
-        [str(warm_python.CLIENT), "--with", ",".join(_IMPORTED), "-m", module],
-        env={**os.environ, warm_python.SOCKET: warm_python.address()},
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
-        capture_output=True,
-        text=True,
-        check=False,
+    _status, output, errors = warm_client.run_captured(
+        {**os.environ, warm_python.SOCKET: warm_python.address()},
+        ["-m", module],
+        imported=",".join(_IMPORTED),
+        given=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode(),
     )
-    assert done.stdout.strip().startswith("{"), done.stdout + done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
+    assert output.strip().startswith(b"{"), (output + errors).decode()
+    result: dict[str, Any] = json.loads(output)
     warnings = [_text(warning) for warning in result.get("warnings", [])]
     return {"failed": False, **result, "warnings": warnings}
 

@@ -6,12 +6,19 @@ from __future__ import annotations
 
 from ansible.plugins import loader
 
-for kind in (loader.callback_loader, loader.filter_loader, loader.test_loader):
-    list(kind.all(class_only=True))
-for kind, name in (
-    (loader.strategy_loader, "linear"),
-    (loader.connection_loader, "local"),
-    (loader.shell_loader, "sh"),
-    (loader.action_loader, "normal"),
+loader.init_plugin_loader()
+for kind in (
+    loader.action_loader,
+    loader.become_loader,
+    loader.callback_loader,
+    loader.connection_loader,
+    loader.filter_loader,
+    loader.inventory_loader,
+    loader.shell_loader,
+    loader.test_loader,
+    loader.vars_loader,
 ):
-    kind.get(name, class_only=True)
+    list(kind.all(class_only=True))
+loader.strategy_loader.get("linear", class_only=True)
+# With what Ansible keeps of its own collection and of this one.
+loader.inventory_loader.get("hostfence.calico.nodes", class_only=True)

@@ -38,7 +38,6 @@ from typing import Any, NoReturn
 
 # Ansible's configuration lies here.
 ROOT = Path(__file__).resolve().parent.parent.parent
-CLIENT = Path(__file__).with_name("warm-python")
 SOCKET = "HOSTFENCE_WARM_PYTHON"
 
 _compile_source = zipimport._compile_source
