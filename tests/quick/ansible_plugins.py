@@ -16,7 +16,6 @@ for kind in (
     loader.inventory_loader,
     loader.shell_loader,
     loader.test_loader,
-    loader.vars_loader,
 ):
     list(kind.all(class_only=True))
 loader.strategy_loader.get("linear", class_only=True)
