@@ -82,7 +82,7 @@ def install(api: Api, definitions: Sequence[Json]) -> None:
     for kind in kinds(definitions).values():
         while not (_served(api, kind) and _established(api, kind)):
             if time.monotonic() > deadline:
-                raise TestbedError(f"{kind.name} of {kind.group_version} is not served")
+                raise TestbedError(f"{kind.name} of {kind.group_version} is not Established and served")
             time.sleep(0.05)
 
 
