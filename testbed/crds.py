@@ -79,8 +79,9 @@ def install(api: Api, definitions: Sequence[Json]) -> None:
     """
     in_parallel([lambda body=definition: _create(api, body) for definition in definitions])
     deadline = time.monotonic() + _ESTABLISHED_SECONDS
-    for kind in kinds(definitions).values():
-        while not (_served(api, kind) and _established(api, kind)):
+    for definition in definitions:
+        [kind] = kinds([definition]).values()
+        while not (_served(api, kind) and _established(api, definition["metadata"]["name"])):
             if time.monotonic() > deadline:
                 raise TestbedError(f"{kind.name} of {kind.group_version} is not Established and served")
             time.sleep(0.05)
@@ -101,10 +102,9 @@ def _served(api: Api, kind: Kind) -> bool:
     return True
 
 
-def _established(api: Api, kind: Kind) -> bool:
-    """Whether the server is done with its definition: it serves a kind a moment before it says so."""
-    group, plural = kind.group_version.split("/")[0], kind.path.rsplit("/", 1)[1]
-    conditions = api.get(f"{_DEFINITIONS}/{plural}.{group}").get("status", {}).get("conditions", [])
+def _established(api: Api, name: str) -> bool:
+    """Whether the server is done with a definition: it serves a kind a moment before it says so."""
+    conditions = api.get(f"{_DEFINITIONS}/{name}").get("status", {}).get("conditions", [])
     return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
 
 

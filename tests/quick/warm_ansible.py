@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import atexit
-import functools
 import os
 import shutil
 import tempfile
@@ -26,7 +25,6 @@ _MODULE = f"/bin/sh -c '{Path(__file__).resolve().with_name('warm-python')} && s
 def _without_shells(exec_command: Callable[..., Any]) -> Callable[..., Any]:
     """Has a module run without three shells and a Python in between."""
 
-    @functools.wraps(exec_command)
     def execute(
         connection: Any, cmd: str, in_data: bytes | None = None, sudoable: bool = True
     ) -> tuple[int, bytes, bytes]:

@@ -13,7 +13,6 @@ What is run:
 import contextlib
 import marshal
 import os
-import selectors
 import socket
 import zlib
 
@@ -26,32 +25,18 @@ def run(arguments, program=None, imported=""):
 
 def run_captured(environment, arguments=(), program=None, imported="", given=b""):
     """Run a program with ``given`` as standard input; its exit status, standard output and standard error."""
-    output = {}
-    with contextlib.ExitStack() as stack, selectors.DefaultSelector() as selector:
-        source = os.memfd_create("given")
-        stack.callback(os.close, source)
-        os.write(source, given)
-        os.lseek(source, 0, os.SEEK_SET)
-        sinks = []
-        for _each in range(2):
-            ours, theirs = os.pipe()
-            sinks.append(theirs)
-            selector.register(stack.enter_context(open(ours, "rb", buffering=0)), selectors.EVENT_READ)
-            output[ours] = bytearray()
-        try:
-            server = _begin(environment, list(arguments), program, imported, [source, *sinks])
-        finally:
-            for theirs in sinks:
-                os.close(theirs)
-        stack.enter_context(server)
-        while selector.get_map():
-            for key, _events in selector.select():
-                piece = key.fileobj.read(65536)
-                output[key.fd] += piece
-                if not piece:
-                    selector.unregister(key.fileobj)
-        status = _end(server)
-    return (status, *map(bytes, output.values()))
+    with contextlib.ExitStack() as stack:
+        names = ("stdin", "stdout", "stderr")
+        source, output, errors = (stack.enter_context(open(os.memfd_create(n), "w+b")) for n in names)
+        source.write(given)
+        source.seek(0)
+        streams = [stream.fileno() for stream in (source, output, errors)]
+        with _begin(environment, arguments, program, imported, streams) as server:
+            status = _end(server)
+        # One position in each, which the program has moved.
+        output.seek(0)
+        errors.seek(0)
+        return status, output.read(), errors.read()
 
 
 def _begin(environment, arguments, program, imported, streams):
