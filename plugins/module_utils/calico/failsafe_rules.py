@@ -225,17 +225,23 @@ def find_break(
     state = start(chain)
     for index, rule in enumerate(rules):
         texts = render(rule, chain, family, dialect)
-        if index < len(expected) and expected[index].body == rule.body:
-            texts = [*texts, *render(expected[index], chain, family, dialect)]
-        if not texts:
-            return HashBreak(index, known=not rule.hash)
-        for text in texts:
-            after, written = follow(state, text)
-            if written == rule.hash:
-                state = after
-                break
-        else:
-            return HashBreak(index, known=True)
+        after = _next_state(state, texts, rule.hash)
+        if after is None and index < len(expected) and expected[index].body == rule.body:
+            stand_ins = render(expected[index], chain, family, dialect)
+            texts = [*texts, *stand_ins]
+            after = _next_state(state, stand_ins, rule.hash)
+        if after is None:
+            return HashBreak(index, known=bool(texts) or not rule.hash)
+        state = after
+    return None
+
+
+def _next_state(before: bytes, texts: Iterable[str], written: str) -> Optional[bytes]:
+    """The hash in full after the one of these texts whose short form is written in the rule, or None."""
+    for text in texts:
+        after, short = follow(before, text)
+        if short == written:
+            return after
     return None
 
 

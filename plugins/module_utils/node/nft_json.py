@@ -180,7 +180,7 @@ class Reader:
             self.rule(_mapping(element["rule"]))
 
     def chain(self, chain: Object) -> None:
-        family_name, table, name = (str(chain.get(key, "")) for key in ("family", "table", "name"))
+        family_name, table, name = _place(chain, "name")
         if table == CALICO_TABLE and family_name in ("ip", "ip6"):
             layer, _separator, short = name.partition("-")
             if layer not in LAYERS:
@@ -205,7 +205,7 @@ class Reader:
             self.base_families[key] = FAMILIES[family_name]
 
     def rule(self, rule: Object) -> None:
-        family_name, table, name = (str(rule.get(key, "")) for key in ("family", "table", "chain"))
+        family_name, table, name = _place(rule, "chain")
         if table == CALICO_TABLE and family_name in ("ip", "ip6"):
             self.calico_rule(FAMILIES[family_name][0], name, rule)
         elif family_name in FAMILIES:
@@ -256,7 +256,7 @@ class Reader:
     def note_mark(self, key: tuple[str, str, str], rule: Object) -> None:
         for statement in _statements(rule):
             mangle = statement.get("mangle")
-            if not isinstance(mangle, Mapping) or mangle.get("key") != {"meta": {"key": "mark"}}:
+            if not isinstance(mangle, dict) or mangle.get("key") != {"meta": {"key": "mark"}}:
                 continue
             value = mangle.get("value")
             mark = _operand(value, "|") or _operand(value, "^") or value
@@ -314,11 +314,16 @@ def _statements(rule: Object) -> list[Object]:
     expressions = rule.get("expr")
     if not isinstance(expressions, list):
         return []
-    return [item if isinstance(item, Mapping) else {"?": item} for item in expressions]
+    return [item if isinstance(item, dict) else {"?": item} for item in expressions]
 
 
 def _mapping(value: object) -> Object:
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _place(element: Object, chain: str) -> tuple[str, str, str]:
+    """Family, table and chain of an element; ``chain`` is the chain's key in it."""
+    return str(element.get("family", "")), str(element.get("table", "")), str(element.get(chain, ""))
 
 
 def _comment(text: object) -> tuple[str, tuple[str, ...]]:
@@ -349,7 +354,7 @@ def _match(item: Object) -> list[Match]:
     operator = item.get("op")
     left, right = item.get("left"), item.get("right")
     inverted = "!" if operator == "!=" else ""
-    if operator not in ("==", "!=", "in") or not isinstance(left, Mapping):
+    if operator not in ("==", "!=", "in") or not isinstance(left, dict):
         return [("?", str(operator))]
     payload = _mapping(left.get("payload"))
     if payload:
@@ -410,7 +415,7 @@ def _net(right: object, host_length: int) -> Optional[str]:
 def _ports(right: object) -> str:
     if isinstance(right, int):
         return str(right)
-    members = _mapping(right).get("set") if isinstance(right, Mapping) else None
+    members = _mapping(right).get("set") if isinstance(right, dict) else None
     if isinstance(members, list):
         texts = [_ports(member) for member in members]
         return ",".join(texts) if all(texts) else ""
@@ -421,7 +426,7 @@ def _ports(right: object) -> str:
 
 
 def _conntrack(key: str, right: object, inverted: str) -> Match:
-    members = _mapping(right).get("set") if isinstance(right, Mapping) else right
+    members = _mapping(right).get("set") if isinstance(right, dict) else right
     states = [members] if isinstance(members, str) else members
     if not isinstance(states, list) or not all(isinstance(state, str) for state in states):
         return "?", f"ct {key}"

@@ -224,6 +224,10 @@ def _with(elements: Elements, at: int, **fields: object) -> Elements:
 def _chain_renamed(elements: Elements, chain: dict) -> Elements:
     old, new = chain["name"], f"{chain['name']}-renamed"
 
+    def retarget(item: dict) -> dict:
+        verdict = next((verdict for verdict in ("jump", "goto") if verdict in item), "")
+        return {verdict: {"target": new}} if verdict and item[verdict]["target"] == old else item
+
     def rename(element: dict) -> dict:
         kind, body = next(iter(element.items()))
         if kind not in ("rule", "chain") or (body.get("family"), body.get("table")) != (
@@ -231,14 +235,9 @@ def _chain_renamed(elements: Elements, chain: dict) -> Elements:
             "calico",
         ):
             return element
-        body = copy.deepcopy(body)
-        for key in ("name", "chain"):
-            if body.get(key) == old:
-                body[key] = new
-        for item in body.get("expr", []):
-            for verdict in ("jump", "goto"):
-                if verdict in item and item[verdict]["target"] == old:
-                    item[verdict]["target"] = new
+        body = {**body, **{key: new for key in ("name", "chain") if body.get(key) == old}}
+        if "expr" in body:
+            body["expr"] = [retarget(item) for item in body["expr"]]
         return {kind: body}
 
     return [rename(element) for element in elements]
