@@ -23,10 +23,9 @@ import yaml
 
 CONNECTIONS = 8
 PAGE = 500
-LISTS = {
-    "list-heps": ["/apis/crd.projectcalico.org/v1/hostendpoints"],
-    "list-both": ["/apis/crd.projectcalico.org/v1/hostendpoints", "/api/v1/nodes"],
-}
+HEPS = "/apis/crd.projectcalico.org/v1/hostendpoints"
+NODES = "/api/v1/nodes"
+LISTS = {"list-heps": [HEPS], "list-nodes": [NODES], "list-both": [HEPS, NODES]}
 
 
 def connect(kubeconfig: str) -> http.client.HTTPSConnection:

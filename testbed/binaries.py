@@ -164,7 +164,9 @@ def _write_module(work: Path, recipe: Recipe) -> None:
 
 
 def _go_environment() -> dict[str, str]:
-    return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOWORK": "off"}
+    # What is said of programs that run beside others is not meant for the build that all of them wait for.
+    inherited = {name: value for name, value in os.environ.items() if name != "GOMAXPROCS"}
+    return {**inherited, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod", "GOWORK": "off"}
 
 
 def _go(command: list[str], work: Path) -> str:
