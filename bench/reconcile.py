@@ -174,13 +174,10 @@ def _as_in_use(node: dict) -> dict:
     """A Node of the size that it has in a cluster in use: a kubelet tells of 50 images (nodeStatusMaxImages),
     each by digest and by tag, and of four conditions with their times."""
     digest = hashlib.sha256(node["metadata"]["name"].encode()).hexdigest()
-    image = "registry.example.com/platform/component-{index:02d}"
+    images = [f"registry.example.com/platform/component-{number:02d}" for number in range(50)]
     node["status"]["images"] = [
-        {
-            "names": [f"{image}@sha256:{digest}".format(index=i), f"{image}:v1.{i}.0".format(index=i)],
-            "sizeBytes": 10_000_000 + i,
-        }
-        for i in range(50)
+        {"names": [f"{image}@sha256:{digest}", f"{image}:v1.20.0"], "sizeBytes": 10_000_000}
+        for image in images
     ]
     (ready,) = node["status"]["conditions"]
     times = {"lastHeartbeatTime": "2026-01-01T00:00:00Z", "lastTransitionTime": "2026-01-01T00:00:00Z"}

@@ -415,7 +415,7 @@ def _net(right: object, host_length: int) -> Optional[str]:
 def _ports(right: object) -> str:
     if isinstance(right, int):
         return str(right)
-    members = _mapping(right).get("set") if isinstance(right, dict) else None
+    members = _mapping(right).get("set")
     if isinstance(members, list):
         texts = [_ports(member) for member in members]
         return ",".join(texts) if all(texts) else ""
@@ -426,7 +426,7 @@ def _ports(right: object) -> str:
 
 
 def _conntrack(key: str, right: object, inverted: str) -> Match:
-    members = _mapping(right).get("set") if isinstance(right, dict) else right
+    members = right.get("set") if isinstance(right, dict) else right
     states = [members] if isinstance(members, str) else members
     if not isinstance(states, list) or not all(isinstance(state, str) for state in states):
         return "?", f"ct {key}"
