@@ -59,6 +59,9 @@ class ControlPlane:
         self._tied = tied
         self._processes = Processes(run)
         self._pki = Authority(run / "pki")
+        # An authority of its own, as kubeadm makes one: whom it knows may speak for others, and nobody else's
+        # certificate need be checked for that.
+        self._front_proxy = Authority(run / "pki" / "front-proxy", "hostfence-testbed-front-proxy")
         # In a namespace of its own every port is free.
         self._etcd_port, self._etcd_peer_port = (2379, 2380) if netns else (0, 0)
 
@@ -225,7 +228,7 @@ class ControlPlane:
         serving = self._pki.server("kube-apiserver", list(dict.fromkeys(hosts)))
         tokens = self._pki.signing_key("service-accounts")
         # The group is kubeadm's choice as well: the API server may do all to a kubelet.
-        to_others = self._pki.client("front-proxy-client")
+        to_others = self._front_proxy.client("front-proxy-client")
         to_kubelets = self._pki.client("kube-apiserver-kubelet-client", ["system:masters"])
         command = [
             str(self._binaries["kube-apiserver"]),
@@ -241,7 +244,7 @@ class ControlPlane:
             f"--kubelet-client-key={to_kubelets.key}",
             "--kubelet-preferred-address-types=InternalIP",
             # By these an API server behind this one knows that it is this one which asks, and for whom.
-            f"--requestheader-client-ca-file={self._pki.pair.certificate}",
+            f"--requestheader-client-ca-file={self._front_proxy.pair.certificate}",
             "--requestheader-allowed-names=front-proxy-client",
             "--requestheader-username-headers=X-Remote-User",
             "--requestheader-group-headers=X-Remote-Group",
