@@ -112,7 +112,11 @@ def test_bad_settings_are_refused_before_anything_is_written(clean_api):
 def test_other_modes_and_teardown_take_all_of_it(clean_api):
     clean_api.add_nodes(1)
     run(clean_api)
-    assert ours(clean_api)["daemonsets"] == 1
+    agents = ours(clean_api)
+    assert agents["daemonsets"] == 1
+    refused = run(clean_api, "direct", host_endpoints_labels={"no label": "x"})
+    assert "labels.no label" in refused.text
+    assert ours(clean_api) == agents
     direct = run(clean_api, "direct")
     assert direct.code == 0, direct.output
     assert ours(clean_api) == {}
