@@ -85,8 +85,8 @@ class Authority:
         return KeyPair(self._directory / f"{name}.crt", self._directory / f"{name}.key")
 
     def _create(self) -> None:
-        # An API server checks its signature under a client's certificate at every request, and does so with RSA
-        # in half the time that P-256 takes.
+        # An API server checks its signature under a client's certificate at every request: RSA takes half the
+        # time of P-256.
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self._name)])
         certificate = (
