@@ -35,6 +35,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpo
     HostEndpointTemplate,
     desired,
 )
+from memory import high_water  # noqa: E402
 
 from testbed import binaries, crds, node_objects  # noqa: E402
 from testbed.api import Api  # noqa: E402
@@ -109,7 +110,7 @@ class Bench:
             )
             ended = threading.Event()
             with ThreadPoolExecutor(1) as pool:
-                memory = pool.submit(_watch_memory, process.pid, ended)
+                peak = pool.submit(_watch_memory, process.pid, ended)
                 try:
                     process.wait()
                     seconds = time.monotonic() - begun
@@ -121,7 +122,7 @@ class Bench:
             sys.exit(f"{' '.join(command)} failed: {self.output[-2000:]}")
         after = self._counted()
         reads, writes = (after[kind] - before[kind] for kind in ("reads", "writes"))
-        return Measured(seconds, reads + writes, writes, memory.result() / 1024)
+        return Measured(seconds, reads + writes, writes, peak.result())
 
     def ours(self, **options: object) -> Measured:
         arguments = {"kubeconfig": str(self.control_plane.kubeconfig), **options}
@@ -189,15 +190,11 @@ def _as_in_use(node: dict) -> dict:
     return node
 
 
-def _watch_memory(pid: int, ended: threading.Event) -> int:
-    """The most memory of a process, or of one that it started, in KiB.
-
-    What the kernel tells of an ended process counts the memory of the one that forked it, too, and this one
-    is large: so they are looked at 50 times a second while they run.
-    """
-    peak = 0
+def _watch_memory(pid: int, ended: threading.Event) -> float:
+    """The most memory of a process, or of one that it started, in MiB: looked at 50 times a second."""
+    peak = 0.0
     while not ended.wait(0.02):
-        peak = max([peak, *map(_high_water, _family_of(pid))])
+        peak = max([peak, *map(high_water, _family_of(pid))])
     return peak
 
 
@@ -207,15 +204,6 @@ def _family_of(pid: int) -> list[int]:
     except OSError:
         return []
     return [pid, *(member for child in children for member in _family_of(int(child)))]
-
-
-def _high_water(pid: int) -> int:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    found = re.search(r"^VmHWM:\s+(\d+)", status, re.M)
-    return int(found[1]) if found else 0
 
 
 def imports() -> float:

@@ -179,8 +179,8 @@ def test_teardown_takes_what_is_ours_and_leaves_the_rest(site):
     left = stored(site.api)
     # Nothing on this cluster ends a namespace that was deleted: that is kube-controller-manager's work.
     # Calico's own API server shows a profile for each.
-    here = (site.namespace, f"kns.{site.namespace}")
-    ending = {key for key in left.keys() - site.fresh.keys() if not set(here).isdisjoint(key)}
+    deleted = {site.namespace, f"kns.{site.namespace}"}
+    ending = {key for key in left.keys() - site.fresh.keys() if deleted & {*key}}
     assert site.api.admin.get(f"/api/v1/namespaces/{site.namespace}")["status"]["phase"] == "Terminating"
     assert left.keys() - ending == site.fresh.keys()
     assert {key: left[key] for key in site.fresh} == site.fresh
