@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import random
 import signal
@@ -11,6 +12,8 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import urllib3
 
 from testbed.api import Api, write_kubeconfig
 from testbed.errors import TestbedError
@@ -62,6 +65,7 @@ class ControlPlane:
         # An authority of its own, as kubeadm makes one: whom it knows may speak for others, and nobody else's
         # certificate need be checked for that.
         self._front_proxy = Authority(run / "pki" / "front-proxy", "hostfence-testbed-front-proxy")
+        self._etcd = urllib3.PoolManager()
         # In a namespace of its own every port is free.
         self._etcd_port, self._etcd_peer_port = (2379, 2380) if netns else (0, 0)
 
@@ -189,6 +193,13 @@ class ControlPlane:
         if self._wait_ready():
             raise TestbedError(f"kube-apiserver ended: {self._processes.log_tail('kube-apiserver')}")
 
+    def stored(self) -> dict[str, int]:
+        """What etcd holds: keys and the revisions of their last changes."""
+        everything = {"key": _base64("/registry/"), "range_end": _base64("/registry0"), "keys_only": True}
+        url = f"http://127.0.0.1:{self._etcd_port}/v3/kv/range"
+        found = self._etcd.request("POST", url, json=everything).json()["kvs"]
+        return {base64.b64decode(item["key"]).decode(): int(item["mod_revision"]) for item in found}
+
     def client_kubeconfig(self, user: str, groups: Sequence[str] = (), path: Path | None = None) -> Path:
         """A kubeconfig for another user, for example one without rights.
 
@@ -281,6 +292,10 @@ class ControlPlane:
     def _has_ended(self, name: str) -> bool:
         process = self._processes.get(name)
         return process is not None and not process.alive()
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def free_ports(count: int) -> list[int]:

@@ -87,7 +87,9 @@ class TestApi:
         definitions = crds.load(source, version)
         self.stored_kinds = self.kinds = crds.kinds(definitions)
         crds.install(self.admin, definitions)
-        self._create_installation()
+        installation.create_defaults(self.admin, self.stored_kinds, self.calico_version)
+        self._create_placeholders()
+        self._clean: dict[str, int] = {}
         if aggregate:
             calico_apiserver.start(control_plane, aggregate)
             self.kinds = calico_apiserver.kinds(self.admin, self.stored_kinds)
@@ -117,15 +119,30 @@ class TestApi:
         return self.admin.post(known.path, {**body, "spec": spec})
 
     def reset(self) -> None:
-        """Back to a cluster on which Calico has just been installed: no Nodes, HostEndpoints or policies."""
-        for kind in self.stored_kinds.values():
+        """Back to a cluster on which Calico has just been installed: no Nodes, HostEndpoints or policies.
+
+        What has not been written to since the last reset is left as it is.
+        """
+        written = {key for key, _revision in self.control_plane.stored().items() ^ self._clean.items()}
+
+        def touched(*collections: str) -> bool:
+            return any(key.startswith(tuple(f"/registry/{name}/" for name in collections)) for key in written)
+
+        kinds = {name: kind for name, kind in self.stored_kinds.items() if touched(_key_of(kind))}
+        for kind in kinds.values():
             self._empty(kind)
-        self.admin.delete(node_objects.PATH)
+        if touched("minions"):
+            self.admin.delete(node_objects.PATH)
         for owned in OWNED_COLLECTIONS:
-            self.admin.delete(owned, labelSelector=OWNED)
-        for namespace in self.admin.list("/api/v1/namespaces", labelSelector=OWNED):
-            self.end_namespace(namespace)
-        self._create_installation()
+            if touched(owned.rpartition("/")[2]):
+                self.admin.delete(owned, labelSelector=OWNED)
+        if touched("namespaces"):
+            for namespace in self.admin.list("/api/v1/namespaces", labelSelector=OWNED):
+                self.end_namespace(namespace)
+        installation.create_defaults(self.admin, kinds, self.calico_version)
+        if touched("namespaces", "deployments", "daemonsets"):
+            self._create_placeholders()
+        self._clean = self.control_plane.stored()
 
     def end_namespace(self, namespace: dict) -> None:
         """Deletes a namespace whole, as kube-controller-manager would, which does not run here."""
@@ -149,8 +166,7 @@ class TestApi:
         """Starts the API server again on its old port and data."""
         self.control_plane.restart()
 
-    def _create_installation(self) -> None:
-        installation.create_defaults(self.admin, self.stored_kinds, self.calico_version)
+    def _create_placeholders(self) -> None:
         installation.create_placeholders(self.admin, self.calico_version)
         installation.set_placeholder_status(self.admin, 0)
 
@@ -162,6 +178,12 @@ class TestApi:
         group, _slash, plural = kind.path.rpartition("/")
         for namespace in {item["metadata"]["namespace"] for item in self.admin.list(kind.path)}:
             self.admin.delete(f"{group}/namespaces/{namespace}/{plural}")
+
+
+def _key_of(kind: crds.Kind) -> str:
+    """Where etcd has a custom resource."""
+    group, _version, plural = kind.path.split("/")[2:]
+    return f"{group}/{plural}"
 
 
 @pytest.fixture(scope="session", params=FLAVOURS)

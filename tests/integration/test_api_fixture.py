@@ -13,6 +13,9 @@ from testbed.api import Api, ApiError
 def test_a_reset_leaves_what_an_installation_leaves(clean_api):
     clean_api.add_nodes(3)
     clean_api.create("HostEndpoint", "one", {"node": "sim-0001", "interfaceName": "*"})
+    clean_api.admin.delete(clean_api.stored_kinds["ClusterInformation"].path)
+    felix = clean_api.path("FelixConfiguration", "default")
+    clean_api.admin.patch(felix, {"spec": {"failsafeInboundHostPorts": []}})
 
     clean_api.reset()
 
@@ -20,6 +23,7 @@ def test_a_reset_leaves_what_an_installation_leaves(clean_api):
     assert clean_api.admin.list(clean_api.path("HostEndpoint")) == []
     information = clean_api.admin.get(clean_api.path("ClusterInformation", "default"))
     assert information["spec"]["datastoreReady"] is True
+    assert "failsafeInboundHostPorts" not in clean_api.admin.get(felix)["spec"]
 
 
 @pytest.mark.one_flavour
