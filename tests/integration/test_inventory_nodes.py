@@ -6,15 +6,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+import warm_client
+import warm_python
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-INVENTORY = Path(sys.executable).with_name("ansible-inventory")
+ROOT = warm_python.ROOT
 
 # A Node and a name of a HostEndpoint are all it reads, so what the CRDs are like is no matter here.
 pytestmark = pytest.mark.parametrize("api", ["ours-v1"], indirect=True, scope="session")
@@ -22,20 +20,17 @@ pytestmark = pytest.mark.parametrize("api", ["ours-v1"], indirect=True, scope="s
 
 def inventory(file, *arguments, **environment):
     """Output and errors of ansible-inventory, which must not read anybody's own settings."""
-    done = subprocess.run(
-        [str(INVENTORY), "-i", str(file), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=file.parent,
-        env={
-            **os.environ,
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
-            **environment,
-        },
+    settings = {
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
+        warm_python.SOCKET: warm_python.address(),
+    }
+    _status, output, errors = warm_client.run_captured(
+        {**os.environ, **settings, **environment},
+        [str(ROOT / "tests/quick/warm_ansible.py"), "inventory", "-i", str(file), *arguments],
+        imported="ansible.cli.inventory,ansible_plugins",
     )
-    return done.stdout, done.stderr
+    return output.decode(), errors.decode()
 
 
 def listed(file, **environment):

@@ -1,12 +1,14 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""ansible-playbook, run by a warm Python that has imported it."""
+"""ansible-playbook or ansible-inventory (the first argument says which), by a Python that has imported it."""
 
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -15,7 +17,6 @@ from typing import Any
 
 import warm_client
 from ansible import constants
-from ansible.cli.playbook import main
 from ansible.plugins.loader import connection_loader
 
 # What the connection is to run where a module's Python is the warm one.
@@ -47,4 +48,4 @@ atexit.register(shutil.rmtree, constants.DEFAULT_LOCAL_TMP, ignore_errors=True)
 # Who looks a thousand times a second whether a task has ended takes the processor from what it waits for.
 constants.DEFAULT_INTERNAL_POLL_INTERVAL = 0.01
 
-main()
+importlib.import_module(f"ansible.cli.{sys.argv.pop(1)}").main()
