@@ -126,7 +126,8 @@ class TestApi:
         written = {key for key, _revision in self.control_plane.stored().items() ^ self._clean.items()}
 
         def touched(*collections: str) -> bool:
-            return any(key.startswith(tuple(f"/registry/{name}/" for name in collections)) for key in written)
+            places = tuple(f"/registry/{name}/" for name in collections)
+            return any(key.startswith(places) for key in written)
 
         kinds = {name: kind for name, kind in self.stored_kinds.items() if touched(_key_of(kind))}
         for kind in kinds.values():

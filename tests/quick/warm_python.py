@@ -5,7 +5,8 @@
 Importing the kubernetes package takes longer than most modules work, and the tests run some two thousand.
 What is run is what would be: the same file or module, in a process of its own, with the caller's arguments,
 environment, directory and standard streams. What Ansible packs with a module is imported for its first run,
-and from there those fork that have just the same packed; likewise ansible-playbook, for one configuration.
+and from there those fork that have just the same packed; likewise ansible-playbook and ansible-inventory,
+each for one configuration.
 """
 
 from __future__ import annotations
