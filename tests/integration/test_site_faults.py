@@ -403,10 +403,9 @@ def large(clean_api):
     return clean_api
 
 
-def begin(api):
+def begin(api, alone=False):
     """site.yml, in the middle of writing HostEndpoints."""
-    # Ctrl-C must reach the modules, too.
-    process = start_playbook(api.kubeconfig, ROOT / "site.yml", *STEPS, alone=True, **FAST)
+    process = start_playbook(api.kubeconfig, ROOT / "site.yml", *STEPS, alone=alone, **FAST)
     until(lambda: process.poll() is not None or len(host_endpoints(api)) >= SOME, 180)
     assert process.poll() is None, process.communicate()[0]
     return process
@@ -430,7 +429,8 @@ def converges(api):
 
 
 def test_ctrl_c_in_the_middle_of_writing(large):
-    process = begin(large)
+    # It must reach the modules, too.
+    process = begin(large, alone=True)
     os.killpg(process.pid, signal.SIGINT)
     run = end_of(process)
     assert run.code != 0, run.output

@@ -86,8 +86,10 @@ def test_the_inventory_may_say_that_it_is_enforced(site):
 
 
 def test_other_host_endpoints_are_proved_and_policy_stays(site):
-    code, said = site("site.yml", policies_state="enforced")
-    assert code == 0, said
+    # The test before leaves it so.
+    if not enforced():
+        code, said = site("site.yml", policies_state="enforced")
+        assert code == 0, said
     labels = {"host-endpoint": "ingress", "proved": "yes"}
     code, said = site("site.yml", policies_state="enforced", host_endpoints_labels=labels)
     assert code == 0, said
