@@ -79,6 +79,8 @@ def test_site_runs_from_an_empty_directory(artefact, clean_api, tmp_path):
 
     galaxy = BIN / "ansible-galaxy"
     run(galaxy, "collection", "install", artefact, "-p", installed, "--offline", "--force")
-    run(BIN / "ansible-playbook", "-i", "localhost,", "hostfence.calico.site")
+    site = [BIN / "ansible-playbook", "-i", "localhost,", "hostfence.calico.site"]
+    run(*site)
     stored = {h["metadata"]["name"] for h in clean_api.admin.list(clean_api.path("HostEndpoint"))}
     assert stored == {f"{name}-hostfence" for name in names}
+    assert "changed=0" in run(*site)
