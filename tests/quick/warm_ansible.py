@@ -1,6 +1,10 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""ansible-playbook or ansible-inventory (the first argument says which), by a Python that has imported it."""
+"""ansible-playbook or ansible-inventory (the first argument says which), by a Python that has imported it.
+
+Modules and tasks are run with fewer processes between. Without all of this, as an installer has it, the test
+of the artefact runs site.yml, and that of Ctrl-C begins it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,14 @@ from typing import Any
 
 import warm_client
 from ansible import constants
-from ansible.plugins.loader import connection_loader
+from ansible._internal._task import TaskContext
+from ansible.executor.task_executor import TaskExecutor
+from ansible.executor.task_result import _RawTaskResult
+from ansible.inventory.host import Host
+from ansible.playbook.play_context import PlayContext
+from ansible.playbook.task import Task
+from ansible.plugins.loader import connection_loader, get_plugin_loader_namespace
+from ansible.plugins.strategy import StrategyBase
 
 # What the connection is to run where a module's Python is the warm one.
 _MODULE = f"/bin/sh -c '{Path(__file__).resolve().with_name('warm-python')} && sleep 0'"
@@ -35,6 +46,41 @@ def _without_shells(exec_command: Callable[..., Any]) -> Callable[..., Any]:
 
     return execute
 
+
+def _without_forks(queue_task: Callable[..., None]) -> Callable[..., None]:
+    """Has the tasks of a play with one host run without a fork, which takes longer than most of them."""
+
+    def queue(
+        strategy: StrategyBase, host: Host, task: Task, task_vars: dict[str, Any], play_context: PlayContext
+    ) -> None:
+        if len(strategy._hosts_cache) > 1:
+            queue_task(strategy, host, task, task_vars, play_context)
+            return
+        known = {"host": host, "task": task, "task_vars": task_vars, "play_context": play_context}
+        strategy._queued_task_cache[(host.name, task._uuid)] = known
+        strategy._tqm.send_callback("v2_runner_on_start", host, task)
+        # Its fields are templated in place, and it may be run again.
+        own = task.copy(exclude_parent=True)
+        own._parent = task._parent
+        with TaskContext(own):
+            told = TaskExecutor(
+                host,
+                own,
+                task_vars,
+                play_context,
+                strategy._loader,
+                get_plugin_loader_namespace(),
+                strategy._final_q,
+                strategy._variable_manager,
+            ).run()
+        result = _RawTaskResult(host=host, task=own, return_data=told, task_fields=own.dump_attrs())
+        strategy._final_q.send_task_result(result)
+        strategy._pending_results += 1
+
+    return queue
+
+
+StrategyBase._queue_task = _without_forks(StrategyBase._queue_task)
 
 local = connection_loader.get("local", class_only=True)
 local.exec_command = _without_shells(local.exec_command)
