@@ -11,7 +11,7 @@ version_added: 0.1.0
 author: The Hostfence founders (@hostfence)
 description:
   - Reads what matters before the hosts of a cluster are protected, and judges it. That takes a dozen
-    requests, whatever the cluster's size.
+    requests, and one more for every 250 nodes.
   - Says which API group Calico's resources are in, whether Calico works, and what stands in the way.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
