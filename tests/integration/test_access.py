@@ -171,7 +171,7 @@ def test_every_permission_is_used_and_no_other(clean_api, monkeypatch):
     """What is asked of the API while everything is done, beside what the list says."""
     clean_api.add_nodes(2)
     recorded = Recorder(clean_api)
-    monkeypatch.setattr(Cluster, "request", recorded.of(Cluster.request))
+    monkeypatch.setattr(Cluster, "_send", recorded.of(Cluster._send))
     work(clean_api, lambda module, options: in_process(module, clean_api.kubeconfig, options))
     provoke(clean_api, recorded)
     found = run_module("cluster_info", clean_api)["rules"]
