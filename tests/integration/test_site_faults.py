@@ -216,6 +216,7 @@ def refusals(fresh, request):
 def test_bad_input_is_refused_before_anything_is_written(fresh, refusals, name):
     run = refusals[name].result()
     refused(run, *{**BAD_VARIABLES, **BAD_POLICIES}[name][1])
+    assert run.changed == 0, run.output
     fresh.unchanged()
 
 
