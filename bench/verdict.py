@@ -20,15 +20,17 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ansible_collections.hostfence.calico.plugins.module_utils.calico import verdict_chain
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.flow import parse_flow
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.resources import read
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.rule_match import (
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.reader import read
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.flow import parse_flow
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Judge
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import (
+    program as verdict_chain,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.rule_match import (
     Packet,
     RuleTable,
     match_rule,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict import Judge
 
 API = "crd.projectcalico.org/v1"
 ROLES = ("control-plane", "worker", "ingress", "storage")

@@ -90,7 +90,7 @@ from ansible.errors import AnsibleParserError
 from ansible.inventory.group import to_safe_group_name
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.node import is_true
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.node_object import is_true
 
 Object = dict[str, Any]
 

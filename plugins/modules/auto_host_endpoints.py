@@ -184,7 +184,7 @@ obstacles:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.auto_host_endpoints import (
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_auto import (
     Template,
     templates_of,
 )

@@ -246,7 +246,10 @@ requests:
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.node import is_control_plane, is_true
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.node_object import (
+    is_control_plane,
+    is_true,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.preflight import (
     AUTO,
     DIRECT,

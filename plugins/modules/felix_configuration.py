@@ -108,7 +108,10 @@ obstacles:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix import Wanted, wanted_spec
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix.configuration import (
+    Wanted,
+    wanted_spec,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import felix_configuration, reach
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run

@@ -144,7 +144,7 @@ origin:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict import (
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import (
     STAGED_CHOICES,
     count_verdicts,
     judge_objects,

@@ -118,11 +118,11 @@ summary:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.auto_host_endpoints import (
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint import effective_labels
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_auto import (
     is_enabled,
     is_enabled_by_us,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint import effective_labels
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_plan import (
     coverage,
     made_by,

@@ -314,16 +314,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint import as_dicts, errors_of, lint
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint_survey import Finding
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.platform import (
-    PLATFORMS,
-    Shape,
-    Surroundings,
-    required_flows,
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.context import Finding
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import (
+    as_dicts,
+    errors_of,
+    lint,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.platform import policies as allowing
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import (
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
     EGRESS,
     INGRESS,
     TIER,
@@ -331,7 +328,16 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy imp
     Document,
     parse,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.reach import Obstacle
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
+    PLATFORMS,
+    Shape,
+    Surroundings,
+    required_flows,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
+    policies as allowing,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.reach import Obstacle
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, policies, reach
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster, ClusterError
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run

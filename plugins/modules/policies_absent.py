@@ -74,7 +74,7 @@ tiers_kept:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import TIER
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import TIER
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
     flavour,
     leftovers,

@@ -98,13 +98,13 @@ foreign:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.hostfence.calico.plugins.module_utils.calico import resources
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import (
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
     POLICY,
     STAGED_POLICY,
     TIER,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.transition import is_bridge
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.transition import is_bridge
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored import reader as resources
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, policies
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run

@@ -32,7 +32,7 @@ _value:
 
 from typing import Callable
 
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.resources_address import parse_net
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.address import parse_net
 
 
 def _is_network(value: object) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
-from ..calico.node import is_true
+from ..calico.node_object import is_true
 from .client import ApiError, Cluster, ClusterError, Object
 from .host_endpoints import NODES
 

@@ -14,7 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Optional
 
-from ..calico.auto_host_endpoints import (
+from ..calico.bad_input import BadInput
+from ..calico.host_endpoint import (
+    ALL_INTERFACES,
+    AUTO_CREATED_BY,
+    AUTO_CREATED_BY_LABEL,
+    HostEndpointTemplate,
+    desired,
+    is_auto,
+)
+from ..calico.host_endpoint_auto import (
     ENVIRONMENT_OVERRIDE,
     KIND,
     NAME,
@@ -29,15 +38,6 @@ from ..calico.auto_host_endpoints import (
     left_uncovered,
     note_of_ownership,
     refuse_equal_names,
-)
-from ..calico.bad_input import BadInput
-from ..calico.host_endpoint import (
-    ALL_INTERFACES,
-    AUTO_CREATED_BY,
-    AUTO_CREATED_BY_LABEL,
-    HostEndpointTemplate,
-    desired,
-    is_auto,
 )
 from . import reach
 from .bulk import write_all

@@ -10,9 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, TypeVar
 
-from ..calico.auto_host_endpoints import ENVIRONMENT_OVERRIDE, is_enabled, is_enabled_by_us
+from ..calico.host_endpoint_auto import ENVIRONMENT_OVERRIDE, is_enabled, is_enabled_by_us
 from ..calico.host_endpoint_plan import made_by
-from ..calico.node import is_control_plane, is_true
+from ..calico.node_object import is_control_plane, is_true
 from ..calico.preflight import AutoHostEndpointsFact, Facts, HostEndpointFact, NodeFact, Workload
 from . import kube_controllers, permissions
 from .client import CONCURRENCY, ApiError, Cluster, Object

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..calico.bad_input import BadInput
-from ..calico.node import is_control_plane
-from ..calico.resources import inherited_labels, read
+from ..calico.node_object import is_control_plane
 from ..calico.selector import Selector
+from ..calico.stored.reader import inherited_labels, read
 from .client import Cluster
 from .flavour import Flavour, list_stored
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..calico.felix import INBOUND_FIELD, OPTIONAL_FIELDS, OUTBOUND_FIELD, changed_fields
+from ..calico.felix.configuration import INBOUND_FIELD, OPTIONAL_FIELDS, OUTBOUND_FIELD, changed_fields
 from . import reach
 from .client import ApiError, Cluster
 from .flavour import Flavour, FlavourKind, detect, refuse_during_migration

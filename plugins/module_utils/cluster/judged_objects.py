@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..calico.bad_input import BadInput
-from ..calico.endpoints import NodeFacts, parse_nodes
-from ..calico.path import DATAPLANES, EBPF, IPTABLES, NFTABLES
-from ..calico.verdict import Options
+from ..calico.verdict.interface_owner import NodeFacts, parse_nodes
+from ..calico.verdict.judge import Options
+from ..calico.verdict.packet_path import DATAPLANES, EBPF, IPTABLES, NFTABLES
 from .client import ApiError, Cluster
 from .flavour import Flavour, FlavourKind, list_stored, require
 from .policy_files import read_path

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
 
-from ..calico.auto_host_endpoints import ENABLED_CONTROLLERS, ENVIRONMENT_OVERRIDE, KIND, NAME
+from ..calico.host_endpoint_auto import ENABLED_CONTROLLERS, ENVIRONMENT_OVERRIDE, KIND, NAME
 from .client import ApiError, Cluster, Object
 from .flavour import Flavour
 

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
-from ..calico.auto_host_endpoints import KIND as CONTROLLERS_KIND
-from ..calico.auto_host_endpoints import NAME as CONTROLLERS_NAME
-from ..calico.auto_host_endpoints import is_enabled_by_us
 from ..calico.host_endpoint import OWNER, OWNER_LABEL, effective_labels
-from ..calico.policy import DENY, PASS, POLICY, STAGED_POLICY, TIER
+from ..calico.host_endpoint_auto import KIND as CONTROLLERS_KIND
+from ..calico.host_endpoint_auto import NAME as CONTROLLERS_NAME
+from ..calico.host_endpoint_auto import is_enabled_by_us
+from ..calico.policy.definition import DENY, PASS, POLICY, STAGED_POLICY, TIER
 from . import policies
 from .client import CONCURRENCY, ApiError, Cluster, Object
 from .flavour import V1_GROUP, V3_GROUP, Flavour, list_stored

@@ -17,10 +17,10 @@ from ipaddress import ip_network
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
-from ..calico import transition
 from ..calico.bad_input import BadInput
 from ..calico.host_endpoint import METADATA_ANNOTATION, effective_labels
-from ..calico.policy import (
+from ..calico.policy import transition
+from ..calico.policy.definition import (
     BUILTIN_TIERS,
     DEFAULT_TIER,
     DENY,

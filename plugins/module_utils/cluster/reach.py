@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable, Optional
 from urllib.parse import urlsplit
 
+from ..calico.address import Address, parse_address
 from ..calico.host_endpoint import DEFAULT_ALLOW_PROFILE, HostEndpointTemplate, desired
 from ..calico.host_endpoint_plan import Change
-from ..calico.policy import POLICY
-from ..calico.reach import (
+from ..calico.policy.definition import POLICY
+from ..calico.verdict.judge import Options
+from ..calico.verdict.reach import (
     API,
     SSH,
     Connection,
@@ -23,8 +25,6 @@ from ..calico.reach import (
     remedy,
     sentences,
 )
-from ..calico.resources_address import Address, parse_address
-from ..calico.verdict import Options
 from . import policies
 from .client import Cluster, ClusterError, Object
 from .flavour import Flavour, FlavourKind

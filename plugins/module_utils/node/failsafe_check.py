@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from ..calico import failsafe_bpf
+from ..calico.address import parse_address
 from ..calico.bad_input import BadInput
-from ..calico.failsafe import ERROR, WARNING, Finding, active_backend, is_ok, verify
-from ..calico.failsafe_expect import FAILSAFE_IN, FAILSAFE_OUT, Expectation, expect
-from ..calico.failsafe_paths import NodeFacts, internal_addresses, path_findings, vital_paths
-from ..calico.failsafe_rules import Ruleset
-from ..calico.resources_address import parse_address
+from ..calico.failsafe import bpf as failsafe_bpf
+from ..calico.failsafe.check import ERROR, WARNING, Finding, active_backend, is_ok, verify
+from ..calico.failsafe.expectation import FAILSAFE_IN, FAILSAFE_OUT, Expectation, expect
+from ..calico.failsafe.ruleset import Ruleset
+from ..calico.failsafe.vital_paths import NodeFacts, internal_addresses, path_findings, vital_paths
 from . import iptables_save, kernel, nft_json, vital
 from .limits import MAX_JSON_FILE
 

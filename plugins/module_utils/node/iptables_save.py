@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Optional
 
-from ..calico.failsafe_foreign import concerns_new_connections
-from ..calico.failsafe_rules import Chain, ForeignChain, Match, Rule, Ruleset, Table, is_watched
+from ..calico.failsafe.foreign import concerns_new_connections
+from ..calico.failsafe.ruleset import Chain, ForeignChain, Match, Rule, Ruleset, Table, is_watched
 from .limits import MAX_FOREIGN_CHAINS, MAX_KEPT_RULES, MAX_LINE, DumpProblems
 
 BUILT_IN = frozenset(("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"))

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from ..calico.failsafe_rules import Ruleset
+from ..calico.failsafe.ruleset import Ruleset
 from . import iptables_save, nft_json
 
 SYSTEM_PATH = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin:/usr/local/bin"

@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Optional
 
-from ..calico.failsafe_foreign import concerns_new_connections
-from ..calico.failsafe_rules import (
+from ..calico.failsafe.foreign import concerns_new_connections
+from ..calico.failsafe.ruleset import (
     NFTABLES,
     BaseChain,
     Chain,

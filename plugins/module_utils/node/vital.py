@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from ..calico.failsafe_paths import NodeFacts, Target
+from ..calico.failsafe.vital_paths import NodeFacts, Target
 from .kernel import process_name, processes
 
 KUBECONFIGS = (

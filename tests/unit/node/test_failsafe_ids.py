@@ -8,9 +8,9 @@ import re
 import socket
 
 import pytest
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe import verify
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe_expect import expect
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe_paths import (
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.check import verify
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.expectation import expect
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.vital_paths import (
     NodeFacts,
     path_findings,
     vital_paths,

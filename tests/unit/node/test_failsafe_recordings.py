@@ -13,18 +13,20 @@ from typing import Any
 
 import failsafe_mutations
 import pytest
-from ansible_collections.hostfence.calico.plugins.module_utils.calico import failsafe_rules
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe import (
+    ruleset as failsafe_rules,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.check import (
     ERROR,
     INFO,
     WARNING,
     verify,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe_expect import (
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.expectation import (
     Expectation,
     expect,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe_rules import Ruleset
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.ruleset import Ruleset
 from ansible_collections.hostfence.calico.plugins.module_utils.node import iptables_save, nft_json
 from ansible_collections.hostfence.calico.plugins.module_utils.node.kernel import felix_file
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe_paths import Target
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.vital_paths import Target
 from ansible_collections.hostfence.calico.plugins.module_utils.node.kernel import felix_file
 from ansible_collections.hostfence.calico.plugins.module_utils.node.vital import own_targets
 

@@ -1,0 +1,390 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Felix's failsafe ports: reading them, refusing what Felix would die on, and which source wins.
+
+Forms, defaults and precedence follow felix/config/{config_params.go,param_types.go} and
+felix/daemon/daemon.go of Calico v3.32.1.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Optional
+
+from ..address import parse_address
+from ..bad_input import BadInput
+from ..selector import parse as parse_selector
+
+Object = Mapping[str, Any]
+
+INBOUND_FIELD = "failsafeInboundHostPorts"
+OUTBOUND_FIELD = "failsafeOutboundHostPorts"
+INBOUND_ENV = "FELIX_FAILSAFEINBOUNDHOSTPORTS"
+OUTBOUND_ENV = "FELIX_FAILSAFEOUTBOUNDHOSTPORTS"
+BUILT_IN = "built-in default"
+
+PROTOCOLS = ("tcp", "udp")
+
+_ENV_ENTRY = re.compile(
+    r"(?:(?P<protocol>[a-z]+):)?(?:(?:\[(?P<net6>[^\]]+)\]|(?P<net>[0-9a-z./]+)):)?(?P<port>\d{1,5})"
+)
+
+
+@dataclass(frozen=True)
+class FailsafePort:
+    """One failsafe entry.
+
+    :ivar protocol: ``tcp`` or ``udp``
+    :ivar port: 0 to 65535; Felix takes 0, we never write it
+    :ivar net: CIDR of the other side (source of inbound, destination of outbound), or None for everybody
+    """
+
+    protocol: str
+    port: int
+    net: Optional[str] = None
+
+    @property
+    def family(self) -> Optional[int]:
+        """4 or 6 where the net names one; None where the entry is in both."""
+        return None if self.net is None else ipaddress.ip_network(self.net, strict=False).version
+
+    def as_object(self) -> dict[str, Any]:
+        """The entry in the form of the API."""
+        entry: dict[str, Any] = {"protocol": self.protocol, "port": self.port}
+        if self.net is not None:
+            entry["net"] = self.net
+        return entry
+
+    def __str__(self) -> str:
+        return f"{self.protocol}/{self.port}" + (f" ({self.net})" if self.net else "")
+
+
+Ports = tuple[FailsafePort, ...]
+
+
+@dataclass(frozen=True)
+class Failsafes:
+    """The effective lists of one node, in the order in which Felix renders them.
+
+    :ivar inbound_source: what set the inbound list: an environment variable, ``FelixConfiguration NAME`` or
+        the built-in
+    :ivar undefined: why a list cannot be known (Felix would not start with what is configured), by field name
+    """
+
+    inbound: tuple[FailsafePort, ...]
+    outbound: tuple[FailsafePort, ...]
+    inbound_source: str = BUILT_IN
+    outbound_source: str = BUILT_IN
+    undefined: tuple[tuple[str, str], ...] = ()
+
+
+_OLD_INBOUND = ("tcp/22", "udp/68", "tcp/179", "tcp/2379", "tcp/2380", "tcp/6666", "tcp/6667")
+_OLD_OUTBOUND = ("udp/53", "udp/67", "tcp/179", "tcp/2379", "tcp/2380", "tcp/6666", "tcp/6667")
+_TYPHA_AND_API = ("tcp/5473", "tcp/6443")
+
+
+def built_in(calico_version: str = "") -> Failsafes:
+    """Felix's own lists where nothing is configured.
+
+    :param calico_version: ``v3.32.1`` or the like; unknown is taken as current. Typha's 5473 and the
+        API's 6443 are in them since v3.15.
+    """
+    extra = () if _before_typha(calico_version) else _TYPHA_AND_API
+    return Failsafes(_ports(_OLD_INBOUND, extra), _ports(_OLD_OUTBOUND, extra))
+
+
+def _before_typha(calico_version: str) -> bool:
+    found = re.match(r"v?(\d+)\.(\d+)", calico_version)
+    return found is not None and (int(found[1]), int(found[2])) < (3, 15)
+
+
+def _ports(names: Sequence[str], extra: Sequence[str]) -> tuple[FailsafePort, ...]:
+    at = len(names) - 2  # 6666 and 6667 come last in every version
+    ordered = [*names[:at], *extra, *names[at:]]
+    return tuple(
+        FailsafePort(protocol, int(port)) for protocol, port in (name.split("/") for name in ordered)
+    )
+
+
+def check_entries(value: object, field: str) -> list[dict[str, Any]]:
+    """Entries as they may be written to the API: what Felix would die on, or read otherwise, is refused.
+
+    Felix restarts for ever on a protocol other than TCP and UDP, and keeps old rules on a bad net
+    (projectcalico/calico#2904).
+
+    :param value: list of ``{protocol, port, net?}``
+    :param field: name of the list, for the complaint
+    :returns: the entries with protocol in lower case and net in canonical form, in the same order
+    :raises BadInput: the first entry that is wrong, with its index and key
+    """
+    if not isinstance(value, list):
+        raise BadInput(
+            field, value, "must be a list of {protocol, port, net}; an empty list means no failsafe at all"
+        )
+    entries = [_check_entry(entry, f"{field}[{index}]") for index, entry in enumerate(value)]
+    for index, entry in enumerate(entries):
+        if entry in entries[:index]:
+            raise BadInput(f"{field}[{index}]", dict(entry.as_object()), "stands in the list twice; keep one")
+    return [entry.as_object() for entry in entries]
+
+
+def _check_entry(entry: object, field: str) -> FailsafePort:
+    if not isinstance(entry, Mapping):
+        raise BadInput(field, entry, "must be {protocol, port, net}")
+    for key in entry:
+        if key not in ("protocol", "port", "net"):
+            raise BadInput(f"{field}.{key}", entry[key], "no such key; an entry has protocol, port and net")
+    protocol = entry.get("protocol")
+    if not isinstance(protocol, str) or protocol.lower() not in PROTOCOLS:
+        raise BadInput(
+            f"{field}.protocol", protocol, "must be TCP or UDP; Felix does not start with another one"
+        )
+    port = entry.get("port")
+    if isinstance(port, bool) or not isinstance(port, int) or not 1 <= port <= 65535:
+        raise BadInput(f"{field}.port", port, "must be a number from 1 to 65535")
+    net = entry.get("net")
+    return FailsafePort(protocol.lower(), port, None if net is None else _check_net(net, f"{field}.net"))
+
+
+def _check_net(net: object, field: str) -> str:
+    remedy = "must be a network like 192.0.2.0/24 or 2001:db8::/32"
+    if not isinstance(net, str) or "/" not in net:
+        raise BadInput(field, net, remedy)
+    try:
+        return str(ipaddress.ip_network(net))
+    except ValueError as error:
+        raise BadInput(field, net, f"{remedy} ({error})")
+
+
+def parse_env(text: str, field: str) -> Optional[tuple[FailsafePort, ...]]:
+    """A list in the form of Felix's environment variables: ``none``, or ``[proto:][net:]port`` with commas.
+
+    :returns: None where the text is empty, which Felix ignores
+    :raises BadInput: Felix would not start with this value
+    """
+    text = text.strip()
+    if not text:
+        return None
+    if text.lower() == "none":
+        return ()
+    return tuple(_parse_env_entry(part.strip().lower(), field) for part in text.split(",") if part.strip())
+
+
+def _parse_env_entry(part: str, field: str) -> FailsafePort:
+    found = _ENV_ENTRY.fullmatch(part)
+    protocol = (found["protocol"] or "tcp") if found else ""
+    if not found or protocol not in PROTOCOLS or int(found["port"]) > 65535:
+        raise BadInput(field, part, "must be PROTOCOL:PORT or PROTOCOL:NET:PORT with protocol tcp or udp")
+    net = found["net6"] or found["net"]
+    return FailsafePort(protocol, int(found["port"]), None if net is None else _read_net(net, field, part))
+
+
+def _read_net(net: str, field: str, value: object) -> str:
+    """A net as Felix keeps it: bits of the host are cut off, an address alone is a net of one."""
+    try:
+        return str(ipaddress.ip_network(net, strict=False))
+    except ValueError:
+        raise BadInput(field, value, "its net is not a network")
+
+
+def read_entries(value: object, field: str) -> tuple[FailsafePort, ...]:
+    """Entries as they stand in a stored object, read as Felix reads them: port 0 and host bits pass.
+
+    :raises BadInput: Felix would not start with this entry
+    """
+    if not isinstance(value, list):
+        raise BadInput(field, value, "must be a list")
+    return tuple(_read_entry(entry, f"{field}[{index}]") for index, entry in enumerate(value))
+
+
+def _read_entry(entry: object, field: str) -> FailsafePort:
+    if not isinstance(entry, Mapping):
+        raise BadInput(field, entry, "must be {protocol, port, net}")
+    protocol = str(entry.get("protocol") or "").lower()
+    if protocol not in PROTOCOLS:
+        raise BadInput(
+            f"{field}.protocol",
+            entry.get("protocol"),
+            "Felix does not start with a protocol other than TCP or UDP",
+        )
+    port = entry.get("port")
+    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
+        raise BadInput(f"{field}.port", port, "must be a number from 0 to 65535")
+    net = entry.get("net")
+    return FailsafePort(protocol, port, _read_net(str(net), f"{field}.net", net) if net else None)
+
+
+def effective(
+    configurations: Iterable[Object],
+    node_name: str,
+    node_labels: Mapping[str, str],
+    environment: Optional[Mapping[str, str]] = None,
+    calico_version: str = "",
+    config_file: Optional[Mapping[str, str]] = None,
+) -> Failsafes:
+    """What one node's Felix runs with.
+
+    Precedence: environment, configuration file, ``node.<name>``, selector-scoped (oldest first, then by
+    name), ``default``, built-in. Felix parses the losing sources too, and does not start with a bad one.
+
+    :param configurations: FelixConfiguration objects, of any flavour
+    :param environment: of the running Felix, where it could be read
+    :param config_file: settings of its configuration file, under the names of the variables
+    """
+    sources = in_precedence(configurations, node_name, node_labels)
+    defaults = built_in(calico_version)
+    undefined: list[tuple[str, str]] = []
+
+    def said(field: str, variable: str) -> Iterator[tuple[str, Callable[[], Optional[Ports]]]]:
+        locally = (
+            (environment, f"environment variable {variable}"),
+            (config_file, "Felix's configuration file"),
+        )
+        for settings, source in locally:
+            yield source, partial(parse_env, (settings or {}).get(variable, ""), variable)
+        for item in sources:
+            value = (item.get("spec") or {}).get(field)
+            if value is not None:
+                name = f"FelixConfiguration {_metadata(item).get('name')}"
+                yield name, partial(read_entries, value, field)
+
+    def pick(field: str, variable: str, default: Ports) -> tuple[Ports, str]:
+        won: Optional[tuple[Ports, str]] = None
+        for source, read in said(field, variable):
+            try:
+                ports = read()
+            except BadInput as problem:
+                undefined.append((field, f"{source}: {problem}"))
+                continue
+            if ports is not None and won is None:
+                won = ports, source
+        return won or (default, BUILT_IN)
+
+    inbound, inbound_source = pick(INBOUND_FIELD, INBOUND_ENV, defaults.inbound)
+    outbound, outbound_source = pick(OUTBOUND_FIELD, OUTBOUND_ENV, defaults.outbound)
+    return Failsafes(inbound, outbound, inbound_source, outbound_source, tuple(undefined))
+
+
+def in_precedence(
+    configurations: Iterable[Object], node_name: str, node_labels: Mapping[str, str]
+) -> list[Object]:
+    """The FelixConfigurations that have a say on a node, the strongest first."""
+    objects = {str(_metadata(item).get("name", "")): item for item in configurations}
+    chain = [
+        objects.get(f"node.{node_name}"),
+        selector_scoped(objects.values(), node_labels),
+        objects.get("default"),
+    ]
+    return [item for item in chain if item is not None]
+
+
+def _metadata(item: Object) -> Object:
+    metadata = item.get("metadata")
+    return metadata if isinstance(metadata, Mapping) else {}
+
+
+def selector_scoped(configurations: Iterable[Object], node_labels: Mapping[str, str]) -> Optional[Object]:
+    """The selector-scoped FelixConfiguration (Calico 3.32) that wins on a node with these labels."""
+    matching = []
+    for item in configurations:
+        selector = (item.get("spec") or {}).get("nodeSelector")
+        if not isinstance(selector, str) or not selector:
+            continue
+        try:
+            if parse_selector(selector).matches(node_labels):
+                matching.append(item)
+        except BadInput:
+            continue  # Felix leaves out a configuration whose selector it cannot read
+    return min(
+        matching,
+        key=lambda item: (
+            str(_metadata(item).get("creationTimestamp", "")),
+            str(_metadata(item).get("name", "")),
+        ),
+        default=None,
+    )
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The fields of one FelixConfiguration that are to be set; None leaves a field alone.
+
+    :ivar node: name of the node whose own configuration it is; empty for all nodes (``default``)
+    """
+
+    node: str = ""
+    inbound: Optional[Sequence[Object]] = None
+    outbound: Optional[Sequence[Object]] = None
+    dns_trusted_servers: Optional[Sequence[str]] = None
+    flow_logs_enable_host_endpoint: Optional[bool] = None
+
+    @property
+    def name(self) -> str:
+        return f"node.{self.node}" if self.node else "default"
+
+
+# Calico's open-source API does not have these; where the API drops them they are reported, not believed.
+OPTIONAL_FIELDS = ("dnsTrustedServers", "flowLogsEnableHostEndpoint")
+
+_NODE_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_SERVICE = re.compile(r"k8s-service:[a-z0-9-]+(/[a-z0-9-]+)?")
+# An IPv6 address is in brackets where a port follows it.
+_WITH_PORT = re.compile(r"(?P<server>k8s-service:[^:]+|\[[^\]]+\]|[^:]+):(?P<port>\d{1,5})")
+
+
+def wanted_spec(wanted: Wanted) -> dict[str, Any]:
+    """The fields of the spec to write.
+
+    :raises BadInput: a value that Felix would not start with
+    """
+    if wanted.node and not _NODE_NAME.fullmatch(wanted.node):
+        raise BadInput("node", wanted.node, "must be a node's name")
+    spec: dict[str, Any] = {}
+    if wanted.inbound is not None:
+        spec[INBOUND_FIELD] = check_entries(list(wanted.inbound), INBOUND_FIELD)
+    if wanted.outbound is not None:
+        spec[OUTBOUND_FIELD] = check_entries(list(wanted.outbound), OUTBOUND_FIELD)
+    if wanted.dns_trusted_servers is not None:
+        for index, server in enumerate(wanted.dns_trusted_servers):
+            if not _is_trusted_server(server):
+                raise BadInput(
+                    f"dnsTrustedServers[{index}]",
+                    server,
+                    "must be an address like 10.96.0.10 or k8s-service:[namespace/]name; a port from 1 to "
+                    "65535 may follow: 10.96.0.10:53, [2001:db8::53]:53",
+                )
+        spec["dnsTrustedServers"] = list(wanted.dns_trusted_servers)
+    if wanted.flow_logs_enable_host_endpoint is not None:
+        spec["flowLogsEnableHostEndpoint"] = wanted.flow_logs_enable_host_endpoint
+    return spec
+
+
+def _is_trusted_server(text: str) -> bool:
+    with_port = _WITH_PORT.fullmatch(text)
+    server = with_port["server"] if with_port else text
+    if with_port and not 1 <= int(with_port["port"]) <= 65535:
+        return False
+    if server.startswith("[") and server.endswith("]"):
+        return ":" in server and parse_address(server[1:-1]) is not None
+    return bool(_SERVICE.fullmatch(server)) or parse_address(server) is not None
+
+
+def changed_fields(live: Object, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the fields whose value in the live spec means something else.
+
+    A list that says the same in other words (``TCP`` for ``tcp``) is left as it is.
+    """
+    return {field: value for field, value in spec.items() if not _same(field, live.get(field), value)}
+
+
+def _same(field: str, live: object, value: object) -> bool:
+    if live is None or field not in (INBOUND_FIELD, OUTBOUND_FIELD):
+        return live == value
+    try:
+        return read_entries(live, field) == read_entries(value, field)
+    except BadInput:
+        return False

@@ -1,0 +1,166 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What all lint rules look at: the objects, the host endpoints by kind, and the compiled policies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..stored.model import WILDCARD, HostEndpoint, Policy, Reference, Rule, Store
+from ..stored.reader import inherited_labels
+from ..verdict.interface_owner import NodeFacts
+from ..verdict.judge import Options
+from ..verdict.packet_path import INGRESS
+from ..verdict.program import Program, directions
+from ..verdict.rule_match import AddressSets
+from ..verdict.tier_order import promoted, rank, version_of
+
+ERROR, WARNING, INFO = "error", "warning", "info"
+SEVERITIES = (ERROR, WARNING, INFO)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One trap: ``rule`` is its stable id, ``object`` is ``Kind name``, ``field`` a path in it or empty."""
+
+    rule: str
+    severity: str
+    object: str
+    field: str
+    message: str
+    remedy: str
+
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        return (self.object, self.rule, self.field, self.message)
+
+    def as_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Host endpoints that policy cannot tell apart; ``example`` stands for all of ``members``.
+
+    ``imagined``: there is no such host endpoint yet; it is made up for a policy's selector.
+    """
+
+    example: HostEndpoint
+    labels: Mapping[str, str]
+    members: tuple[HostEndpoint, ...]
+    imagined: bool = False
+
+    def __str__(self) -> str:
+        if self.imagined:
+            return "a host endpoint that it selects"
+        others = len(self.members) - 1
+        return f"host endpoint {self.example.name}" + (f" and {others} more" if others else "")
+
+
+class Survey:
+    """The objects of one lint run."""
+
+    def __init__(
+        self,
+        store: Store,
+        options: Options,
+        nodes: Mapping[str, NodeFacts],
+        ssh_ports: tuple[int, ...],
+        api_ports: tuple[int, ...],
+    ) -> None:
+        self.store = store
+        self.options = options
+        self.nodes = nodes
+        self.ssh_ports = ssh_ports
+        self.api_ports = api_ports
+        self.version = version_of(options.calico_version)
+        self.sets = AddressSets(store, options.complete)
+        # Namespaced policies never select a host.
+        self.policies = [policy for policy in store.policies if not policy.ref.namespace]
+        self.intended = [
+            policy for policy in promoted(store.policies, store.staged_deletions) if not policy.ref.namespace
+        ]
+        self._staged = {policy.ref.name for policy in self.policies if policy.staged}
+        ranked = rank(self.intended, store.tiers, self.version)
+        self.tiers = {tier.name: tier for tier in ranked}
+        self.program = Program(ranked, store, self.sets, options.dataplane, self.version)
+        self.kinds = self._kinds_of(store.host_endpoints) if store.host_endpoints else self._imagined_kinds()
+        self._selected: dict[Reference, list[Kind]] = {}
+
+    def _kinds_of(self, heps: Sequence[HostEndpoint]) -> list[Kind]:
+        groups: dict[object, list[HostEndpoint]] = {}
+        for hep in heps:
+            interface = hep.interface if hep.interface == WILDCARD else "named"
+            groups.setdefault((id(self.program.view(hep)), interface), []).append(hep)
+        return [
+            Kind(
+                members[0],
+                inherited_labels(members[0].labels, members[0].profiles, self.store.profiles),
+                tuple(members),
+            )
+            for members in groups.values()
+        ]
+
+    def _imagined_kinds(self) -> list[Kind]:
+        """Where there is no host endpoint yet: for each selector one that it finds, with its labels alone."""
+        kinds = []
+        selectors = {str(policy.selector): policy.selector for policy in self.intended}
+        for index, (_text, selector) in enumerate(sorted(selectors.items())):
+            labels = selector.example()
+            if labels is None:
+                continue
+            ref = Reference("HostEndpoint", f"imagined-{index}")
+            hep = HostEndpoint(ref, "", WILDCARD, (), labels, ("projectcalico-default-allow",))
+            kinds.append(Kind(hep, labels, (hep,), True))
+        return kinds
+
+    def selected(self, policy: Policy) -> list[Kind]:
+        """The kinds of host endpoints that a policy selects; none where there are no host endpoints."""
+        if policy.ref not in self._selected:
+            self._selected[policy.ref] = [
+                kind for kind in self.kinds if not kind.imagined and policy.selector.matches(kind.labels)
+            ]
+        return self._selected[policy.ref]
+
+    def has_endpoints(self) -> bool:
+        return bool(self.store.host_endpoints)
+
+    def judges_hosts(self, policy: Policy) -> bool:
+        """Whether a policy reaches hosts, as far as can be told."""
+        if policy.do_not_track or policy.pre_dnat or policy.apply_on_forward:
+            return True
+        if self.has_endpoints():
+            return bool(self.selected(policy))
+        return policy.selector.matches({}) or not policy.namespace_selector_text
+
+    def name_of(self, kind: str, name: str) -> str:
+        """How a finding names an object that decided once all staged policies are enforced."""
+        if kind == "GlobalNetworkPolicy" and name in self._staged:
+            return f"StagedGlobalNetworkPolicy {name}"
+        return f"{kind} {name}"
+
+    def uses_ipv6(self) -> bool:
+        """Whether any node is known to have an IPv6 address of its own, loopback and link-local aside."""
+        addresses = [address for hep in self.store.host_endpoints for address in hep.expected_ips]
+        addresses += [address for node in self.store.nodes.values() for address in node.addresses]
+        addresses += [
+            address
+            for node in self.nodes.values()
+            for listed in (node.interfaces or {}).values()
+            for address in listed
+        ]
+        return any(
+            address.version == 6 and address.number != 1 and address.number >> 118 != 0x3FA
+            for address in addresses
+        )
+
+
+def rules_of(policy: Policy) -> list[tuple[str, Rule, str]]:
+    """Every rule of a policy that is asked: direction, rule and field."""
+    found: list[tuple[str, Rule, str]] = []
+    for direction in directions(policy):
+        rules = policy.ingress if direction == INGRESS else policy.egress
+        found.extend((direction, rule, f"spec.{direction}[{rule.index}]") for rule in rules)
+    return found

@@ -1,0 +1,152 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Lint rules about failsafe ports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..bad_input import BadInput
+from ..felix import configuration as felix
+from ..stored.model import Policy, Rule
+from ..stored.rules import PROTOCOLS
+from ..verdict.packet_path import INGRESS, NORMAL, PRE_DNAT, UNTRACKED, Failsafe, Settings, settings_of
+from ..verdict.program import places
+from .context import ERROR, INFO, WARNING, Finding, Survey, rules_of
+
+RULES = {
+    "failsafe-entry": "An entry that Felix cannot read: it does not start with it, or keeps old rules.",
+    "failsafe-lacks-port": "A port that keeps a node reachable is not among the failsafes.",
+    "failsafe-shadows-deny": "A deny for a port that a failsafe opens before policy is asked.",
+}
+
+TYPHA_PORT = 5473
+DNS_PORT = 53
+TCP, UDP = PROTOCOLS["tcp"], PROTOCOLS["udp"]
+
+
+def check(survey: Survey) -> Iterator[Finding]:
+    """All findings of this file's rules."""
+    for configuration in survey.store.felix_configurations:
+        yield from _entries(configuration)
+    if not (survey.has_endpoints() or survey.policies):
+        return
+    seen: set[Settings] = set()
+    for node, labels in _nodes(survey):
+        settings = settings_of(
+            survey.store.felix_configurations,
+            node,
+            labels,
+            survey.options.environment,
+            survey.options.calico_version,
+        )
+        if settings in seen or settings.problem:
+            continue
+        seen.add(settings)
+        source = _source(survey, node, labels)
+        yield from _lacking(survey, settings, source)
+        yield from _shadowing(survey, settings)
+
+
+def _nodes(survey: Survey) -> list[tuple[str, Mapping[str, str]]]:
+    """Every node that may have a configuration of its own; one without a name where none is known."""
+    known = {name: node.labels for name, node in survey.store.nodes.items()}
+    known.update({name: facts.labels for name, facts in survey.nodes.items()})
+    for hep in survey.store.host_endpoints:
+        known.setdefault(hep.node, {})
+    return sorted(known.items()) or [("", {})]
+
+
+def _source(survey: Survey, node: str, labels: Mapping[str, str]) -> str:
+    """The object to blame for the inbound list."""
+    effective = felix.effective(
+        survey.store.felix_configurations,
+        node,
+        labels,
+        survey.options.environment,
+        survey.options.calico_version,
+    )
+    source = (
+        effective.inbound_source
+        if "FelixConfiguration" in effective.inbound_source
+        else effective.outbound_source
+    )
+    return source if source.startswith("FelixConfiguration") else "FelixConfiguration default"
+
+
+def _entries(configuration: Mapping[str, Any]) -> Iterator[Finding]:
+    name = f"FelixConfiguration {configuration['metadata']['name']}"
+    spec = configuration.get("spec") or {}
+    for field in (felix.INBOUND_FIELD, felix.OUTBOUND_FIELD):
+        for index, entry in enumerate(spec.get(field) or ()):
+            try:
+                felix.check_entries([entry], field)
+            except BadInput as bad:
+                fatal = bad.field.rpartition(".")[2] in ("protocol", "net")
+                yield Finding(
+                    "failsafe-entry",
+                    ERROR if fatal else WARNING,
+                    name,
+                    f"spec.{field}[{index}]",
+                    f"{bad.value!r}: {bad.remedy}",
+                    "write {protocol: TCP or UDP, port: 1-65535} and, if you like, net: a CIDR",
+                )
+
+
+def _lacking(survey: Survey, settings: Settings, source: str) -> Iterator[Finding]:
+    api = sorted(
+        {member.port for member in survey.store.services.get("default/kubernetes", ())}
+        | set(survey.api_ports)
+    )
+    typha = any(name.endswith("/calico-typha") for name in survey.store.services)
+    inbound = [(TCP, port, "SSH") for port in survey.ssh_ports]
+    outbound = [(TCP, port, "the API server") for port in api] + [(UDP, DNS_PORT, "DNS")]
+    if typha:
+        outbound.append((TCP, TYPHA_PORT, "Typha"))
+        inbound.append((TCP, TYPHA_PORT, "Typha"))
+    for wanted, entries, field in (
+        (inbound, settings.inbound, felix.INBOUND_FIELD),
+        (outbound, settings.outbound, felix.OUTBOUND_FIELD),
+    ):
+        for protocol, port, what in wanted:
+            if any(entry.protocol == protocol and entry.port == port for entry in entries):
+                continue
+            text = str(Failsafe(protocol, port, None))
+            yield Finding(
+                "failsafe-lacks-port",
+                WARNING,
+                source,
+                f"spec.{field}",
+                f"{text} ({what}) is not in the list: only policy keeps it open",
+                f"add {text}, or make sure that a policy allows it before any deny",
+            )
+
+
+def _shadowing(survey: Survey, settings: Settings) -> Iterator[Finding]:
+    for policy in survey.policies:
+        if not survey.judges_hosts(policy) or not _is_judged_with_failsafes(policy):
+            continue
+        for direction, rule, place in rules_of(policy):
+            entries = settings.inbound if direction == INGRESS else settings.outbound
+            opened = [str(entry) for entry in entries if _denies_port(rule, entry)]
+            if opened:
+                yield Finding(
+                    "failsafe-shadows-deny",
+                    INFO,
+                    str(policy.ref),
+                    place,
+                    f"denies what failsafe {', '.join(opened)} lets through before policy is asked",
+                    "limit the failsafe entry by net, or take it out of FelixConfiguration",
+                )
+
+
+def _is_judged_with_failsafes(policy: Policy) -> bool:
+    return any(policy_class in (NORMAL, PRE_DNAT, UNTRACKED) for policy_class, _direction in places(policy))
+
+
+def _denies_port(rule: Rule, entry: Failsafe) -> bool:
+    """Whether a deny names the port; a deny of everything is not surprising."""
+    ranges: Sequence[tuple[int, int]] = rule.destination.ports.ranges
+    named = any(first <= entry.port <= last for first, last in ranges)
+    return rule.action == "deny" and rule.protocol == entry.protocol and named

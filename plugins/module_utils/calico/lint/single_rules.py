@@ -1,0 +1,213 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Lint rules about single rules of policies, and about rules that hide each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ..stored.model import Entity, Policy, Ports, Rule
+from ..verdict.packet_path import EGRESS, INGRESS, NFTABLES
+from ..verdict.program import directions
+from ..verdict.rule_match import merged, unprogrammable
+from .context import ERROR, INFO, WARNING, Finding, Survey, rules_of
+from .shadowing import shadow
+
+RULES = {
+    "one-family-allow": "An allow for nets of one family beside a deny of both: the other family is cut off.",
+    "one-family-deny": "A deny for nets of one family leaves the other open.",
+    "selector-without-addresses": "A rule's selector finds host endpoints that stand for no address.",
+    "unreachable-rule": "A rule that earlier rules, one alone or several together, leave nothing to match.",
+    "icmp-code": "An ICMP code, in icmp or notICMP, that nft refuses: on nftables Felix stops programming.",
+    "icmp-protocol": "ICMP fields without the protocol of the family: Felix stops programming.",
+    "http-on-host": "Felix ignores http conditions on host endpoints: the rule matches without them.",
+}
+
+
+def check(survey: Survey) -> Iterator[Finding]:
+    """All findings of this file's rules."""
+    for policy in survey.policies:
+        if not survey.judges_hosts(policy):
+            continue
+        for direction, rule, place in rules_of(policy):
+            yield from _one_rule(survey, policy, direction, rule, place)
+    for tier in survey.tiers.values():
+        judging = [policy for policy in tier.policies if survey.judges_hosts(policy)]
+        for direction in (INGRESS, EGRESS):
+            yield from _unreachable(survey, judging, direction)
+
+
+def _one_rule(survey: Survey, policy: Policy, direction: str, rule: Rule, place: str) -> Iterator[Finding]:
+    name = str(policy.ref)
+    if rule.http:
+        yield Finding(
+            "http-on-host",
+            WARNING,
+            name,
+            f"{place}.http",
+            "host endpoints have no HTTP match: the rule matches every packet that fits otherwise",
+            "take the http part out, or keep the rule from hosts",
+        )
+    yield from _icmp(survey, name, rule, place)
+    yield from _one_family(survey, policy, direction, rule, place)
+    for side, entity in (("source", rule.source), ("destination", rule.destination)):
+        yield from _without_addresses(survey, name, entity, f"{place}.{side}.selector")
+
+
+def _icmp(survey: Survey, name: str, rule: Rule, place: str) -> Iterator[Finding]:
+    if unprogrammable(rule, nftables=False):
+        yield Finding(
+            "icmp-protocol",
+            ERROR,
+            name,
+            f"{place}.protocol",
+            f"{unprogrammable(rule, nftables=False)}: the kernel's tools refuse it, Felix programs no more",
+            "set protocol to ICMP or ICMPv6, and leave ipVersion out",
+        )
+    elif unprogrammable(rule, nftables=True):
+        field = "icmp" if rule.icmp and rule.icmp[1] is not None else "notICMP"
+        yield Finding(
+            "icmp-code",
+            ERROR if survey.options.dataplane == NFTABLES else INFO,
+            name,
+            f"{place}.{field}.code",
+            "on nftables the kernel's tools refuse the rule: Felix programs nothing more until it is gone",
+            "match by type alone",
+        )
+
+
+def _without_addresses(survey: Survey, name: str, side: Entity, place: str) -> Iterator[Finding]:
+    if side.selector is None:
+        return
+    bare = [
+        member.name
+        for kind in survey.kinds
+        if not kind.imagined and side.selector.matches(kind.labels)
+        for member in kind.members
+        if not member.expected_ips
+    ]
+    if bare:
+        more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
+        yield Finding(
+            "selector-without-addresses",
+            WARNING,
+            name,
+            place,
+            f"finds host endpoint {bare[0]}{more}, which has no expectedIPs: it stands for no address",
+            "set expectedIPs of the host endpoint to the node's addresses",
+        )
+
+
+def _families(rule: Rule) -> set[int]:
+    """The families of the nets that a rule wants; empty where it wants none."""
+    return {net.version for side in (rule.source, rule.destination) for net in side.nets}
+
+
+def _one_family(survey: Survey, policy: Policy, direction: str, rule: Rule, place: str) -> Iterator[Finding]:
+    families = _families(rule)
+    if len(families) != 1 or rule.ip_version is not None or rule.protocol in (1, 58):
+        return
+    family = min(families)
+    other = 10 - family
+    rules = policy.ingress if direction == INGRESS else policy.egress
+    if rule.action == "deny":
+        if not any(_pairs(rule, mate, other) for mate in rules if mate.action == "deny"):
+            yield Finding(
+                "one-family-deny",
+                WARNING,
+                str(policy.ref),
+                place,
+                f"denies by IPv{family} nets only: the same over IPv{other} is not denied here",
+                f"add a rule with the IPv{other} nets, or set ipVersion: {family} to say that it is meant",
+            )
+        return
+    if rule.action != "allow" or not _denied_later(survey, policy, rule, rules, other):
+        return
+    tier = survey.tiers.get(policy.tier)
+    mates = [
+        mate
+        for companion in (tier.policies if tier else (policy,))
+        for side, mate, _place in rules_of(companion)
+        if side == direction and mate.action == "allow"
+    ]
+    if not any(_pairs(rule, mate, other) for mate in mates):
+        yield Finding(
+            "one-family-allow",
+            WARNING,
+            str(policy.ref),
+            place,
+            f"allows by IPv{family} nets only while the deny after it is for both families: "
+            f"the same over IPv{other} is cut off",
+            f"add the IPv{other} nets, or set ipVersion: {family} to say that it is meant",
+        )
+
+
+def _denied_later(survey: Survey, policy: Policy, rule: Rule, rules: Sequence[Rule], family: int) -> bool:
+    tier = survey.store.tiers.get(policy.tier)
+    ends = not (policy.pre_dnat or policy.do_not_track) and not (tier and tier.default_action == "Pass")
+    return ends or any(
+        later.action == "deny" and later.index > rule.index and _families(later) in (set(), {family}, {4, 6})
+        for later in rules
+    )
+
+
+def _pairs(rule: Rule, mate: Rule, family: int) -> bool:
+    """Whether another rule takes care of the same traffic of the other family."""
+    nets = _families(mate)
+    same_ports = _ports_cover(mate.destination.ports, rule.destination.ports)
+    return (
+        mate is not rule
+        and mate.protocol in (None, rule.protocol)
+        and mate.ip_version in (None, family)
+        and (not nets or family in nets)
+        and same_ports
+    )
+
+
+# -- rules that hide each other --------------------------------------------------------------------
+
+
+def _unreachable(survey: Survey, policies: Sequence[Policy], direction: str) -> Iterator[Finding]:
+    earlier: list[tuple[Policy, Rule]] = []
+    for policy in policies:
+        if direction not in directions(policy):
+            continue
+        before = [(by, rule) for by, rule in earlier if _same_class(by, policy)]
+        for rule in policy.ingress if direction == INGRESS else policy.egress:
+            hiding = shadow(rule, [hider for _by, hider in before])
+            if hiding:
+                shown = [
+                    f"{by.ref.name} {direction}[{hider.index}]"
+                    for by, hider in before
+                    if any(hider is one for one in hiding)
+                ]
+                more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+                yield Finding(
+                    "unreachable-rule",
+                    WARNING,
+                    survey.name_of("GlobalNetworkPolicy", policy.ref.name),
+                    f"spec.{direction}[{rule.index}]",
+                    f"never reached: everything it matches is decided by {', '.join(shown[:5])}{more}",
+                    "remove it, or move it before what hides it",
+                )
+            if rule.action != "log":
+                earlier.append((policy, rule))
+                before.append((policy, rule))
+
+
+def _same_class(hider: Policy, policy: Policy) -> bool:
+    """Whether wherever the second is asked, the first was asked before it."""
+    if (hider.do_not_track, hider.pre_dnat) != (policy.do_not_track, policy.pre_dnat):
+        return False
+    if policy.apply_on_forward and not hider.apply_on_forward:
+        return False
+    return str(hider.selector) in ("all()", str(policy.selector))
+
+
+def _ports_cover(wide: Ports, narrow: Ports) -> bool:
+    if not wide:
+        return True
+    if not narrow or not set(narrow.names) <= set(wide.names):
+        return False
+    spans = merged(sorted(wide.ranges))
+    return all(any(low <= first and last <= high for low, high in spans) for first, last in narrow.ranges)

@@ -1,0 +1,471 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What Felix does with a packet, and why.
+
+:class:`Judge` is made once for a set of objects and asked for any number of flows. Everything that many
+nodes share is compiled once: the rules of a direction and family into one table, and the chains of host
+endpoints per distinct set of labels that policy selectors look at. A flow then costs a few table look-ups,
+whatever the number of nodes.
+
+Where the input leaves open what decides, every answer is followed; only if they differ is the verdict
+``undetermined``, with the assumptions that would settle it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Optional, Union
+
+from ..bad_input import BadInput
+from ..stored.model import WILDCARD, HostEndpoint, Policy, Store
+from ..stored.reader import ALL_NAMESPACES, Raw, inherited_labels, read
+from .flow import Flow, parse_flow
+from .interface_owner import NodeFacts, Ownership, possible_owners
+from .packet_path import (
+    CLASSES,
+    DATAPLANES,
+    FORWARD,
+    IPTABLES,
+    NORMAL,
+    UNTRACKED,
+    Owners,
+    PodStage,
+    Settings,
+    Settled,
+    Stage,
+    settings_of,
+    steps,
+)
+from .program import ALLOW, CONTINUE, DENY, KERNEL_NOTE, DecidedBy, Outcome, Program
+from .rule_match import AddressSets
+from .tier_order import promoted, rank, version_of
+
+UNDETERMINED = "undetermined"
+STAGED_CHOICES = ("ignore", "as_enforced", "compare")
+
+REASONS = {
+    "no-host-endpoint": "No host endpoint owns the interface; Calico does not judge the packet.",
+    "established": "The packet belongs to a connection that the kernel knows.",
+    "failsafe": "A failsafe port matched before any policy was asked.",
+    "policy-allow": "A policy's rule allowed the packet.",
+    "policy-deny": "A policy's rule denied the packet.",
+    "end-of-tier": "Policies of a tier govern this direction, and none allowed or passed the packet.",
+    "profile-allow": "No tier decided, and a profile of the host endpoint allowed the packet.",
+    "profile-deny": "No tier decided, and a profile of the host endpoint denied the packet.",
+    "profile-missing": "No tier decided, and the profile does not exist: Felix puts a deny in its place.",
+    "no-profile": "No tier decided, and no profile allows.",
+    "forward-default": "No applyOnForward policy governs the host endpoint: forwarded traffic passes.",
+    "forward-undecided": "Forward policy neither allowed nor denied; the node's own FORWARD rules decide.",
+    "invalid-state": "The packet belongs to no connection and opens none: host endpoints drop it.",
+    "no-connection": "nftables: the kernel keeps no connection for it, so egress policy is not reached.",
+    "neighbour-discovery": "IPv6 neighbour discovery that Calico always lets pass here.",
+    "not-an-ebpf-interface": "eBPF: the interface is outside bpfDataIfacePattern, it has no policy.",
+    "host-to-pod": "A node's traffic to its own pods is never policed.",
+    "pod-to-host": "From a pod to its own node, DefaultEndpointToHostAction decides, not host policy.",
+    "tunnel": "A tunnel between nodes (IPIP, VXLAN, WireGuard), which Felix allows by itself.",
+    "pod-policy": "Host policy lets the packet pass; the pod's own policy decides.",
+    "unknown-match": "Whether a rule matches depends on something that the input does not say.",
+    "unknown-interface": "The verdict depends on the interface, or on its addresses, which are not given.",
+    "unknown-configuration": "Felix does not run with what is configured; older rules may still be in force.",
+    "unprogrammable-rule": "The kernel's tools refuse a rule as Felix renders it; older rules are in force.",
+    "unreadable-object": "Felix cannot decode an object and sees no newer policy; older rules are in force.",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer for one flow.
+
+    ``verdict`` is ``allow``, ``deny`` or ``undetermined``; ``reason_code`` one of :data:`REASONS`; ``trace``
+    tells the packet's way in words. ``assumptions`` say what an undetermined verdict depends on, and what
+    a determined one takes for granted. ``staged`` is the verdict with the staged policies enforced, where
+    both were asked for.
+    """
+
+    verdict: str
+    reason_code: str
+    decided_by: DecidedBy
+    trace: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    staged: Optional[Verdict] = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form in which the modules return it."""
+        result: dict[str, Any] = {
+            "verdict": self.verdict,
+            "reason_code": self.reason_code,
+            "decided_by": {
+                key: value for key, value in vars(self.decided_by).items() if value not in ("", None)
+            },
+            "trace": list(self.trace),
+            "assumptions": list(self.assumptions),
+        }
+        if self.staged is not None:
+            result["staged"] = self.staged.as_dict()
+        return result
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to judge.
+
+    ``staged``: ``ignore`` as Felix does, ``as_enforced``, or ``compare`` (both). ``environment`` holds what
+    is known of Felix's environment variables. ``native_v3``: as in :func:`..resources.read`. ``complete``:
+    the objects are all there are in the cluster, so an address of the pods' nets that no pod has is no pod's.
+    """
+
+    staged: str = "ignore"
+    dataplane: str = IPTABLES
+    calico_version: str = ""
+    environment: Optional[Mapping[str, str]] = None
+    native_v3: bool = False
+    complete: bool = False
+
+    def __post_init__(self) -> None:
+        if self.staged not in STAGED_CHOICES:
+            raise BadInput("staged", self.staged, f"one of {', '.join(STAGED_CHOICES)}")
+        if self.dataplane not in DATAPLANES:
+            raise BadInput("dataplane", self.dataplane, f"one of {', '.join(DATAPLANES)}")
+
+
+def judge_objects(
+    objects: Iterable[Raw],
+    flows: Sequence[object],
+    nodes: Optional[Mapping[str, NodeFacts]] = None,
+    options: Optional[Options] = None,
+) -> list[Verdict]:
+    """Judge flows against stored objects: the whole way from dictionaries to verdicts.
+
+    :param objects: Kubernetes objects as dictionaries
+    :param flows: dictionaries as :func:`..flow.parse_flow` reads them
+    :param nodes: what the objects do not say of nodes, by name
+    :raises BadInput: a bad object, flow or option, with its field
+    """
+    options = options or Options()
+    judge = Judge(read(objects, options.native_v3), nodes, options)
+    parsed = [parse_flow(raw, f"flows[{index}]") for index, raw in enumerate(flows)]
+    judge.refuse_unknown_nodes(parsed)
+    return [judge.verdict(flow) for flow in parsed]
+
+
+def count_verdicts(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """How many flows got which verdict."""
+    counted = {ALLOW: 0, DENY: 0, UNDETERMINED: 0}
+    for verdict in verdicts:
+        counted[verdict.verdict] += 1
+    return counted
+
+
+@dataclass(frozen=True)
+class _Branch:
+    """One way that a packet may take, as far as it has come."""
+
+    accepted: bool = False
+    last: Optional[Outcome] = None
+    trace: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
+
+
+class Judge:
+    """Verdicts over one set of objects. Compiles as it goes and keeps what it compiled."""
+
+    def __init__(
+        self, store: Store, nodes: Optional[Mapping[str, NodeFacts]] = None, options: Optional[Options] = None
+    ) -> None:
+        self.options = options or Options()
+        self._store = store
+        self._nodes = _known_nodes(store, nodes or {})
+        self._sets = AddressSets(store, self.options.complete)
+        after = promoted(store.policies, store.staged_deletions)
+        as_enforced = self.options.staged == "as_enforced"
+        self._program = self._compile(after if as_enforced else store.policies)
+        self._promoted = self._program
+        if self.options.staged == "compare" and after != store.policies:
+            self._promoted = self._compile(after)
+        self._stale = tuple(
+            f"{ref}: {found.field} is corrected ({found.meaning})" for ref, found in store.stale()
+        )
+        self._local: dict[str, list[HostEndpoint]] = {}
+        for hep in store.host_endpoints:
+            self._local.setdefault(hep.node, []).append(hep)
+        self._wildcards: dict[str, Optional[HostEndpoint]] = {}
+        self._own_settings = {
+            str((item.get("metadata") or {}).get("name")) for item in store.felix_configurations
+        } | (
+            {WILDCARD}
+            if any((item.get("spec") or {}).get("nodeSelector") for item in store.felix_configurations)
+            else set()
+        )
+        self._pods = {address: pod for pod in store.workloads for address in pod.addresses}
+        self._peers = frozenset(address for node in store.nodes.values() for address in node.addresses)
+        self._settings: dict[str, Settings] = {}
+        self._owned: dict[tuple[str, str], list[Ownership]] = {}
+
+    def _compile(self, policies: Iterable[Policy]) -> Program:
+        version = version_of(self.options.calico_version)
+        ranked = rank(policies, self._store.tiers, version)
+        return Program(ranked, self._store, self._sets, self.options.dataplane, version)
+
+    def refuse_unknown_nodes(self, flows: Sequence[Flow]) -> None:
+        """Complain of a flow at a node that nothing was said of, where other nodes are known.
+
+        :raises BadInput: field ``flows[i].node``
+        """
+        known = self._nodes.keys() | self._local.keys()
+        for index, flow in enumerate(flows):
+            if known and flow.node not in known:
+                some = ", ".join(sorted(known)[:5])
+                raise BadInput(f"flows[{index}].node", flow.node, f"no such node; known are {some}")
+
+    def verdict(self, flow: Flow) -> Verdict:
+        """Judge one flow."""
+        plain = self._judged(flow, self._program)
+        if self.options.staged != "compare":
+            return plain
+        staged = plain if self._promoted is self._program else self._judged(flow, self._promoted)
+        return replace(plain, staged=staged)
+
+    def untracks(self, node: str) -> bool:
+        """Whether a doNotTrack policy governs a host endpoint of a node; on ``*`` Felix ignores them."""
+        local = (hep for hep in self._local.get(node, ()) if hep.interface != WILDCARD)
+        return any(self._program.view(hep).governs(UNTRACKED) for hep in local)
+
+    # -- what is known of the node ---------------------------------------------------------------
+
+    def settings_of(self, node: str) -> Settings:
+        """What the node's Felix runs with. Nodes that no configuration tells apart share one answer."""
+        special = f"node.{node}" in self._own_settings or WILDCARD in self._own_settings
+        key = node if special else ""
+        if key not in self._settings:
+            facts = self._nodes.get(node)
+            self._settings[key] = settings_of(
+                self._store.felix_configurations,
+                node,
+                facts.labels if facts else {},
+                self.options.environment,
+                self.options.calico_version,
+                self._store.tunnels,
+            )
+        return self._settings[key]
+
+    def _owners_of(self, node: str, interface: str) -> list[Ownership]:
+        key = (node, interface)
+        if key not in self._owned:
+            facts = self._nodes.get(node)
+            self._owned[key] = possible_owners(
+                self._local.get(node, ()),
+                interface,
+                facts.interfaces if facts else None,
+                self.settings_of(node).workload_prefixes,
+            )
+        return self._owned[key]
+
+    def _wildcard_of(self, node: str) -> Optional[HostEndpoint]:
+        if node not in self._wildcards:
+            heps = (hep for hep in self._local.get(node, ()) if hep.interface == WILDCARD)
+            self._wildcards[node] = min(heps, key=_name, default=None)
+        return self._wildcards[node]
+
+    def _ways(self, flow: Flow, program: Program) -> Iterable[tuple[Flow, Owners, str]]:
+        """Every way in which the flow's interfaces may be owned, with its condition."""
+        wildcard = self._wildcard_of(flow.node)
+        leaving = (
+            self._owners_of(flow.node, flow.out_interface)
+            if flow.direction == FORWARD
+            else [Ownership("", None)]
+        )
+        for entry in self._owners_of(flow.node, flow.interface):
+            for exit_ in leaving:
+                heps = [hep for hep in (entry.owner, exit_.owner, wildcard) if hep]
+                governed = frozenset(
+                    (hep.name, kind) for hep in heps for kind in CLASSES if program.view(hep).governs(kind)
+                )
+                placed = flow
+                if not flow.interface or (flow.direction == FORWARD and not flow.out_interface):
+                    placed = replace(flow, interface=entry.interface, out_interface=exit_.interface)
+                condition = " and ".join(part for part in (entry.condition, exit_.condition) if part)
+                yield placed, Owners(entry.owner, exit_.owner, wildcard, governed, self._peers), condition
+
+    # -- the verdict -----------------------------------------------------------------------------
+
+    def _judged(self, flow: Flow, program: Program) -> Verdict:
+        settings = self.settings_of(flow.node)
+        answers = [
+            (
+                condition,
+                self._along(program, placed, self._steps(placed, owners, settings), settings),
+            )
+            for placed, owners, condition in self._ways(flow, program)
+        ]
+        verdict = answers[0][1]
+        other = next((answer for answer in answers if answer[1].verdict != verdict.verdict), None)
+        if other:
+            assumptions = tuple(
+                f"{condition}: then {answer.verdict}" for condition, answer in (answers[0], other)
+            )
+            return Verdict(UNDETERMINED, "unknown-interface", DecidedBy(), verdict.trace, assumptions)
+        if flow.node in self._local and settings.problem:
+            return _withheld(verdict, "unknown-configuration", (settings.problem,))
+        if flow.node in self._local and self._stale:
+            return _withheld(verdict, "unreadable-object", self._stale)
+        refused = self._refused_at(flow.node, program) if program.unprogrammable else ()
+        if refused:
+            return _withheld(
+                verdict, "unprogrammable-rule", tuple(f"{text}: is corrected" for text in refused)
+            )
+        return verdict
+
+    def _refused_at(self, node: str, program: Program) -> tuple[str, ...]:
+        """The rules that the kernel's tools refuse and that Felix renders on this node."""
+        endpoints = [(hep.labels, hep.profiles) for hep in self._local.get(node, ())]
+        endpoints += [(pod.labels, pod.profiles) for pod in self._store.workloads if pod.node == node]
+        labels = [inherited_labels(own, profiles, self._store.profiles) for own, profiles in endpoints]
+        return tuple(
+            text
+            for policy, text in program.unprogrammable
+            if any(policy.selector.matches(one) for one in labels)
+        )
+
+    def _steps(self, flow: Flow, owners: Owners, settings: Settings) -> Iterable[Union[Stage, Settled]]:
+        """The places on the way, with the policy of pods put where pods are asked."""
+        for step in steps(flow, owners, settings, self.options.dataplane):
+            yield self._of_pod(step) if isinstance(step, PodStage) else step
+
+    def _of_pod(self, step: PodStage) -> Union[Stage, Settled]:
+        pod = self._pods.get(step.address)
+        others = self._store.kubernetes_policies
+        if pod is None or pod.unknown_labels or {pod.ref.namespace, ALL_NAMESPACES} & others:
+            return step.unknown
+        endpoint = HostEndpoint(
+            replace(pod.ref, name=f"{pod.ref.namespace}/{pod.ref.name}", namespace=""),
+            pod.node,
+            "",
+            pod.addresses,
+            pod.labels,
+            pod.profiles,
+        )
+        return Stage(NORMAL, step.direction, endpoint, step.place)
+
+    def _along(
+        self, program: Program, flow: Flow, way: Iterable[Union[Stage, Settled]], settings: Settings
+    ) -> Verdict:
+        branches = [_Branch()]
+        ended: list[_Branch] = []
+        for step in way:
+            going: dict[object, _Branch] = {}
+            for branch in branches:
+                for outcome in _outcomes(program, step, branch, flow, settings):
+                    grown = _grown(branch, outcome, step)
+                    if outcome.verdict == DENY:
+                        ended.append(grown)
+                    else:
+                        going.setdefault(
+                            (grown.accepted, grown.last and grown.last.reason, grown.pending), grown
+                        )
+            branches = list(going.values())
+        return _summary([*ended, *branches])
+
+
+def _outcomes(
+    program: Program, step: Union[Stage, Settled], branch: _Branch, flow: Flow, settings: Settings
+) -> Sequence[Outcome]:
+    if branch.accepted and step.skipped_once_accepted:
+        return (Outcome(CONTINUE, "", DecidedBy(), (f"{step.place}: already accepted",)),)
+    if isinstance(step, Settled):
+        return (_settled(step, flow),)
+    return program.judge(step, flow, settings)
+
+
+def _settled(step: Settled, flow: Flow) -> Outcome:
+    decided, trace = DecidedBy(step.place), (f"{step.place}: {step.text}",)
+    if step.verdict in ("pass", UNDETERMINED):
+        if flow.state in ("established", "related"):
+            return Outcome(ALLOW, "established", decided, (f"{step.place}: known connection",))
+        return Outcome(CONTINUE, step.reason, decided, trace, notes=(step.assumption,))
+    return Outcome(step.verdict, step.reason, decided, trace)
+
+
+def _grown(branch: _Branch, outcome: Outcome, step: Union[Stage, Settled]) -> _Branch:
+    pending, notes = branch.pending, branch.notes
+    if (
+        isinstance(step, Settled)
+        and step.verdict in ("pass", UNDETERMINED)
+        and outcome.verdict == CONTINUE
+        and outcome.reason
+    ):
+        pending = (*pending, outcome.reason, *outcome.notes)
+    else:
+        notes = (*notes, *(note for note in outcome.notes if note not in notes))
+    if outcome.reason != "forward-undecided":
+        # Whatever the last forward chain comes to is what counts there.
+        notes = tuple(note for note in notes if note != KERNEL_NOTE) if outcome.reason else notes
+    return _Branch(
+        branch.accepted or outcome.accepts,
+        _weightier(branch.last, outcome),
+        (*branch.trace, *outcome.trace),
+        (*branch.conditions, outcome.assumption) if outcome.assumption else branch.conditions,
+        notes,
+        pending,
+    )
+
+
+def _weightier(before: Optional[Outcome], outcome: Outcome) -> Optional[Outcome]:
+    """Which of two outcomes explains the verdict: the later one, unless it has nothing to say."""
+    if before is None or outcome.verdict == DENY:
+        return outcome
+    if not outcome.reason or outcome.reason == "pod-policy":
+        return before
+    quiet = ("forward-default", "no-host-endpoint")
+    return (
+        before
+        if outcome.reason in quiet and before.reason in ("policy-allow", "profile-allow", "established")
+        else outcome
+    )
+
+
+def _summary(branches: Sequence[_Branch]) -> Verdict:
+    answers = [(_answer(branch), branch) for branch in branches]
+    answer, branch = answers[-1]
+    last = branch.last or Outcome(ALLOW, "no-host-endpoint", DecidedBy())
+    if all(other == answer for other, _branch in answers):
+        if answer == UNDETERMINED:
+            return Verdict(
+                UNDETERMINED, branch.pending[-2], last.decided_by, branch.trace, branch.pending[1::2]
+            )
+        sure = next((found for _answer_, found in answers if not found.conditions), branch)
+        last = sure.last or last
+        return Verdict(answer, last.reason, last.decided_by, sure.trace, sure.notes)
+    doubtful = next(found for _other, found in answers if found.conditions)
+    assumptions = tuple(
+        f"{' and '.join(found.conditions)}: then {other}" if found.conditions else f"otherwise: {other}"
+        for other, found in answers
+    )
+    decided = doubtful.last.decided_by if doubtful.last else DecidedBy()
+    return Verdict(UNDETERMINED, "unknown-match", decided, doubtful.trace, assumptions)
+
+
+def _answer(branch: _Branch) -> str:
+    if branch.last and branch.last.verdict == DENY:
+        return DENY
+    return UNDETERMINED if branch.pending else ALLOW
+
+
+def _withheld(verdict: Verdict, reason: str, assumptions: tuple[str, ...]) -> Verdict:
+    then = f"once that is so: {verdict.verdict} ({verdict.reason_code})"
+    return Verdict(UNDETERMINED, reason, verdict.decided_by, verdict.trace, (*assumptions, then))
+
+
+def _name(hep: HostEndpoint) -> bytes:
+    return hep.name.encode()
+
+
+def _known_nodes(store: Store, given: Mapping[str, NodeFacts]) -> dict[str, NodeFacts]:
+    """What the objects and the user say of nodes; the user adds labels and gives the interfaces."""
+    nodes = {name: NodeFacts(name, node.labels) for name, node in store.nodes.items()}
+    for name, facts in given.items():
+        labels = {**nodes[name].labels, **facts.labels} if name in nodes else facts.labels
+        nodes[name] = NodeFacts(name, labels, facts.interfaces)
+    return nodes

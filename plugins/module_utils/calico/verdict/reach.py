@@ -1,0 +1,214 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whether who changes policy can still come in once it is changed.
+
+The connections are those in use: SSH to every node, and the API. Each is judged as a new one, under the
+policy to be and, where that denies it, under the policy that is: what was denied before is no harm of this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Optional
+
+from ..address import Address, parse_address
+from ..bad_input import BadInput
+from ..stored.model import WILDCARD, HostEndpoint
+from ..stored.reader import Raw, read
+from ..stored.rules import PROTOCOLS
+from .flow import Flow
+from .interface_owner import NodeFacts
+from .judge import UNDETERMINED, Judge, Options, Verdict
+from .program import DENY
+
+SSH, API = "SSH", "the API"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A TCP connection to a node, as the node sees it.
+
+    :ivar what: what it is for, :data:`SSH` or :data:`API`
+    :ivar doubt: why the addresses may be others than the node sees; empty where it told them itself
+    """
+
+    node: str
+    what: str
+    source: Address
+    destination: Address
+    port: int
+    doubt: str = ""
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """A connection that is not plainly allowed, and whether it was denied before the change as well."""
+
+    connection: Connection
+    verdict: Verdict
+    denied_before: bool = False
+
+    @property
+    def shuts(self) -> bool:
+        """Whether the change would cut the connection off, for all that can be known."""
+        sure = self.connection.what == SSH or not self.connection.doubt
+        return self.verdict.verdict == DENY and not self.denied_before and sure
+
+    def as_dict(self) -> dict[str, Any]:
+        """The form in which modules return it."""
+        seen = self.connection
+        return {
+            "node": seen.node,
+            "what": seen.what,
+            "source": str(seen.source),
+            "destination": str(seen.destination),
+            "port": seen.port,
+            "denied_before": self.denied_before,
+            **self.verdict.as_dict(),
+            "assumptions": [*self.verdict.assumptions, *([seen.doubt] if seen.doubt else [])],
+        }
+
+
+def of_session(node: str, ssh_connection: str, place: str) -> Connection:
+    """The connection that an SSH server tells its session.
+
+    :param ssh_connection: four words, address and port of the client and of the server
+    :param place: named in complaints
+    :raises BadInput: another form
+    """
+    words = ssh_connection.split()
+    ends = [end for end in map(parse_address, words[::2]) if end is not None]
+    if len(words) != 4 or not words[3].isdigit() or len(ends) != 2:
+        raise BadInput(place, ssh_connection, "four words: address and port of the client and of the server")
+    source, destination = ends
+    return Connection(node, SSH, source, destination, int(words[3]))
+
+
+def obstacles(
+    before: Iterable[Raw],
+    after: Iterable[Raw],
+    connections: Sequence[Connection],
+    options: Optional[Options] = None,
+) -> list[Obstacle]:
+    """The connections that are not plainly allowed once the objects are as in ``after``.
+
+    :param before: all objects as they are, with which a denied connection is judged once more
+    """
+    options = replace(options or Options(), staged="ignore")
+    judged = _judgement(after, connections, options)
+    found = [Obstacle(seen, judged(seen)) for seen in connections]
+    found = [obstacle for obstacle in found if obstacle.verdict.verdict != "allow"]
+    if any(obstacle.verdict.verdict == DENY for obstacle in found):
+        earlier = _judgement(before, connections, options)
+        found = [replace(o, denied_before=earlier(o.connection).verdict == DENY) for o in found]
+    return found
+
+
+def _judgement(
+    objects: Iterable[Raw], connections: Sequence[Connection], options: Options
+) -> Callable[[Connection], Verdict]:
+    """What becomes of a connection.
+
+    Nobody says by which interface it comes in. Where that decides, and a host endpoint expects the address
+    that it goes to, it is taken to come in there: rather refused for nothing than shut out.
+    """
+    store = read(objects, options.native_v3)
+    carriers = _carriers(store.host_endpoints, connections)
+    judge = Judge(store, None, options)
+    likely = Judge(store, carriers, options) if carriers else judge
+
+    def judged(seen: Connection) -> Verdict:
+        verdict = _verdict(judge, seen)
+        if verdict.verdict != UNDETERMINED or seen.node not in carriers:
+            return verdict
+        for interface, addresses in (carriers[seen.node].interfaces or {}).items():
+            there = _verdict(likely, seen, interface) if seen.destination in addresses else verdict
+            if there.verdict == DENY:
+                carried = f"it comes in by an interface that carries {seen.destination}"
+                return replace(there, assumptions=(*there.assumptions, carried))
+        return verdict
+
+    return judged
+
+
+def _carriers(
+    host_endpoints: Iterable[HostEndpoint], connections: Sequence[Connection]
+) -> dict[str, NodeFacts]:
+    """Where a host endpoint, not on all interfaces, expects the addresses that connections go to.
+
+    :returns: per node; an interface that no host endpoint names goes by its address
+    """
+    ends = {(seen.node, seen.destination) for seen in connections}
+    found: dict[str, dict[str, tuple[Address, ...]]] = {}
+    for hep in host_endpoints:
+        expected = tuple(address for address in hep.expected_ips if (hep.node, address) in ends)
+        if hep.interface == WILDCARD or not expected:
+            continue
+        interfaces = found.setdefault(hep.node, {})
+        interfaces.update({hep.interface: expected} if hep.interface else {str(a): (a,) for a in expected})
+    return {node: NodeFacts(node, {}, interfaces) for node, interfaces in found.items()}
+
+
+def _verdict(judge: Judge, seen: Connection, interface: str = "") -> Verdict:
+    flow = Flow(
+        seen.node,
+        "ingress",
+        PROTOCOLS["tcp"],
+        seen.source,
+        seen.destination,
+        interface=interface,
+        destination_port=seen.port,
+    )
+    verdict = judge.verdict(flow)
+    if verdict.verdict == "allow" and judge.untracks(seen.node):
+        # The kernel keeps no connection for what such policy allows: answers need to be allowed as well.
+        answers = "no doNotTrack policy takes the connection, or egress policy allows its answers too"
+        return replace(verdict, verdict=UNDETERMINED, assumptions=(*verdict.assumptions, answers))
+    return verdict
+
+
+def sentences(obstacles: Sequence[Obstacle]) -> list[str]:
+    """One sentence for all obstacles that have the same cause."""
+    groups: dict[object, list[Obstacle]] = {}
+    for obstacle in obstacles:
+        seen, by = obstacle.connection, obstacle.verdict
+        key = (seen.what, seen.source, seen.port, by.verdict, by.reason_code, by.decided_by, obstacle.shuts)
+        groups.setdefault(key, []).append(obstacle)
+    return [_sentence(group) for group in groups.values()]
+
+
+def _sentence(group: Sequence[Obstacle]) -> str:
+    first = group[0]
+    seen, verdict = first.connection, first.verdict
+    more = f" and {len(group) - 1} more nodes" if len(group) > 1 else ""
+    flow = f"{seen.what} from {seen.source} to {seen.node}{more} ({seen.destination}, tcp/{seen.port})"
+    if verdict.verdict == DENY:
+        still = "is and stays" if first.denied_before else "would be"
+        doubt = f", if {seen.doubt}" if seen.doubt else ""
+        return f"{flow} {still} denied by {_decider(verdict)}{doubt}"
+    assumptions = "; ".join((*verdict.assumptions, *([seen.doubt] if seen.doubt else [])))
+    return f"whether {flow} is allowed depends on this: {assumptions}"
+
+
+def _decider(verdict: Verdict) -> str:
+    by = verdict.decided_by
+    if by.kind == "Tier":
+        return f"the end of tier {by.name} (defaultAction Deny)"
+    if by.rule_index is not None:
+        return f"{by.kind} {by.name}, ingress rule {by.rule_index}" + (
+            f" (tier {by.tier})" if by.tier else ""
+        )
+    return f"{by.kind} {by.name} ({verdict.reason_code})" if by.name else verdict.reason_code
+
+
+def remedy(obstacles: Sequence[Obstacle]) -> str:
+    """What would let the connections in."""
+    sources = sorted({str(o.connection.source) for o in obstacles})
+    ports = sorted({o.connection.port for o in obstacles})
+    return (
+        f"allow tcp/{', tcp/'.join(map(str, ports))} from {', '.join(sources)} in a policy that is asked "
+        "before (policies_ssh_sources), or keep the port among the inbound failsafes "
+        "(felix_failsafe_inbound_host_ports); of several sets, enforce those that allow first, and take "
+        "those that deny away first; reach: false (of a role <role>_reach) goes without this check"
+    )
