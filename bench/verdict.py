@@ -28,9 +28,9 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.ju
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.rule_match import (
     Packet,
-    RuleTable,
     match_rule,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.rule_table import RuleTable
 
 API = "crd.projectcalico.org/v1"
 ROLES = ("control-plane", "worker", "ingress", "storage")

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What all lint rules look at: the objects, the host endpoints by kind, and the compiled policies."""
+"""What all lint rules look at: the objects, the host endpoints in groups, and the compiled policies."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from ..stored.model import WILDCARD, HostEndpoint, Policy, Reference, Rule, Store
 from ..stored.reader import inherited_labels
+from ..verdict.address_sets import AddressSets
 from ..verdict.interface_owner import NodeFacts
 from ..verdict.judge import Options
 from ..verdict.packet_path import INGRESS
-from ..verdict.program import Program, directions
-from ..verdict.rule_match import AddressSets
+from ..verdict.program import CompiledPolicies, directions
 from ..verdict.tier_order import promoted, rank, version_of
 
 ERROR, WARNING, INFO = "error", "warning", "info"
@@ -41,7 +41,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Kind:
+class EndpointGroup:
     """Host endpoints that policy cannot tell apart; ``example`` stands for all of ``members``.
 
     ``imagined``: there is no such host endpoint yet; it is made up for a policy's selector.
@@ -59,7 +59,7 @@ class Kind:
         return f"host endpoint {self.example.name}" + (f" and {others} more" if others else "")
 
 
-class Survey:
+class LintContext:
     """The objects of one lint run."""
 
     def __init__(
@@ -85,17 +85,19 @@ class Survey:
         self._staged = {policy.ref.name for policy in self.policies if policy.staged}
         ranked = rank(self.intended, store.tiers, self.version)
         self.tiers = {tier.name: tier for tier in ranked}
-        self.program = Program(ranked, store, self.sets, options.dataplane, self.version)
-        self.kinds = self._kinds_of(store.host_endpoints) if store.host_endpoints else self._imagined_kinds()
-        self._selected: dict[Reference, list[Kind]] = {}
+        self.program = CompiledPolicies(ranked, store, self.sets, options.dataplane, self.version)
+        self.groups = (
+            self._groups_of(store.host_endpoints) if store.host_endpoints else self._imagined_groups()
+        )
+        self._selected: dict[Reference, list[EndpointGroup]] = {}
 
-    def _kinds_of(self, heps: Sequence[HostEndpoint]) -> list[Kind]:
+    def _groups_of(self, heps: Sequence[HostEndpoint]) -> list[EndpointGroup]:
         groups: dict[object, list[HostEndpoint]] = {}
         for hep in heps:
             interface = hep.interface if hep.interface == WILDCARD else "named"
             groups.setdefault((id(self.program.view(hep)), interface), []).append(hep)
         return [
-            Kind(
+            EndpointGroup(
                 members[0],
                 inherited_labels(members[0].labels, members[0].profiles, self.store.profiles),
                 tuple(members),
@@ -103,9 +105,9 @@ class Survey:
             for members in groups.values()
         ]
 
-    def _imagined_kinds(self) -> list[Kind]:
+    def _imagined_groups(self) -> list[EndpointGroup]:
         """Where there is no host endpoint yet: for each selector one that it finds, with its labels alone."""
-        kinds = []
+        groups = []
         selectors = {str(policy.selector): policy.selector for policy in self.intended}
         for index, (_text, selector) in enumerate(sorted(selectors.items())):
             labels = selector.example()
@@ -113,14 +115,14 @@ class Survey:
                 continue
             ref = Reference("HostEndpoint", f"imagined-{index}")
             hep = HostEndpoint(ref, "", WILDCARD, (), labels, ("projectcalico-default-allow",))
-            kinds.append(Kind(hep, labels, (hep,), True))
-        return kinds
+            groups.append(EndpointGroup(hep, labels, (hep,), True))
+        return groups
 
-    def selected(self, policy: Policy) -> list[Kind]:
-        """The kinds of host endpoints that a policy selects; none where there are no host endpoints."""
+    def selected(self, policy: Policy) -> list[EndpointGroup]:
+        """The groups of host endpoints that a policy selects; none where there are no host endpoints."""
         if policy.ref not in self._selected:
             self._selected[policy.ref] = [
-                kind for kind in self.kinds if not kind.imagined and policy.selector.matches(kind.labels)
+                group for group in self.groups if not group.imagined and policy.selector.matches(group.labels)
             ]
         return self._selected[policy.ref]
 

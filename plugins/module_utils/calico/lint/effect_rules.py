@@ -13,7 +13,7 @@ from ..stored.rules import PROTOCOLS
 from ..verdict.flow import ICMPV6, Flow
 from ..verdict.packet_path import EBPF, EGRESS, INGRESS, NFTABLES, NORMAL, PRE_DNAT, Settings, Stage
 from ..verdict.program import DENY, Outcome
-from .context import ERROR, INFO, WARNING, Finding, Kind, Survey
+from .context import ERROR, INFO, WARNING, EndpointGroup, Finding, LintContext
 
 RULES = {
     "deny-covers-loopback": "A host endpoint's policy denies the node's own loopback traffic.",
@@ -29,43 +29,43 @@ _LOOPBACK = {4: Address(4, 0x7F000001), 6: Address(6, 1)}
 _NEIGHBOURS = (Address(6, 0xFE80 << 112 | 1), Address(6, 0xFE80 << 112 | 2))
 
 
-def check(survey: Survey) -> Iterator[Finding]:
+def check(context: LintContext) -> Iterator[Finding]:
     """All findings of this file's rules."""
-    for kind in survey.kinds:
-        if kind.example.interface in (WILDCARD, "lo"):
-            yield from _loopback(survey, kind)
-        yield from _neighbours(survey, kind)
+    for group in context.groups:
+        if group.example.interface in (WILDCARD, "lo"):
+            yield from _loopback(context, group)
+        yield from _neighbours(context, group)
 
 
-def _loopback(survey: Survey, kind: Kind) -> Iterator[Finding]:
-    if survey.options.dataplane == EBPF:
+def _loopback(context: LintContext, group: EndpointGroup) -> Iterator[Finding]:
+    if context.options.dataplane == EBPF:
         return  # its programs are not on lo
     for version, address in _LOOPBACK.items():
         for direction in (INGRESS, EGRESS):
             flow = Flow("", direction, PROTOCOLS["tcp"], address, address, "lo", "", None, _LOOPBACK_PORT)
-            denied = _denied(survey, kind, flow)
+            denied = _denied(context, group, flow)
             if denied is None:
                 continue
             yield Finding(
                 "deny-covers-loopback",
-                ERROR if version == 4 or survey.uses_ipv6() else WARNING,
-                _blamed(survey, kind, denied),
+                ERROR if version == 4 or context.uses_ipv6() else WARNING,
+                _blamed(context, group, denied),
                 f"spec.{direction}",
-                f"{kind}: {direction} {address} to {address} is denied ({denied.reason}): services that "
+                f"{group}: {direction} {address} to {address} is denied ({denied.reason}): services that "
                 "talk to their own node stop, Felix's readiness check among them",
                 f"allow it from and to {'127.0.0.0/8' if version == 4 else '::1/128'} before the deny",
             )
 
 
-def _neighbours(survey: Survey, kind: Kind) -> Iterator[Finding]:
+def _neighbours(context: LintContext, group: EndpointGroup) -> Iterator[Finding]:
     for direction in (INGRESS, EGRESS):
-        if direction == EGRESS and survey.options.dataplane == NFTABLES:
+        if direction == EGRESS and context.options.dataplane == NFTABLES:
             continue  # never reaches egress policy there
         denied: dict[int, Outcome] = {}
         for number in _TYPES[direction]:
-            if survey.options.dataplane == EBPF and number not in _EBPF_JUDGES:
+            if context.options.dataplane == EBPF and number not in _EBPF_JUDGES:
                 continue
-            outcome = _denied(survey, kind, _neighbour_packet(direction, number))
+            outcome = _denied(context, group, _neighbour_packet(direction, number))
             if outcome:
                 denied[number] = outcome
         if not denied:
@@ -75,10 +75,10 @@ def _neighbours(survey: Survey, kind: Kind) -> Iterator[Finding]:
         outcome = denied[min(denied)]
         yield Finding(
             "deny-without-neighbour-discovery",
-            (ERROR if survey.uses_ipv6() else WARNING) if vital else INFO,
-            _blamed(survey, kind, outcome),
+            (ERROR if context.uses_ipv6() else WARNING) if vital else INFO,
+            _blamed(context, group, outcome),
             f"spec.{direction}",
-            f"{kind}: {direction} ICMPv6 {types} are denied ({outcome.reason})"
+            f"{group}: {direction} ICMPv6 {types} are denied ({outcome.reason})"
             + (": no neighbour is found any more, failsafe SSH over IPv6 included" if vital else ""),
             "allow protocol ICMPv6, types 130 to 136, in both directions before the deny",
         )
@@ -88,14 +88,14 @@ def _neighbour_packet(direction: str, number: int) -> Flow:
     return Flow("", direction, ICMPV6, *_NEIGHBOURS, "eth0", icmp_type=number, icmp_code=0)
 
 
-def _denied(survey: Survey, kind: Kind, flow: Flow) -> Optional[Outcome]:
-    """The outcome that denies a packet for sure at this kind of host endpoint, if one does."""
-    view = survey.program.view(kind.example)
+def _denied(context: LintContext, group: EndpointGroup, flow: Flow) -> Optional[Outcome]:
+    """The outcome that denies a packet for sure at this group of host endpoint, if one does."""
+    view = context.program.view(group.example)
     settings = Settings((), ())
     classes = [PRE_DNAT] if flow.direction == INGRESS and view.governs(PRE_DNAT) else []
     for policy_class in (*classes, NORMAL):
-        stage = Stage(policy_class, flow.direction, kind.example, "", policy_class == PRE_DNAT)
-        outcomes = survey.program.judge(stage, flow, settings)
+        stage = Stage(policy_class, flow.direction, group.example, "", policy_class == PRE_DNAT)
+        outcomes = context.program.judge(stage, flow, settings)
         if all(outcome.verdict == DENY for outcome in outcomes):
             return outcomes[-1]
         if any(outcome.accepts for outcome in outcomes):
@@ -103,13 +103,13 @@ def _denied(survey: Survey, kind: Kind, flow: Flow) -> Optional[Outcome]:
     return None
 
 
-def _blamed(survey: Survey, kind: Kind, outcome: Outcome) -> str:
+def _blamed(context: LintContext, group: EndpointGroup, outcome: Outcome) -> str:
     """The object to change: the policy that denies, the first of the tier that ends, or the host endpoint."""
     decided = outcome.decided_by
     if decided.kind == "GlobalNetworkPolicy":
-        return survey.name_of(decided.kind, decided.name)
+        return context.name_of(decided.kind, decided.name)
     if decided.kind == "Tier":
-        tier = survey.tiers[decided.name]
-        policy = next(p for p in reversed(tier.policies) if p.selector.matches(kind.labels))
-        return survey.name_of(policy.ref.kind, policy.ref.name)
-    return str(kind.example.ref)
+        tier = context.tiers[decided.name]
+        policy = next(p for p in reversed(tier.policies) if p.selector.matches(group.labels))
+        return context.name_of(policy.ref.kind, policy.ref.name)
+    return str(group.example.ref)

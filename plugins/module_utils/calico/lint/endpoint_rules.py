@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from ..stored.model import WILDCARD, HostEndpoint
 from ..verdict.program import places
-from .context import INFO, WARNING, Finding, Survey
+from .context import INFO, WARNING, Finding, LintContext
 
 RULES = {
     "wildcard-collision": "Two host endpoints for all interfaces of one node: the later name is idle.",
@@ -19,16 +19,16 @@ RULES = {
 }
 
 
-def check(survey: Survey) -> Iterator[Finding]:
+def check(context: LintContext) -> Iterator[Finding]:
     """All findings of this file's rules."""
-    yield from _collisions(survey)
-    for hep in survey.store.host_endpoints:
-        yield from _profiles(survey, hep)
-    enforced = [policy for policy in survey.policies if not policy.staged and any(places(policy))]
-    for kind in survey.kinds:
-        if kind.imagined or any(policy.selector.matches(kind.labels) for policy in enforced):
+    yield from _collisions(context)
+    for hep in context.store.host_endpoints:
+        yield from _profiles(context, hep)
+    enforced = [policy for policy in context.policies if not policy.staged and any(places(policy))]
+    for group in context.groups:
+        if group.imagined or any(policy.selector.matches(group.labels) for policy in enforced):
             continue
-        for hep in kind.members:
+        for hep in group.members:
             yield Finding(
                 "endpoint-unselected",
                 INFO,
@@ -39,9 +39,9 @@ def check(survey: Survey) -> Iterator[Finding]:
             )
 
 
-def _collisions(survey: Survey) -> Iterator[Finding]:
+def _collisions(context: LintContext) -> Iterator[Finding]:
     seen: dict[tuple[str, str], HostEndpoint] = {}
-    for hep in sorted(survey.store.host_endpoints, key=lambda item: item.name.encode()):
+    for hep in sorted(context.store.host_endpoints, key=lambda item: item.name.encode()):
         if not hep.interface:
             continue
         first = seen.setdefault((hep.node, hep.interface), hep)
@@ -59,7 +59,7 @@ def _collisions(survey: Survey) -> Iterator[Finding]:
         )
 
 
-def _profiles(survey: Survey, hep: HostEndpoint) -> Iterator[Finding]:
+def _profiles(context: LintContext, hep: HostEndpoint) -> Iterator[Finding]:
     if not hep.profiles:
         yield Finding(
             "endpoint-without-profile",
@@ -71,7 +71,7 @@ def _profiles(survey: Survey, hep: HostEndpoint) -> Iterator[Finding]:
         )
     for index, name in enumerate(hep.profiles):
         # Profiles of namespaces and service accounts exist where those do, which we may not have been told.
-        if name in survey.store.profiles or name.startswith(("kns.", "ksa.")):
+        if name in context.store.profiles or name.startswith(("kns.", "ksa.")):
             continue
         yield Finding(
             "endpoint-profile-missing",

@@ -13,7 +13,7 @@ from ..stored.model import Policy, Rule
 from ..stored.rules import PROTOCOLS
 from ..verdict.packet_path import INGRESS, NORMAL, PRE_DNAT, UNTRACKED, Failsafe, Settings, settings_of
 from ..verdict.program import places
-from .context import ERROR, INFO, WARNING, Finding, Survey, rules_of
+from .context import ERROR, INFO, WARNING, Finding, LintContext, rules_of
 
 RULES = {
     "failsafe-entry": "An entry that Felix cannot read: it does not start with it, or keeps old rules.",
@@ -26,46 +26,46 @@ DNS_PORT = 53
 TCP, UDP = PROTOCOLS["tcp"], PROTOCOLS["udp"]
 
 
-def check(survey: Survey) -> Iterator[Finding]:
+def check(context: LintContext) -> Iterator[Finding]:
     """All findings of this file's rules."""
-    for configuration in survey.store.felix_configurations:
+    for configuration in context.store.felix_configurations:
         yield from _entries(configuration)
-    if not (survey.has_endpoints() or survey.policies):
+    if not (context.has_endpoints() or context.policies):
         return
     seen: set[Settings] = set()
-    for node, labels in _nodes(survey):
+    for node, labels in _nodes(context):
         settings = settings_of(
-            survey.store.felix_configurations,
+            context.store.felix_configurations,
             node,
             labels,
-            survey.options.environment,
-            survey.options.calico_version,
+            context.options.environment,
+            context.options.calico_version,
         )
         if settings in seen or settings.problem:
             continue
         seen.add(settings)
-        source = _source(survey, node, labels)
-        yield from _lacking(survey, settings, source)
-        yield from _shadowing(survey, settings)
+        source = _source(context, node, labels)
+        yield from _lacking(context, settings, source)
+        yield from _shadowing(context, settings)
 
 
-def _nodes(survey: Survey) -> list[tuple[str, Mapping[str, str]]]:
+def _nodes(context: LintContext) -> list[tuple[str, Mapping[str, str]]]:
     """Every node that may have a configuration of its own; one without a name where none is known."""
-    known = {name: node.labels for name, node in survey.store.nodes.items()}
-    known.update({name: facts.labels for name, facts in survey.nodes.items()})
-    for hep in survey.store.host_endpoints:
+    known = {name: node.labels for name, node in context.store.nodes.items()}
+    known.update({name: facts.labels for name, facts in context.nodes.items()})
+    for hep in context.store.host_endpoints:
         known.setdefault(hep.node, {})
     return sorted(known.items()) or [("", {})]
 
 
-def _source(survey: Survey, node: str, labels: Mapping[str, str]) -> str:
+def _source(context: LintContext, node: str, labels: Mapping[str, str]) -> str:
     """The object to blame for the inbound list."""
     effective = felix.effective(
-        survey.store.felix_configurations,
+        context.store.felix_configurations,
         node,
         labels,
-        survey.options.environment,
-        survey.options.calico_version,
+        context.options.environment,
+        context.options.calico_version,
     )
     source = (
         effective.inbound_source
@@ -94,13 +94,13 @@ def _entries(configuration: Mapping[str, Any]) -> Iterator[Finding]:
                 )
 
 
-def _lacking(survey: Survey, settings: Settings, source: str) -> Iterator[Finding]:
+def _lacking(context: LintContext, settings: Settings, source: str) -> Iterator[Finding]:
     api = sorted(
-        {member.port for member in survey.store.services.get("default/kubernetes", ())}
-        | set(survey.api_ports)
+        {member.port for member in context.store.services.get("default/kubernetes", ())}
+        | set(context.api_ports)
     )
-    typha = any(name.endswith("/calico-typha") for name in survey.store.services)
-    inbound = [(TCP, port, "SSH") for port in survey.ssh_ports]
+    typha = any(name.endswith("/calico-typha") for name in context.store.services)
+    inbound = [(TCP, port, "SSH") for port in context.ssh_ports]
     outbound = [(TCP, port, "the API server") for port in api] + [(UDP, DNS_PORT, "DNS")]
     if typha:
         outbound.append((TCP, TYPHA_PORT, "Typha"))
@@ -123,9 +123,9 @@ def _lacking(survey: Survey, settings: Settings, source: str) -> Iterator[Findin
             )
 
 
-def _shadowing(survey: Survey, settings: Settings) -> Iterator[Finding]:
-    for policy in survey.policies:
-        if not survey.judges_hosts(policy) or not _is_judged_with_failsafes(policy):
+def _shadowing(context: LintContext, settings: Settings) -> Iterator[Finding]:
+    for policy in context.policies:
+        if not context.judges_hosts(policy) or not _is_judged_with_failsafes(policy):
             continue
         for direction, rule, place in rules_of(policy):
             entries = settings.inbound if direction == INGRESS else settings.outbound

@@ -12,7 +12,7 @@ from ..stored.model import MISSING, SKIPPED, STALE, WILDCARD, Misreading, Policy
 from ..verdict.packet_path import EBPF, EGRESS, FORWARD, INGRESS
 from ..verdict.program import directions
 from ..verdict.tier_order import DEFAULT_TIER
-from .context import ERROR, INFO, WARNING, Finding, Survey, rules_of
+from .context import ERROR, INFO, WARNING, Finding, LintContext, rules_of
 
 RULES = {
     "v1-empty-types": "A v1 object without types governs both directions.",
@@ -52,15 +52,15 @@ _BY_FIELD = (
 )
 
 
-def check(survey: Survey) -> Iterator[Finding]:
+def check(context: LintContext) -> Iterator[Finding]:
     """All findings of this file's rules."""
-    for ref, found in survey.store.misreadings:
+    for ref, found in context.store.misreadings:
         yield _misread(ref, found)
-    for policy in survey.policies:
+    for policy in context.policies:
         yield from _types(policy)
         yield from _early(policy)
-        yield from _selection(survey, policy)
-        if policy.tier != DEFAULT_TIER and policy.tier not in survey.store.tiers:
+        yield from _selection(context, policy)
+        if policy.tier != DEFAULT_TIER and policy.tier not in context.store.tiers:
             yield _finding(
                 "missing-tier",
                 ERROR,
@@ -69,9 +69,9 @@ def check(survey: Survey) -> Iterator[Finding]:
                 f"tier {policy.tier} does not exist: the policy is asked after all tiers and ends in deny",
                 "create the tier first, with the defaultAction you mean",
             )
-    yield from _equal_orders(survey)
-    yield from _lone_enforced(survey)
-    yield from _forward_one_direction(survey)
+    yield from _equal_orders(context)
+    yield from _lone_enforced(context)
+    yield from _forward_one_direction(context)
 
 
 def _finding(rule: str, severity: str, policy: Policy, place: str, message: str, remedy: str) -> Finding:
@@ -142,10 +142,10 @@ def _early(policy: Policy) -> Iterator[Finding]:
         )
 
 
-def _selection(survey: Survey, policy: Policy) -> Iterator[Finding]:
+def _selection(context: LintContext, policy: Policy) -> Iterator[Finding]:
     special = policy.do_not_track or policy.pre_dnat or policy.apply_on_forward
-    kinds = survey.selected(policy)
-    matches_hosts = bool(kinds) if survey.has_endpoints() else policy.selector.matches({})
+    groups = context.selected(policy)
+    matches_hosts = bool(groups) if context.has_endpoints() else policy.selector.matches({})
     if policy.namespace_selector_text and matches_hosts:
         yield _finding(
             "negative-namespace-selector",
@@ -164,16 +164,16 @@ def _selection(survey: Survey, policy: Policy) -> Iterator[Finding]:
             "selects every host endpoint along with every pod",
             "for pods only add namespaceSelector: all(); for hosts only select a label that hosts carry",
         )
-    if policy.do_not_track and kinds and all(kind.example.interface == WILDCARD for kind in kinds):
+    if policy.do_not_track and groups and all(group.example.interface == WILDCARD for group in groups):
         yield _finding(
             "untracked-on-wildcard",
             WARNING,
             policy,
             "spec.doNotTrack",
-            f"selects only host endpoints for all interfaces ({kinds[0]}), where Felix ignores doNotTrack",
+            f"selects only host endpoints for all interfaces ({groups[0]}), where Felix ignores doNotTrack",
             "give the host endpoint an interfaceName, or drop doNotTrack",
         )
-    if survey.has_endpoints() and not kinds and (special or not _selects_pods(survey, policy)):
+    if context.has_endpoints() and not groups and (special or not _selects_pods(context, policy)):
         yield _finding(
             "policy-selects-nothing",
             WARNING if special else INFO,
@@ -184,22 +184,22 @@ def _selection(survey: Survey, policy: Policy) -> Iterator[Finding]:
         )
 
 
-def _selects_pods(survey: Survey, policy: Policy) -> bool:
+def _selects_pods(context: LintContext, policy: Policy) -> bool:
     """Whether a policy has pods in mind: it may well select none of the hosts."""
     return bool(policy.namespace_selector_text) or any(
-        policy.selector.decide(pod.labels, pod.unknown_labels) is not False for pod in survey.store.workloads
+        policy.selector.decide(pod.labels, pod.unknown_labels) is not False for pod in context.store.workloads
     )
 
 
-def _equal_orders(survey: Survey) -> Iterator[Finding]:
-    for tier in survey.tiers.values():
+def _equal_orders(context: LintContext) -> Iterator[Finding]:
+    for tier in context.tiers.values():
         groups: dict[tuple[Optional[float], str, bool, bool], list[Policy]] = {}
         for policy in tier.policies:
             for direction in directions(policy):
                 key = (policy.order, direction, policy.do_not_track, policy.pre_dnat)
                 groups.setdefault(key, []).append(policy)
         for (order, direction, *_early), group in groups.items():
-            rivals = _rivals(survey, group, direction)
+            rivals = _rivals(context, group, direction)
             if len(rivals) < 2:
                 continue
             names = ", ".join(policy.ref.name for policy in rivals)
@@ -207,7 +207,7 @@ def _equal_orders(survey: Survey) -> Iterator[Finding]:
             yield Finding(
                 "equal-order",
                 WARNING,
-                survey.name_of("GlobalNetworkPolicy", rivals[0].ref.name),
+                context.name_of("GlobalNetworkPolicy", rivals[0].ref.name),
                 "spec.order",
                 f"{names} have {shown} in tier {tier.name} and decide differently; ties go by name, and by "
                 "another form of the name before Calico 3.32",
@@ -215,12 +215,12 @@ def _equal_orders(survey: Survey) -> Iterator[Finding]:
             )
 
 
-def _rivals(survey: Survey, group: list[Policy], direction: str) -> list[Policy]:
+def _rivals(context: LintContext, group: list[Policy], direction: str) -> list[Policy]:
     """Policies of a group that meet on a host endpoint and whose sequence matters."""
     meeting = [
         policy
         for policy in group
-        if any(other is not policy and _meet(survey, policy, other) for other in group)
+        if any(other is not policy and _meet(context, policy, other) for other in group)
     ]
     actions = {
         rule.action for policy in meeting for side, rule, _place in rules_of(policy) if side == direction
@@ -228,20 +228,21 @@ def _rivals(survey: Survey, group: list[Policy], direction: str) -> list[Policy]
     return meeting if len(actions - {"log"}) > 1 else []
 
 
-def _meet(survey: Survey, one: Policy, other: Policy) -> bool:
-    if not survey.has_endpoints():
+def _meet(context: LintContext, one: Policy, other: Policy) -> bool:
+    if not context.has_endpoints():
         return "all()" in (str(one.selector), str(other.selector)) or one.selector == other.selector
     return any(
-        one.selector.matches(kind.labels) and other.selector.matches(kind.labels) for kind in survey.kinds
+        one.selector.matches(group.labels) and other.selector.matches(group.labels)
+        for group in context.groups
     )
 
 
-def _lone_enforced(survey: Survey) -> Iterator[Finding]:
+def _lone_enforced(context: LintContext) -> Iterator[Finding]:
     members: dict[str, list[Policy]] = {}
-    for policy in survey.policies:
+    for policy in context.policies:
         members.setdefault(policy.tier, []).append(policy)
     for tier, policies in members.items():
-        stored = survey.store.tiers.get(tier)
+        stored = context.store.tiers.get(tier)
         enforced = [policy for policy in policies if not policy.staged]
         # Only normal and forward policy ends in a deny.
         if any(policy.do_not_track or policy.pre_dnat for policy in enforced):
@@ -259,29 +260,29 @@ def _lone_enforced(survey: Survey) -> Iterator[Finding]:
         )
 
 
-def _forward_one_direction(survey: Survey) -> Iterator[Finding]:
-    if survey.version < (3, 29) or survey.options.dataplane == EBPF:
+def _forward_one_direction(context: LintContext) -> Iterator[Finding]:
+    if context.version < (3, 29) or context.options.dataplane == EBPF:
         return
-    for kind in survey.kinds:
-        chains = survey.program.view(kind.example).chains
+    for group in context.groups:
+        chains = context.program.view(group.example).chains
         governed = [direction for direction in (INGRESS, EGRESS) if chains.get((FORWARD, direction))]
         if len(governed) != 1:
             continue
         other = EGRESS if governed[0] == INGRESS else INGRESS
-        for policy in _forward_policies(survey, kind.labels):
+        for policy in _forward_policies(context, group.labels):
             yield Finding(
                 "forward-one-direction",
                 WARNING,
-                survey.name_of("GlobalNetworkPolicy", policy.ref.name),
+                context.name_of("GlobalNetworkPolicy", policy.ref.name),
                 "spec.types",
-                f"{kind}: applyOnForward policy governs {governed[0]} only; forwarded {other} is then no "
+                f"{group}: applyOnForward policy governs {governed[0]} only; forwarded {other} is then no "
                 "longer accepted by Calico but left to the node's own FORWARD rules",
                 f"add an applyOnForward policy that allows {other}",
             )
 
 
-def _forward_policies(survey: Survey, labels: Mapping[str, str]) -> Iterable[Policy]:
-    for policy in survey.intended:
+def _forward_policies(context: LintContext, labels: Mapping[str, str]) -> Iterable[Policy]:
+    for policy in context.intended:
         forward = policy.apply_on_forward and not policy.pre_dnat and not policy.do_not_track
         if forward and policy.selector.matches(labels):
             yield policy

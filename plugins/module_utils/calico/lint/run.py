@@ -21,7 +21,7 @@ from . import endpoint_rules as lint_endpoints
 from . import failsafe_rules as lint_failsafes
 from . import policy_rules as lint_policies
 from . import single_rules as lint_rules
-from .context import SEVERITIES, Finding, Survey
+from .context import SEVERITIES, Finding, LintContext
 
 RULES: Mapping[str, str] = {
     **lint_policies.RULES,
@@ -72,10 +72,10 @@ def lint(
     """
     options = options or Options()
     around = surroundings or Surroundings()
-    survey = Survey(
+    context = LintContext(
         read(objects, options.native_v3), options, around.nodes, around.ssh_ports, around.api_ports
     )
-    found = {finding.identity: finding for check in _CHECKS for finding in check(survey)}
+    found = {finding.identity: finding for check in _CHECKS for finding in check(context)}
     chosen = [finding for finding in found.values() if focus is None or finding.object in focus]
     return sorted(chosen, key=lambda finding: (SEVERITIES.index(finding.severity), finding.identity))
 

@@ -14,7 +14,8 @@ from typing import Optional
 
 from ..address import BITS, Net
 from ..stored.model import Entity, Ports, Rule
-from ..verdict.rule_match import EVERY_PORT, Interval, applies_to_family, intervals, merged, without
+from ..verdict.address_sets import Interval, intervals, merged, without
+from ..verdict.rule_match import EVERY_PORT, applies_to_family
 
 Spans = tuple[Interval, ...]
 Box = tuple[Spans, Spans, Spans, Spans]

@@ -7,10 +7,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..stored.model import Entity, Policy, Ports, Rule
+from ..verdict.address_sets import merged
 from ..verdict.packet_path import EGRESS, INGRESS, NFTABLES
 from ..verdict.program import directions
-from ..verdict.rule_match import merged, unprogrammable
-from .context import ERROR, INFO, WARNING, Finding, Survey, rules_of
+from ..verdict.rule_match import unprogrammable
+from .context import ERROR, INFO, WARNING, Finding, LintContext, rules_of
 from .shadowing import shadow
 
 RULES = {
@@ -24,20 +25,22 @@ RULES = {
 }
 
 
-def check(survey: Survey) -> Iterator[Finding]:
+def check(context: LintContext) -> Iterator[Finding]:
     """All findings of this file's rules."""
-    for policy in survey.policies:
-        if not survey.judges_hosts(policy):
+    for policy in context.policies:
+        if not context.judges_hosts(policy):
             continue
         for direction, rule, place in rules_of(policy):
-            yield from _one_rule(survey, policy, direction, rule, place)
-    for tier in survey.tiers.values():
-        judging = [policy for policy in tier.policies if survey.judges_hosts(policy)]
+            yield from _one_rule(context, policy, direction, rule, place)
+    for tier in context.tiers.values():
+        judging = [policy for policy in tier.policies if context.judges_hosts(policy)]
         for direction in (INGRESS, EGRESS):
-            yield from _unreachable(survey, judging, direction)
+            yield from _unreachable(context, judging, direction)
 
 
-def _one_rule(survey: Survey, policy: Policy, direction: str, rule: Rule, place: str) -> Iterator[Finding]:
+def _one_rule(
+    context: LintContext, policy: Policy, direction: str, rule: Rule, place: str
+) -> Iterator[Finding]:
     name = str(policy.ref)
     if rule.http:
         yield Finding(
@@ -48,13 +51,13 @@ def _one_rule(survey: Survey, policy: Policy, direction: str, rule: Rule, place:
             "host endpoints have no HTTP match: the rule matches every packet that fits otherwise",
             "take the http part out, or keep the rule from hosts",
         )
-    yield from _icmp(survey, name, rule, place)
-    yield from _one_family(survey, policy, direction, rule, place)
+    yield from _icmp(context, name, rule, place)
+    yield from _one_family(context, policy, direction, rule, place)
     for side, entity in (("source", rule.source), ("destination", rule.destination)):
-        yield from _without_addresses(survey, name, entity, f"{place}.{side}.selector")
+        yield from _without_addresses(context, name, entity, f"{place}.{side}.selector")
 
 
-def _icmp(survey: Survey, name: str, rule: Rule, place: str) -> Iterator[Finding]:
+def _icmp(context: LintContext, name: str, rule: Rule, place: str) -> Iterator[Finding]:
     if unprogrammable(rule, nftables=False):
         yield Finding(
             "icmp-protocol",
@@ -68,7 +71,7 @@ def _icmp(survey: Survey, name: str, rule: Rule, place: str) -> Iterator[Finding
         field = "icmp" if rule.icmp and rule.icmp[1] is not None else "notICMP"
         yield Finding(
             "icmp-code",
-            ERROR if survey.options.dataplane == NFTABLES else INFO,
+            ERROR if context.options.dataplane == NFTABLES else INFO,
             name,
             f"{place}.{field}.code",
             "on nftables the kernel's tools refuse the rule: Felix programs nothing more until it is gone",
@@ -76,14 +79,14 @@ def _icmp(survey: Survey, name: str, rule: Rule, place: str) -> Iterator[Finding
         )
 
 
-def _without_addresses(survey: Survey, name: str, side: Entity, place: str) -> Iterator[Finding]:
+def _without_addresses(context: LintContext, name: str, side: Entity, place: str) -> Iterator[Finding]:
     if side.selector is None:
         return
     bare = [
         member.name
-        for kind in survey.kinds
-        if not kind.imagined and side.selector.matches(kind.labels)
-        for member in kind.members
+        for group in context.groups
+        if not group.imagined and side.selector.matches(group.labels)
+        for member in group.members
         if not member.expected_ips
     ]
     if bare:
@@ -103,7 +106,9 @@ def _families(rule: Rule) -> set[int]:
     return {net.version for side in (rule.source, rule.destination) for net in side.nets}
 
 
-def _one_family(survey: Survey, policy: Policy, direction: str, rule: Rule, place: str) -> Iterator[Finding]:
+def _one_family(
+    context: LintContext, policy: Policy, direction: str, rule: Rule, place: str
+) -> Iterator[Finding]:
     families = _families(rule)
     if len(families) != 1 or rule.ip_version is not None or rule.protocol in (1, 58):
         return
@@ -121,9 +126,9 @@ def _one_family(survey: Survey, policy: Policy, direction: str, rule: Rule, plac
                 f"add a rule with the IPv{other} nets, or set ipVersion: {family} to say that it is meant",
             )
         return
-    if rule.action != "allow" or not _denied_later(survey, policy, rule, rules, other):
+    if rule.action != "allow" or not _denied_later(context, policy, rule, rules, other):
         return
-    tier = survey.tiers.get(policy.tier)
+    tier = context.tiers.get(policy.tier)
     mates = [
         mate
         for companion in (tier.policies if tier else (policy,))
@@ -142,8 +147,10 @@ def _one_family(survey: Survey, policy: Policy, direction: str, rule: Rule, plac
         )
 
 
-def _denied_later(survey: Survey, policy: Policy, rule: Rule, rules: Sequence[Rule], family: int) -> bool:
-    tier = survey.store.tiers.get(policy.tier)
+def _denied_later(
+    context: LintContext, policy: Policy, rule: Rule, rules: Sequence[Rule], family: int
+) -> bool:
+    tier = context.store.tiers.get(policy.tier)
     ends = not (policy.pre_dnat or policy.do_not_track) and not (tier and tier.default_action == "Pass")
     return ends or any(
         later.action == "deny" and later.index > rule.index and _families(later) in (set(), {family}, {4, 6})
@@ -167,7 +174,7 @@ def _pairs(rule: Rule, mate: Rule, family: int) -> bool:
 # -- rules that hide each other --------------------------------------------------------------------
 
 
-def _unreachable(survey: Survey, policies: Sequence[Policy], direction: str) -> Iterator[Finding]:
+def _unreachable(context: LintContext, policies: Sequence[Policy], direction: str) -> Iterator[Finding]:
     earlier: list[tuple[Policy, Rule]] = []
     for policy in policies:
         if direction not in directions(policy):
@@ -185,7 +192,7 @@ def _unreachable(survey: Survey, policies: Sequence[Policy], direction: str) -> 
                 yield Finding(
                     "unreachable-rule",
                     WARNING,
-                    survey.name_of("GlobalNetworkPolicy", policy.ref.name),
+                    context.name_of("GlobalNetworkPolicy", policy.ref.name),
                     f"spec.{direction}[{rule.index}]",
                     f"never reached: everything it matches is decided by {', '.join(shown[:5])}{more}",
                     "remove it, or move it before what hides it",

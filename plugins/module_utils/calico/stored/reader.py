@@ -21,6 +21,15 @@ from typing import Any, Optional
 from ..address import Address, parse_address, parse_net
 from ..bad_input import BadInput
 from ..felix import configuration as felix
+from .fields import (
+    Notes,
+    flag_field,
+    list_field,
+    mapping_field,
+    mappings_field,
+    number_field,
+    text_field,
+)
 from .model import (
     MISSING,
     SKIPPED,
@@ -44,17 +53,10 @@ from .rules import (
     NAMESPACE_LABEL,
     PROTOCOLS,
     SERVICE_ACCOUNT_LABEL,
-    Notes,
     check_labels,
     endpoint_ports,
-    flag_field,
-    list_field,
-    mapping_field,
-    mappings_field,
-    number_field,
     policy_selector,
     read_rules,
-    text_field,
 )
 
 V1 = "crd.projectcalico.org/v1"

@@ -20,6 +20,7 @@ from typing import Any, Optional, Union
 from ..bad_input import BadInput
 from ..stored.model import WILDCARD, HostEndpoint, Policy, Store
 from ..stored.reader import ALL_NAMESPACES, Raw, inherited_labels, read
+from .address_sets import AddressSets
 from .flow import Flow, parse_flow
 from .interface_owner import NodeFacts, Ownership, possible_owners
 from .packet_path import (
@@ -37,47 +38,18 @@ from .packet_path import (
     settings_of,
     steps,
 )
-from .program import ALLOW, CONTINUE, DENY, KERNEL_NOTE, DecidedBy, Outcome, Program
-from .rule_match import AddressSets
+from .program import ALLOW, CONTINUE, DENY, KERNEL_NOTE, CompiledPolicies, DecidedBy, Outcome
 from .tier_order import promoted, rank, version_of
 
 UNDETERMINED = "undetermined"
 STAGED_CHOICES = ("ignore", "as_enforced", "compare")
-
-REASONS = {
-    "no-host-endpoint": "No host endpoint owns the interface; Calico does not judge the packet.",
-    "established": "The packet belongs to a connection that the kernel knows.",
-    "failsafe": "A failsafe port matched before any policy was asked.",
-    "policy-allow": "A policy's rule allowed the packet.",
-    "policy-deny": "A policy's rule denied the packet.",
-    "end-of-tier": "Policies of a tier govern this direction, and none allowed or passed the packet.",
-    "profile-allow": "No tier decided, and a profile of the host endpoint allowed the packet.",
-    "profile-deny": "No tier decided, and a profile of the host endpoint denied the packet.",
-    "profile-missing": "No tier decided, and the profile does not exist: Felix puts a deny in its place.",
-    "no-profile": "No tier decided, and no profile allows.",
-    "forward-default": "No applyOnForward policy governs the host endpoint: forwarded traffic passes.",
-    "forward-undecided": "Forward policy neither allowed nor denied; the node's own FORWARD rules decide.",
-    "invalid-state": "The packet belongs to no connection and opens none: host endpoints drop it.",
-    "no-connection": "nftables: the kernel keeps no connection for it, so egress policy is not reached.",
-    "neighbour-discovery": "IPv6 neighbour discovery that Calico always lets pass here.",
-    "not-an-ebpf-interface": "eBPF: the interface is outside bpfDataIfacePattern, it has no policy.",
-    "host-to-pod": "A node's traffic to its own pods is never policed.",
-    "pod-to-host": "From a pod to its own node, DefaultEndpointToHostAction decides, not host policy.",
-    "tunnel": "A tunnel between nodes (IPIP, VXLAN, WireGuard), which Felix allows by itself.",
-    "pod-policy": "Host policy lets the packet pass; the pod's own policy decides.",
-    "unknown-match": "Whether a rule matches depends on something that the input does not say.",
-    "unknown-interface": "The verdict depends on the interface, or on its addresses, which are not given.",
-    "unknown-configuration": "Felix does not run with what is configured; older rules may still be in force.",
-    "unprogrammable-rule": "The kernel's tools refuse a rule as Felix renders it; older rules are in force.",
-    "unreadable-object": "Felix cannot decode an object and sees no newer policy; older rules are in force.",
-}
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The answer for one flow.
 
-    ``verdict`` is ``allow``, ``deny`` or ``undetermined``; ``reason_code`` one of :data:`REASONS`; ``trace``
+    ``verdict`` is ``allow``, ``deny`` or ``undetermined``; ``reason_code`` one of reasons.py; ``trace``
     tells the packet's way in words. ``assumptions`` say what an undetermined verdict depends on, and what
     a determined one takes for granted. ``staged`` is the verdict with the staged policies enforced, where
     both were asked for.
@@ -204,10 +176,10 @@ class Judge:
         self._settings: dict[str, Settings] = {}
         self._owned: dict[tuple[str, str], list[Ownership]] = {}
 
-    def _compile(self, policies: Iterable[Policy]) -> Program:
+    def _compile(self, policies: Iterable[Policy]) -> CompiledPolicies:
         version = version_of(self.options.calico_version)
         ranked = rank(policies, self._store.tiers, version)
-        return Program(ranked, self._store, self._sets, self.options.dataplane, version)
+        return CompiledPolicies(ranked, self._store, self._sets, self.options.dataplane, version)
 
     def refuse_unknown_nodes(self, flows: Sequence[Flow]) -> None:
         """Complain of a flow at a node that nothing was said of, where other nodes are known.
@@ -269,7 +241,7 @@ class Judge:
             self._wildcards[node] = min(heps, key=_name, default=None)
         return self._wildcards[node]
 
-    def _ways(self, flow: Flow, program: Program) -> Iterable[tuple[Flow, Owners, str]]:
+    def _ways(self, flow: Flow, program: CompiledPolicies) -> Iterable[tuple[Flow, Owners, str]]:
         """Every way in which the flow's interfaces may be owned, with its condition."""
         wildcard = self._wildcard_of(flow.node)
         leaving = (
@@ -291,7 +263,7 @@ class Judge:
 
     # -- the verdict -----------------------------------------------------------------------------
 
-    def _judged(self, flow: Flow, program: Program) -> Verdict:
+    def _judged(self, flow: Flow, program: CompiledPolicies) -> Verdict:
         settings = self.settings_of(flow.node)
         answers = [
             (
@@ -318,7 +290,7 @@ class Judge:
             )
         return verdict
 
-    def _refused_at(self, node: str, program: Program) -> tuple[str, ...]:
+    def _refused_at(self, node: str, program: CompiledPolicies) -> tuple[str, ...]:
         """The rules that the kernel's tools refuse and that Felix renders on this node."""
         endpoints = [(hep.labels, hep.profiles) for hep in self._local.get(node, ())]
         endpoints += [(pod.labels, pod.profiles) for pod in self._store.workloads if pod.node == node]
@@ -350,7 +322,7 @@ class Judge:
         return Stage(NORMAL, step.direction, endpoint, step.place)
 
     def _along(
-        self, program: Program, flow: Flow, way: Iterable[Union[Stage, Settled]], settings: Settings
+        self, program: CompiledPolicies, flow: Flow, way: Iterable[Union[Stage, Settled]], settings: Settings
     ) -> Verdict:
         branches = [_Branch()]
         ended: list[_Branch] = []
@@ -370,7 +342,7 @@ class Judge:
 
 
 def _outcomes(
-    program: Program, step: Union[Stage, Settled], branch: _Branch, flow: Flow, settings: Settings
+    program: CompiledPolicies, step: Union[Stage, Settled], branch: _Branch, flow: Flow, settings: Settings
 ) -> Sequence[Outcome]:
     if branch.accepted and step.skipped_once_accepted:
         return (Outcome(CONTINUE, "", DecidedBy(), (f"{step.place}: already accepted",)),)

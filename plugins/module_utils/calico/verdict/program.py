@@ -14,6 +14,7 @@ from typing import Optional
 
 from ..stored.model import HostEndpoint, Policy, Rule, Store
 from ..stored.reader import inherited_labels
+from .address_sets import AddressSets
 from .flow import WITH_PORTS, Flow
 from .packet_path import (
     EBPF,
@@ -28,7 +29,8 @@ from .packet_path import (
     Stage,
     is_invalid,
 )
-from .rule_match import EPHEMERAL, AddressSets, Packet, RuleTable, match_rule, unprogrammable
+from .rule_match import EPHEMERAL, Packet, match_rule, unprogrammable
+from .rule_table import RuleTable
 from .tier_order import RankedTier
 
 ALLOW, DENY = "allow", "deny"
@@ -67,7 +69,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Link:
+class TierLink:
     """A tier of one host endpoint, class and direction.
 
     ``rules`` and ``staged_rules`` are bits of the direction's table; Felix renders only the first.
@@ -81,17 +83,17 @@ class Link:
 
 
 @dataclass(frozen=True)
-class View:
+class EndpointPolicy:
     """What governs host endpoints of one kind; ``chains`` by class and direction."""
 
-    chains: Mapping[tuple[str, str], tuple[Link, ...]]
+    chains: Mapping[tuple[str, str], tuple[TierLink, ...]]
     profiles: tuple[str, ...]
 
     def governs(self, policy_class: str) -> bool:
         return bool(self.chains.get((policy_class, INGRESS)) or self.chains.get((policy_class, EGRESS)))
 
 
-class Program:
+class CompiledPolicies:
     """One set of policies, compiled."""
 
     def __init__(
@@ -131,8 +133,8 @@ class Program:
             name for tier in ranked for policy in tier.policies for name in policy.selector.label_names()
         }
         self._names = tuple(sorted(names))
-        self._views: dict[object, View] = {}
-        self._view_of: dict[str, View] = {}
+        self._views: dict[object, EndpointPolicy] = {}
+        self._view_of: dict[str, EndpointPolicy] = {}
 
     def _number(self, policy: Policy, direction: str) -> None:
         rules = policy.ingress if direction == INGRESS else policy.egress
@@ -141,7 +143,7 @@ class Program:
         self.owners[direction].extend([policy] * len(rules))
         self._bits[direction, id(policy)] = ((1 << len(rules)) - 1) << start
 
-    def view(self, hep: HostEndpoint) -> View:
+    def view(self, hep: HostEndpoint) -> EndpointPolicy:
         """What governs a host endpoint. Endpoints that no selector can tell apart share one."""
         known = self._view_of.get(hep.name)
         if known is None:
@@ -149,12 +151,12 @@ class Program:
             key = (tuple(labels.get(name) for name in self._names), hep.profiles)
             known = self._views.get(key)
             if known is None:
-                known = self._views[key] = View(self._chains(labels), hep.profiles)
+                known = self._views[key] = EndpointPolicy(self._chains(labels), hep.profiles)
             self._view_of[hep.name] = known
         return known
 
-    def _chains(self, labels: Mapping[str, str]) -> dict[tuple[str, str], tuple[Link, ...]]:
-        chains: dict[tuple[str, str], list[Link]] = {}
+    def _chains(self, labels: Mapping[str, str]) -> dict[tuple[str, str], tuple[TierLink, ...]]:
+        chains: dict[tuple[str, str], list[TierLink]] = {}
         for tier in self._ranked:
             selecting: dict[tuple[str, str], list[Policy]] = {}
             for policy in tier.policies:
@@ -171,7 +173,7 @@ class Program:
                     else:
                         rules |= bits
                 drop = bool(enforced) and tier.default_action != "Pass" and policy_class in (NORMAL, FORWARD)
-                link = Link(tier.name, rules, drop, not enforced, staged_rules)
+                link = TierLink(tier.name, rules, drop, not enforced, staged_rules)
                 chains.setdefault((policy_class, direction), []).append(link)
         return {place: tuple(links) for place, links in chains.items()}
 
@@ -206,7 +208,7 @@ class Program:
                 outcomes.append(Outcome(verdict, "failsafe", decided, (f"{head}: failsafe {entry}",), doubt))
                 if sure:
                     return outcomes
-        outcomes.extend(_Walk(self, stage, packet, head).outcomes())
+        outcomes.extend(_TierWalk(self, stage, packet, head).outcomes())
         return outcomes
 
     def _by_connection(self, stage: Stage, flow: Flow, settings: Settings, head: str) -> Optional[Outcome]:
@@ -219,7 +221,7 @@ class Program:
             DENY, "invalid-state", DecidedBy(stage.name), (f"{head}: no connection and none begins",)
         )
 
-    def profile_outcomes(self, view: View, direction: str, packet: Packet) -> list[Outcome]:
+    def profile_outcomes(self, view: EndpointPolicy, direction: str, packet: Packet) -> list[Outcome]:
         """What the profiles of a host endpoint come to, after tiers that did not decide."""
         outcomes: list[Outcome] = []
         for name in view.profiles:
@@ -247,10 +249,10 @@ class Program:
         return [*outcomes, Outcome(DENY, "no-profile", DecidedBy(NORMAL), trace)]
 
 
-class _Walk:
+class _TierWalk:
     """One packet through the tiers and profiles of one stage."""
 
-    def __init__(self, program: Program, stage: Stage, packet: Packet, head: str) -> None:
+    def __init__(self, program: CompiledPolicies, stage: Stage, packet: Packet, head: str) -> None:
         self.program = program
         self.stage = stage
         self.packet = packet
@@ -286,7 +288,7 @@ class _Walk:
         would = self.would(link) if link.staged_rules else ""
         return [self.led_by(would, "", outcome) for outcome in outcomes] if would else outcomes
 
-    def would(self, link: Link) -> str:
+    def would(self, link: TierLink) -> str:
         """What the first staged rule that matches would do, if no enforced rule comes before it."""
         hits = self.certain & ~self.program.logs[self.stage.direction]
         bit = hits & link.staged_rules & -(hits & link.staged_rules)
@@ -298,7 +300,7 @@ class _Walk:
         whose = f"{ref.kind} {ref.name} {self.stage.direction} rule {rule.index}"
         return f"tier {link.tier}: {whose} would {rule.action}"
 
-    def of_link(self, index: int, link: Link) -> list[Outcome]:
+    def of_link(self, index: int, link: TierLink) -> list[Outcome]:
         outcomes: list[Outcome] = []
         hits = self.possible & link.rules
         logs = self.program.logs[self.stage.direction]
@@ -323,7 +325,7 @@ class _Walk:
         rule = self.table.rules[bit.bit_length() - 1]
         return match_rule(rule, self.packet, self.program.sets, self.table.nftables)
 
-    def hit(self, index: int, link: Link, bit: int, doubtful: bool) -> list[Outcome]:
+    def hit(self, index: int, link: TierLink, bit: int, doubtful: bool) -> list[Outcome]:
         number = bit.bit_length() - 1
         rule = self.table.rules[number]
         ref = self.program.owners[self.stage.direction][number].ref
@@ -350,7 +352,7 @@ class _Walk:
             if side.domains
         )
 
-    def end_of(self, index: int, link: Link) -> list[Outcome]:
+    def end_of(self, index: int, link: TierLink) -> list[Outcome]:
         if link.ends_in_drop:
             decided = DecidedBy(self.stage.name, link.tier, "Tier", link.tier)
             trace = (self.head, f"tier {link.tier}: no rule matches, the end of the tier denies")

@@ -21,9 +21,9 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run i
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.shadowing import shadow
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.reader import read
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.address_sets import AddressSets
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.rule_match import (
-    AddressSets,
     Packet,
     match_rule,
 )

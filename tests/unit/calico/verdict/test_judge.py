@@ -18,12 +18,12 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.in
     parse_nodes,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import (
-    REASONS,
     Options,
     Verdict,
     count_verdicts,
     judge_objects,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.reasons import REASONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -11,13 +11,13 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.address im
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.model import Rule, Store
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.reader import read
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.rules import PROTOCOLS
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict import rule_match
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict import rule_table
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.address_sets import AddressSets
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.rule_match import (
-    AddressSets,
     Packet,
-    RuleTable,
     match_rule,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.rule_table import RuleTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -338,7 +338,7 @@ def test_many_rules_at_once_answer_as_each_alone(
     alone = [match_rule(rule, asked, AddressSets(WORLD_WITH_PODS), nftables) for rule in rules]
     with pytest.MonkeyPatch.context() as patched:
         # Small worlds would never reach the way that large sets of addresses take.
-        patched.setattr(rule_match, "_SWEPT_ADDRESSES", swept)
+        patched.setattr(rule_table, "_SWEPT_ADDRESSES", swept)
         together = compiled(WORLD_WITH_PODS, rules, asked, nftables)
     for one, other in zip(alone, together):
         # Several unknowns at once may be known to exclude each other only in one of the two forms.
