@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from ..calico.address import Address, parse_address
 from ..calico.host_endpoint import DEFAULT_ALLOW_PROFILE, HostEndpointTemplate, desired
 from ..calico.host_endpoint_plan import Change
+from ..calico.policy import planner
 from ..calico.policy.definition import POLICY
 from ..calico.verdict.judge import Options
 from ..calico.verdict.reach import (
@@ -107,7 +108,7 @@ def outlook(
         return Outlook(True, unseen=f"{what}: {UNSEEN}")
     inventory = policies.read(cluster, served)
     logins = of_nodes(then, params["logins"])
-    blocking = obstacles_of(cluster, served, inventory, policies.Plan(), logins, now, then)
+    blocking = obstacles_of(cluster, served, inventory, planner.WritePlan(), logins, now, then)
     return Outlook(True, blocking, heed(what, blocking))
 
 
@@ -142,8 +143,8 @@ def with_felix(
 def obstacles_of(
     cluster: Cluster,
     served: Flavour,
-    inventory: policies.Inventory,
-    planned: policies.Plan,
+    inventory: planner.Inventory,
+    planned: planner.WritePlan,
     logins: Sequence[Connection],
     now: Sequence[Object],
     then: Sequence[Object],
@@ -158,8 +159,8 @@ def obstacles_of(
         calico_version=policies.calico_version(cluster, served),
         native_v3=served.kind is FlavourKind.V3_NATIVE,
     )
-    before = [*policies.outcome(inventory, policies.Plan()), *now]
-    after = [*policies.outcome(inventory, planned), *then]
+    before = [*planner.objects_after(inventory, planner.WritePlan()), *now]
+    after = [*planner.objects_after(inventory, planned), *then]
     return obstacles(before, after, [*logins, *of_api(cluster, then)], options)
 
 
