@@ -318,8 +318,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.conte
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import (
     as_dicts,
     errors_of,
-    lint,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.judgement import traps
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import planner
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
     EGRESS,
@@ -338,6 +338,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.req
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
     policies as allowing,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.reach import Obstacle
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, policies, reach
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster, ClusterError
@@ -459,7 +460,8 @@ def _look(
     now = policies.beside(cluster, served)
     around = reach.with_upcoming(now, params["upcoming"], served.api_version)
     hosts = sum(obj["kind"] == "HostEndpoint" for obj in around)
-    findings = _lint(inventory, wanted, around) if linted else []
+    options = reach.options_of(cluster, served)
+    findings = _lint(inventory, wanted, around, options) if linted else []
     _heed(module, wanted.state == planner.ENFORCED and hosts > 0, errors_of(findings))
     if not (judged and hosts):
         return findings, []
@@ -474,13 +476,16 @@ def _look(
 
 
 def _lint(
-    inventory: planner.Inventory, wanted: planner.PolicySet, around: list[dict[str, Any]]
+    inventory: planner.Inventory,
+    wanted: planner.PolicySet,
+    around: list[dict[str, Any]],
+    options: Options,
 ) -> list[Finding]:
     """Traps in the set once it is enforced, seen together with all that is there."""
     enforced = planner.plan(inventory, replace(wanted, state=planner.ENFORCED))
     final = [w.wanted for w in enforced.writes if w.wanted and not w.interim]
     focus = {f"{obj['kind']} {planner.calico_name(obj)}" for obj in final}
-    return lint(planner.objects_after(inventory, enforced) + around, focus=focus)
+    return traps([*planner.objects_after(inventory, enforced), *around], options, focus)
 
 
 def _heed(module: AnsibleModule, bites: bool, errors: list[Finding]) -> None:

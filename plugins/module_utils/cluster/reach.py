@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from ..calico.address import Address, parse_address
 from ..calico.host_endpoint import DEFAULT_ALLOW_PROFILE, HostEndpointTemplate, desired
 from ..calico.host_endpoint_plan import Change
+from ..calico.plan.judgement import connections_at_risk
 from ..calico.policy import planner
 from ..calico.policy.definition import POLICY
 from ..calico.verdict.judge import Options
@@ -21,7 +22,6 @@ from ..calico.verdict.reach import (
     SSH,
     Connection,
     Obstacle,
-    obstacles,
     of_session,
     remedy,
     sentences,
@@ -29,7 +29,6 @@ from ..calico.verdict.reach import (
 from . import policies
 from .client import Cluster, ClusterError, Object
 from .flavour import Flavour, FlavourKind
-from .judged_objects import configured_dataplane
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -154,14 +153,18 @@ def obstacles_of(
     :param now: what decides beside policy (:func:`policies.beside`)
     :param then: the same as it will be when the plan is carried out
     """
-    options = Options(
-        dataplane=configured_dataplane(then),
+    options = options_of(cluster, served)
+    before = [*planner.objects_after(inventory, planner.WritePlan()), *now]
+    after = [*planner.objects_after(inventory, planned), *then]
+    return connections_at_risk(before, after, [*logins, *of_api(cluster, then)], options)
+
+
+def options_of(cluster: Cluster, served: Flavour) -> Options:
+    """How to judge what this cluster stores."""
+    return Options(
         calico_version=policies.calico_version(cluster, served),
         native_v3=served.kind is FlavourKind.V3_NATIVE,
     )
-    before = [*planner.objects_after(inventory, planner.WritePlan()), *now]
-    after = [*planner.objects_after(inventory, planned), *then]
-    return obstacles(before, after, [*logins, *of_api(cluster, then)], options)
 
 
 def heed(what: str, blocking: Sequence[Obstacle]) -> list[str]:
