@@ -128,7 +128,7 @@ counts:
   type: dict
   sample: {allow: 3, deny: 1, undetermined: 0}
 dataplane:
-  description: The data plane that was judged for.
+  description: The data plane that was judged for; where the flows' nodes differ, all of them.
   returned: always
   type: str
 calico_version:
@@ -144,10 +144,10 @@ origin:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.dataplanes import judge_flows
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import (
     STAGED_CHOICES,
     count_verdicts,
-    judge_objects,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import CONNECTION_OPTIONS
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.judged_objects import (
@@ -167,12 +167,14 @@ OPTIONS: dict[str, Any] = {
 def work(params: dict[str, Any]) -> dict[str, Any]:
     forwarded = any(flow.get("direction") == "forward" for flow in params["flows"])
     judged = gather(params, params["staged"], with_pods=forwarded)
-    verdicts = judge_objects(judged.objects, params["flows"], judged.nodes, judged.options)
+    verdicts, dataplanes = judge_flows(
+        judged.objects, params["flows"], judged.dataplanes, judged.nodes, judged.options
+    )
     return {
         "changed": False,
         "verdicts": [verdict.as_dict() for verdict in verdicts],
         "counts": count_verdicts(verdicts),
-        "dataplane": judged.options.dataplane,
+        "dataplane": ", ".join(dataplanes),
         "calico_version": judged.options.calico_version,
         "origin": judged.origin,
     }

@@ -318,8 +318,9 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.conte
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import (
     as_dicts,
     errors_of,
-    lint,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.judgement import traps
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import planner
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
     EGRESS,
     INGRESS,
@@ -337,6 +338,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.req
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
     policies as allowing,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.reach import Obstacle
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, policies, reach
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster, ClusterError
@@ -402,7 +404,7 @@ OPTIONS: dict[str, Any] = {
 
 def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     params = module.params
-    wanted = policies.PolicySet(
+    wanted = planner.PolicySet(
         name=params["name"],
         state=params["state"],
         definitions=_definitions(params, cluster),
@@ -410,13 +412,13 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         tier_order=params["tier"]["order"],
         default_action=params["default_action"],
     )
-    absent = wanted.state == policies.ABSENT
+    absent = wanted.state == planner.ABSENT
     # Where there is no Calico yet, check mode tells what would be made, and nothing is to be removed.
     served = flavour.detect(cluster) if module.check_mode or absent else flavour.require(cluster)
     missing = served.kind is flavour.FlavourKind.NONE
-    inventory = policies.assumed(served) if missing else policies.read(cluster, served)
+    inventory = planner.assumed(served.api_version) if missing else policies.read(cluster, served)
     if module.check_mode:
-        inventory = policies.rehearsed(inventory, params["rehearsed"])
+        inventory = planner.rehearsed(inventory, params["rehearsed"])
     planned, kept = _plan(cluster, served, inventory, wanted)
     for warning in planned.warnings:
         module.warn(warning)
@@ -429,10 +431,10 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     result = _result(module, cluster, served, wanted, planned, kept, done)
     result["findings"] = as_dicts(findings)
     result["obstacles"] = [obstacle.as_dict() for obstacle in blocking]
-    result["decides"] = policies.decides(inventory, planned)
-    result["before"] = policies.as_it_is(inventory, wanted.name)
+    result["decides"] = planner.changes_enforcement(inventory, planned)
+    result["before"] = planner.restore_options(inventory, wanted.name)
     if module.check_mode:
-        result["rehearsal"] = policies.told(planned)
+        result["rehearsal"] = planner.told(planned)
     if problem:
         raise Unfinished(_unfinished(wanted, planned.writes, done, problem), result)
     return result
@@ -442,24 +444,25 @@ def _look(
     module: AnsibleModule,
     cluster: Cluster,
     served: flavour.Flavour,
-    inventory: policies.Inventory,
-    wanted: policies.PolicySet,
-    planned: policies.Plan,
+    inventory: planner.Inventory,
+    wanted: planner.PolicySet,
+    planned: planner.WritePlan,
 ) -> tuple[list[Finding], list[Obstacle]]:
     """Look for traps, and for connections that would be cut off, before anything is written.
 
     :raises BadInput: the first of either that bites
     """
     params = module.params
-    linted = params["lint"] and planned.writes and wanted.state != policies.ABSENT
-    judged = policies.decides(inventory, planned)
+    linted = params["lint"] and planned.writes and wanted.state != planner.ABSENT
+    judged = planner.changes_enforcement(inventory, planned)
     if not (linted or judged):
         return [], []
     now = policies.beside(cluster, served)
     around = reach.with_upcoming(now, params["upcoming"], served.api_version)
     hosts = sum(obj["kind"] == "HostEndpoint" for obj in around)
-    findings = _lint(inventory, wanted, around) if linted else []
-    _heed(module, wanted.state == policies.ENFORCED and hosts > 0, errors_of(findings))
+    options = reach.options_of(cluster, served)
+    findings = _lint(inventory, wanted, around, options) if linted else []
+    _heed(module, wanted.state == planner.ENFORCED and hosts > 0, errors_of(findings))
     if not (judged and hosts):
         return findings, []
     if not params["reach"]:
@@ -473,13 +476,16 @@ def _look(
 
 
 def _lint(
-    inventory: policies.Inventory, wanted: policies.PolicySet, around: list[policies.Object]
+    inventory: planner.Inventory,
+    wanted: planner.PolicySet,
+    around: list[dict[str, Any]],
+    options: Options,
 ) -> list[Finding]:
     """Traps in the set once it is enforced, seen together with all that is there."""
-    enforced = policies.plan(inventory, replace(wanted, state=policies.ENFORCED))
+    enforced = planner.plan(inventory, replace(wanted, state=planner.ENFORCED))
     final = [w.wanted for w in enforced.writes if w.wanted and not w.interim]
-    focus = {f"{obj['kind']} {policies.calico_name(obj)}" for obj in final}
-    return lint(policies.outcome(inventory, enforced) + around, focus=focus)
+    focus = {f"{obj['kind']} {planner.calico_name(obj)}" for obj in final}
+    return traps([*planner.objects_after(inventory, enforced), *around], options, focus)
 
 
 def _heed(module: AnsibleModule, bites: bool, errors: list[Finding]) -> None:
@@ -497,7 +503,7 @@ def _heed(module: AnsibleModule, bites: bool, errors: list[Finding]) -> None:
 
 
 def _definitions(params: dict[str, Any], cluster: Cluster) -> Definitions:
-    if params["state"] == policies.ABSENT:
+    if params["state"] == planner.ABSENT:
         return Definitions()
     documents = read_definitions(params["definitions"])
     if params["src"]:
@@ -540,15 +546,15 @@ def _platform(name: str, options: dict[str, Any], cluster: Cluster) -> list[Docu
 def _plan(
     cluster: Cluster,
     served: flavour.Flavour,
-    inventory: policies.Inventory,
-    wanted: policies.PolicySet,
-) -> tuple[policies.Plan, list[str]]:
+    inventory: planner.Inventory,
+    wanted: planner.PolicySet,
+) -> tuple[planner.WritePlan, list[str]]:
     """The plan, without the removal of tiers that hold policies of kinds we do not manage."""
-    planned = policies.plan(inventory, wanted)
+    planned = planner.plan(inventory, wanted)
     leaving = [w.name for w in planned.writes if w.kind == TIER and w.action == "delete"]
     kept = [t for t in leaving if policies.namespaced_policies(cluster, served, t)]
     if kept:
-        planned = policies.plan(inventory, wanted, frozenset(kept))
+        planned = planner.plan(inventory, wanted, frozenset(kept))
     return planned, kept
 
 
@@ -556,8 +562,8 @@ def _result(
     module: AnsibleModule,
     cluster: Cluster,
     served: flavour.Flavour,
-    wanted: policies.PolicySet,
-    planned: policies.Plan,
+    wanted: planner.PolicySet,
+    planned: planner.WritePlan,
     kept: list[str],
     done: int,
 ) -> dict[str, Any]:
@@ -581,7 +587,7 @@ def _result(
 
 
 def _unfinished(
-    wanted: policies.PolicySet, writes: tuple[policies.Write, ...], done: int, problem: ClusterError
+    wanted: planner.PolicySet, writes: tuple[planner.Write, ...], done: int, problem: ClusterError
 ) -> str:
     failed = writes[done]
     open_now = sorted(_bridges_left(writes[:done]))
@@ -592,7 +598,7 @@ def _unfinished(
     )
 
 
-def _bridges_left(writes: tuple[policies.Write, ...]) -> set[str]:
+def _bridges_left(writes: tuple[planner.Write, ...]) -> set[str]:
     left: set[str] = set()
     for write in writes:
         if write.interim and write.kind != TIER:
@@ -600,13 +606,13 @@ def _bridges_left(writes: tuple[policies.Write, ...]) -> set[str]:
     return left
 
 
-def _diff(write: policies.Write) -> dict[str, Any]:
+def _diff(write: planner.Write) -> dict[str, Any]:
     header = f"{write.kind} {write.name}"
     return {
         "before_header": header,
         "after_header": header,
-        "before": policies.shown(write.live),
-        "after": policies.shown(write.wanted),
+        "before": planner.shown(write.live),
+        "after": planner.shown(write.wanted),
     }
 
 

@@ -74,6 +74,7 @@ tiers_kept:
 
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import planner
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import TIER
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
     flavour,
@@ -99,7 +100,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     in_use = frozenset(t for t in leaving if policies.namespaced_policies(cluster, served, t))
     if in_use:
         planned = leftovers.plan_policy_removal(inventory, in_use)
-    if module.params["reach"] and policies.decides(inventory, planned):
+    if module.params["reach"] and planner.changes_enforcement(inventory, planned):
         around = policies.beside(cluster, served)
         logins = reach.of_nodes(around)
         blocking = reach.obstacles_of(cluster, served, inventory, planned, logins, around, around)

@@ -98,6 +98,7 @@ foreign:
 
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import planner
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
     POLICY,
     STAGED_POLICY,
@@ -119,7 +120,7 @@ def work(_module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         return {"changed": False, "sets": [], "tiers": [], "foreign": []}
     inventory = policies.read(cluster, served)
     tiers = [o for o in inventory.objects if o.kind == TIER]
-    names = {o.set_name for o in inventory.objects} | {n for t in tiers for n in policies.wishes(t.stored)}
+    names = {o.set_name for o in inventory.objects} | {n for t in tiers for n in planner.wishes(t.stored)}
     return {
         "changed": False,
         "sets": [_set(inventory, tiers, name) for name in sorted(names - {""})],
@@ -128,14 +129,14 @@ def work(_module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     }
 
 
-def _set(inventory: policies.Inventory, tiers: list[policies.Live], name: str) -> dict[str, Any]:
+def _set(inventory: planner.Inventory, tiers: list[planner.Live], name: str) -> dict[str, Any]:
     objects = inventory.of_set(name)
-    wants = [(t.name, policies.wishes(t.stored).get(name)) for t in tiers]
+    wants = [(t.name, planner.wishes(t.stored).get(name)) for t in tiers]
     return {
         "name": name,
         "state": _state({o.kind for o in objects if not is_bridge(o.name, name)}),
         "objects": [{"kind": o.kind, "name": o.stored_name} for o in objects],
-        "definitions": policies.as_it_is(inventory, name)["definitions"],
+        "definitions": planner.restore_options(inventory, name)["definitions"],
         "tiers": [{"name": tier, "wants": wish} for tier, wish in wants if wish],
         "bridges": [o.stored_name for o in objects if o.kind == POLICY and is_bridge(o.name, name)],
     }
@@ -145,11 +146,11 @@ def _state(kinds: set[str]) -> str:
     if {POLICY, STAGED_POLICY} <= kinds:
         return "mixed"
     if POLICY in kinds:
-        return policies.ENFORCED
-    return policies.STAGED if STAGED_POLICY in kinds else "not stored"
+        return planner.ENFORCED
+    return planner.STAGED if STAGED_POLICY in kinds else "not stored"
 
 
-def _tier(tier: policies.Live) -> dict[str, Any]:
+def _tier(tier: planner.Live) -> dict[str, Any]:
     return {
         "name": tier.name,
         "order": tier.spec.get("order"),
@@ -158,9 +159,7 @@ def _tier(tier: policies.Live) -> dict[str, Any]:
     }
 
 
-def _foreign(
-    cluster: Cluster, served: flavour.Flavour, inventory: policies.Inventory
-) -> list[dict[str, Any]]:
+def _foreign(cluster: Cluster, served: flavour.Flavour, inventory: planner.Inventory) -> list[dict[str, Any]]:
     heps = flavour.list_stored(cluster, served, "HostEndpoint")
     foreign = {o.stored_name: o for o in inventory.objects if o.kind == POLICY and not o.ours}
     typed = [_typed(served, "HostEndpoint", h) for h in heps]

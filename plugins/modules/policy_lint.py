@@ -106,8 +106,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run i
     Surroundings,
     as_dicts,
     count_findings,
-    lint,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.judgement import traps
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import (
     CONNECTION_OPTIONS,
     ClusterError,
@@ -129,7 +129,7 @@ OPTIONS: dict[str, Any] = {
 def work(params: dict[str, Any]) -> dict[str, Any]:
     judged = gather(params)
     around = Surroundings(judged.nodes, tuple(params["ssh_ports"]), tuple(params["api_ports"]))
-    findings = lint(judged.objects, judged.options, around)
+    findings = traps(judged.objects, judged.options, around=around, dataplanes=judged.dataplanes)
     return {
         "changed": False,
         "findings": as_dicts(findings),

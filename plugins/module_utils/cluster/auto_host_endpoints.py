@@ -19,6 +19,7 @@ from ..calico.host_endpoint import (
     ALL_INTERFACES,
     AUTO_CREATED_BY,
     AUTO_CREATED_BY_LABEL,
+    FIELD_MANAGER,
     HostEndpointTemplate,
     desired,
     is_auto,
@@ -41,7 +42,7 @@ from ..calico.host_endpoint_auto import (
 )
 from . import reach
 from .bulk import write_all
-from .client import APPLY, FIELD_MANAGER, Cluster, ClusterError, Object
+from .client import APPLY, Cluster, ClusterError, Object
 from .flavour import Flavour, list_stored, require
 from .host_endpoints import NODES, select_nodes
 from .kube_controllers import WORKLOAD, Finding, KubeControllers, read_configuration, read_deployment, reasons

@@ -25,6 +25,8 @@ from ansible_collections.kubernetes.core.plugins.module_utils.k8s.client import 
     _create_headers,
 )
 
+from ..calico.host_endpoint import FIELD_MANAGER
+
 try:
     import kubernetes
     import urllib3
@@ -36,7 +38,6 @@ except ImportError:
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-FIELD_MANAGER = "hostfence"
 CONCURRENCY = 8
 PAGE_SIZE = 250
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..calico.bad_input import BadInput
+from ..calico.verdict.dataplanes import Dataplanes
 from ..calico.verdict.interface_owner import NodeFacts, parse_nodes
 from ..calico.verdict.judge import Options
-from ..calico.verdict.packet_path import DATAPLANES, EBPF, IPTABLES, NFTABLES
+from ..calico.verdict.packet_path import DATAPLANES
 from .client import ApiError, Cluster
 from .flavour import Flavour, FlavourKind, list_stored, require
 from .policy_files import read_path
@@ -52,11 +53,15 @@ _SELECTORS = ("selector", "notSelector", "namespaceSelector", "serviceAccounts")
 
 @dataclass(frozen=True)
 class Judged:
-    """What to judge, and how: ``origin`` says where the objects came from."""
+    """What to judge, and how: ``origin`` says where the objects came from.
+
+    :ivar options: those that all nodes share; the data plane is each node's own
+    """
 
     objects: list[Object]
     nodes: dict[str, NodeFacts]
     options: Options
+    dataplanes: Dataplanes
     origin: str
 
 
@@ -80,27 +85,16 @@ def gather(params: Mapping[str, Any], staged: str = "ignore", with_pods: bool = 
         objects, complete = _from_cluster(cluster, served, with_pods)
         native, origin = served.kind is FlavourKind.V3_NATIVE, cluster.host
         version = version or _calico_version(cluster, served)
+    environment = {key: str(value) for key, value in (params["felix_environment"] or {}).items()}
     options = Options(
         staged=staged,
-        dataplane=params["dataplane"] or configured_dataplane(objects),
         calico_version=version,
-        environment={key: str(value) for key, value in (params["felix_environment"] or {}).items()},
+        environment=environment,
         native_v3=native,
         complete=complete,
     )
-    return Judged(objects, nodes, options, origin)
-
-
-def configured_dataplane(objects: Iterable[Mapping[str, Any]]) -> str:
-    """The data plane that FelixConfiguration ``default`` names; iptables where it names none."""
-    for item in objects:
-        if item.get("kind") == "FelixConfiguration" and (item.get("metadata") or {}).get("name") == "default":
-            spec = item.get("spec") or {}
-            if spec.get("bpfEnabled"):
-                return EBPF
-            if spec.get("nftablesMode") == "Enabled":
-                return NFTABLES
-    return IPTABLES
+    dataplanes = Dataplanes(objects, environment, params["dataplane"] or "")
+    return Judged(objects, nodes, options, dataplanes, origin)
 
 
 def _from_files(path: str) -> list[Object]:

@@ -13,6 +13,7 @@ from ..calico.host_endpoint import OWNER, OWNER_LABEL, effective_labels
 from ..calico.host_endpoint_auto import KIND as CONTROLLERS_KIND
 from ..calico.host_endpoint_auto import NAME as CONTROLLERS_NAME
 from ..calico.host_endpoint_auto import is_enabled_by_us
+from ..calico.policy import planner
 from ..calico.policy.definition import DENY, PASS, POLICY, STAGED_POLICY, TIER
 from . import policies
 from .client import CONCURRENCY, ApiError, Cluster, Object
@@ -68,8 +69,8 @@ def definitions(cluster: Cluster) -> list[Leftover]:
 
 
 def plan_policy_removal(
-    inventory: policies.Inventory, tiers_in_use: frozenset[str] = frozenset()
-) -> policies.Plan:
+    inventory: planner.Inventory, tiers_in_use: frozenset[str] = frozenset()
+) -> planner.WritePlan:
     """The writes that take all sets away, no instant stricter than now.
 
     One set after the other would not do: when the allows of one are gone, the denies of the next still
@@ -78,17 +79,17 @@ def plan_policy_removal(
     :param tiers_in_use: tiers to keep, because others' policies are in them
     """
     merged = replace(inventory, objects=tuple(_as_one_set(o) for o in inventory.objects))
-    wanted = policies.PolicySet(name=ALL_SETS, state=policies.ABSENT)
-    return policies.plan(merged, wanted, tiers_in_use)
+    wanted = planner.PolicySet(name=ALL_SETS, state=planner.ABSENT)
+    return planner.plan(merged, wanted, tiers_in_use)
 
 
-def _as_one_set(live: policies.Live) -> policies.Live:
+def _as_one_set(live: planner.Live) -> planner.Live:
     if not live.ours:
         return live
     if live.kind != TIER:
         return replace(live, set_name=ALL_SETS)
-    wish = DENY if DENY in policies.wishes(live.stored).values() else PASS
-    metadata = {**live.stored["metadata"], "annotations": {policies.WISH_PREFIX + ALL_SETS: wish}}
+    wish = DENY if DENY in planner.wishes(live.stored).values() else PASS
+    metadata = {**live.stored["metadata"], "annotations": {planner.WISH_PREFIX + ALL_SETS: wish}}
     return replace(live, stored={**live.stored, "metadata": metadata})
 
 

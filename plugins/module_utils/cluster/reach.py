@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from ..calico.address import Address, parse_address
 from ..calico.host_endpoint import DEFAULT_ALLOW_PROFILE, HostEndpointTemplate, desired
 from ..calico.host_endpoint_plan import Change
+from ..calico.plan.judgement import connections_at_risk
+from ..calico.policy import planner
 from ..calico.policy.definition import POLICY
 from ..calico.verdict.judge import Options
 from ..calico.verdict.reach import (
@@ -20,7 +22,6 @@ from ..calico.verdict.reach import (
     SSH,
     Connection,
     Obstacle,
-    obstacles,
     of_session,
     remedy,
     sentences,
@@ -28,7 +29,6 @@ from ..calico.verdict.reach import (
 from . import policies
 from .client import Cluster, ClusterError, Object
 from .flavour import Flavour, FlavourKind
-from .judged_objects import configured_dataplane
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -107,7 +107,7 @@ def outlook(
         return Outlook(True, unseen=f"{what}: {UNSEEN}")
     inventory = policies.read(cluster, served)
     logins = of_nodes(then, params["logins"])
-    blocking = obstacles_of(cluster, served, inventory, policies.Plan(), logins, now, then)
+    blocking = obstacles_of(cluster, served, inventory, planner.WritePlan(), logins, now, then)
     return Outlook(True, blocking, heed(what, blocking))
 
 
@@ -142,8 +142,8 @@ def with_felix(
 def obstacles_of(
     cluster: Cluster,
     served: Flavour,
-    inventory: policies.Inventory,
-    planned: policies.Plan,
+    inventory: planner.Inventory,
+    planned: planner.WritePlan,
     logins: Sequence[Connection],
     now: Sequence[Object],
     then: Sequence[Object],
@@ -153,14 +153,18 @@ def obstacles_of(
     :param now: what decides beside policy (:func:`policies.beside`)
     :param then: the same as it will be when the plan is carried out
     """
-    options = Options(
-        dataplane=configured_dataplane(then),
+    options = options_of(cluster, served)
+    before = [*planner.objects_after(inventory, planner.WritePlan()), *now]
+    after = [*planner.objects_after(inventory, planned), *then]
+    return connections_at_risk(before, after, [*logins, *of_api(cluster, then)], options)
+
+
+def options_of(cluster: Cluster, served: Flavour) -> Options:
+    """How to judge what this cluster stores."""
+    return Options(
         calico_version=policies.calico_version(cluster, served),
         native_v3=served.kind is FlavourKind.V3_NATIVE,
     )
-    before = [*policies.outcome(inventory, policies.Plan()), *now]
-    after = [*policies.outcome(inventory, planned), *then]
-    return obstacles(before, after, [*logins, *of_api(cluster, then)], options)
 
 
 def heed(what: str, blocking: Sequence[Obstacle]) -> list[str]:

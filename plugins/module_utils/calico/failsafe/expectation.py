@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ..address import Address, parse_address
-from ..felix.configuration import FailsafePort, Failsafes, effective, in_precedence
+from ..felix.configuration import FailsafePort, Failsafes, effective
+from ..felix.settings import FelixSettings
 from ..stored.model import HostEndpoint, Policy, Store
 from ..stored.reader import inherited_labels, read
 from ..verdict.interface_owner import is_workload_interface, resolve_host_endpoints
@@ -141,7 +142,7 @@ def expect(
     store = read(objects)
     labels = dict(store.nodes[node].labels) if node in store.nodes else {}
     local = {**(config_file or {}), **{name: text for name, text in (environment or {}).items() if text}}
-    told = _Told(in_precedence(store.felix_configurations, node, labels), local)
+    felix = FelixSettings(store.felix_configurations, node, labels, local)
     settings = settings_of(store.felix_configurations, node, labels, local, calico_version)
     prefixes = settings.workload_prefixes
     known = _addresses(interfaces) if interfaces is not None else _named_interfaces(store, node)
@@ -157,8 +158,8 @@ def expect(
         ),
         endpoints=tuple(_active(store, hep, interface) for interface, hep in sorted(owners.items())),
         interfaces=tuple(sorted(name for name in known if not is_workload_interface(name, prefixes))),
-        ipv6=_ipv6(told, interfaces),
-        bpf=told.flag("bpfEnabled", default=False),
+        ipv6=_ipv6(felix, interfaces),
+        bpf=felix.flag("bpfEnabled", default=False),
         bpf_interfaces=settings.ebpf_interfaces,
         calico_version=calico_version,
         forced_policies=any(_forced(item) for item in objects),
@@ -263,32 +264,10 @@ def _forced(item: Object) -> bool:
     return "AssumeNeededOnEveryNode" in ((item.get("spec") or {}).get("performanceHints") or [])
 
 
-@dataclass(frozen=True)
-class _Told:
-    """What this node's Felix is told.
-
-    :ivar configurations: the strongest first
-    :ivar local: its variables and the settings of its file, under the names of the variables
-    """
-
-    configurations: Sequence[Object]
-    local: Mapping[str, str]
-
-    def flag(self, field: str, default: bool) -> bool:
-        text = self.local.get(f"FELIX_{field.upper()}", "").strip().lower()
-        if text:
-            return text in ("true", "1", "yes", "y", "t")
-        for item in self.configurations:
-            value = (item.get("spec") or {}).get(field)
-            if value is not None:
-                return value is True
-        return default
-
-
-def _ipv6(told: _Told, interfaces: Optional[Mapping[str, Sequence[str]]]) -> bool:
+def _ipv6(settings: FelixSettings, interfaces: Optional[Mapping[str, Sequence[str]]]) -> bool:
     """Felix programs IPv6 unless told not to, or the kernel has none (then not even ``lo`` has an
     address)."""
-    if not told.flag("ipv6Support", default=True):
+    if not settings.flag("ipv6Support", default=True):
         return False
     if not interfaces or not any(interfaces.values()):
         return True

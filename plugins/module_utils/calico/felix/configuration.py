@@ -10,21 +10,20 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Optional
 
 from ..address import parse_address
 from ..bad_input import BadInput
-from ..selector import parse as parse_selector
+from .settings import FelixSettings, Setting, variable_of
 
 Object = Mapping[str, Any]
 
 INBOUND_FIELD = "failsafeInboundHostPorts"
 OUTBOUND_FIELD = "failsafeOutboundHostPorts"
-INBOUND_ENV = "FELIX_FAILSAFEINBOUNDHOSTPORTS"
-OUTBOUND_ENV = "FELIX_FAILSAFEOUTBOUNDHOSTPORTS"
+INBOUND_ENV = variable_of(INBOUND_FIELD)
+OUTBOUND_ENV = variable_of(OUTBOUND_FIELD)
 BUILT_IN = "built-in default"
 
 PROTOCOLS = ("tcp", "udp")
@@ -228,85 +227,37 @@ def effective(
 ) -> Failsafes:
     """What one node's Felix runs with.
 
-    Precedence: environment, configuration file, ``node.<name>``, selector-scoped (oldest first, then by
-    name), ``default``, built-in. Felix parses the losing sources too, and does not start with a bad one.
+    Which source wins says :mod:`.settings`. Felix parses the losing sources too, and does not start with a
+    bad one.
 
     :param configurations: FelixConfiguration objects, of any flavour
     :param environment: of the running Felix, where it could be read
     :param config_file: settings of its configuration file, under the names of the variables
     """
-    sources = in_precedence(configurations, node_name, node_labels)
+    settings = FelixSettings(configurations, node_name, node_labels, environment, config_file)
     defaults = built_in(calico_version)
     undefined: list[tuple[str, str]] = []
 
-    def said(field: str, variable: str) -> Iterator[tuple[str, Callable[[], Optional[Ports]]]]:
-        locally = (
-            (environment, f"environment variable {variable}"),
-            (config_file, "Felix's configuration file"),
-        )
-        for settings, source in locally:
-            yield source, partial(parse_env, (settings or {}).get(variable, ""), variable)
-        for item in sources:
-            value = (item.get("spec") or {}).get(field)
-            if value is not None:
-                name = f"FelixConfiguration {_metadata(item).get('name')}"
-                yield name, partial(read_entries, value, field)
+    def read(field: str, setting: Setting) -> Optional[Ports]:
+        if setting.textual:
+            return parse_env(setting.value, variable_of(field))
+        return read_entries(setting.value, field)
 
-    def pick(field: str, variable: str, default: Ports) -> tuple[Ports, str]:
+    def pick(field: str, default: Ports) -> tuple[Ports, str]:
         won: Optional[tuple[Ports, str]] = None
-        for source, read in said(field, variable):
+        for setting in settings.said(field):
             try:
-                ports = read()
+                ports = read(field, setting)
             except BadInput as problem:
-                undefined.append((field, f"{source}: {problem}"))
+                undefined.append((field, f"{setting.source}: {problem}"))
                 continue
             if ports is not None and won is None:
-                won = ports, source
+                won = ports, setting.source
         return won or (default, BUILT_IN)
 
-    inbound, inbound_source = pick(INBOUND_FIELD, INBOUND_ENV, defaults.inbound)
-    outbound, outbound_source = pick(OUTBOUND_FIELD, OUTBOUND_ENV, defaults.outbound)
+    inbound, inbound_source = pick(INBOUND_FIELD, defaults.inbound)
+    outbound, outbound_source = pick(OUTBOUND_FIELD, defaults.outbound)
     return Failsafes(inbound, outbound, inbound_source, outbound_source, tuple(undefined))
-
-
-def in_precedence(
-    configurations: Iterable[Object], node_name: str, node_labels: Mapping[str, str]
-) -> list[Object]:
-    """The FelixConfigurations that have a say on a node, the strongest first."""
-    objects = {str(_metadata(item).get("name", "")): item for item in configurations}
-    chain = [
-        objects.get(f"node.{node_name}"),
-        selector_scoped(objects.values(), node_labels),
-        objects.get("default"),
-    ]
-    return [item for item in chain if item is not None]
-
-
-def _metadata(item: Object) -> Object:
-    metadata = item.get("metadata")
-    return metadata if isinstance(metadata, Mapping) else {}
-
-
-def selector_scoped(configurations: Iterable[Object], node_labels: Mapping[str, str]) -> Optional[Object]:
-    """The selector-scoped FelixConfiguration (Calico 3.32) that wins on a node with these labels."""
-    matching = []
-    for item in configurations:
-        selector = (item.get("spec") or {}).get("nodeSelector")
-        if not isinstance(selector, str) or not selector:
-            continue
-        try:
-            if parse_selector(selector).matches(node_labels):
-                matching.append(item)
-        except BadInput:
-            continue  # Felix leaves out a configuration whose selector it cannot read
-    return min(
-        matching,
-        key=lambda item: (
-            str(_metadata(item).get("creationTimestamp", "")),
-            str(_metadata(item).get("name", "")),
-        ),
-        default=None,
-    )
 
 
 @dataclass(frozen=True)

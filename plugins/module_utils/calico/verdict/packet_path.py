@@ -10,12 +10,13 @@ all v3.32.1. docs/verdict.md draws the picture.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Union
 
 from ..address import Address, Net, parse_net
 from ..felix import configuration as felix
+from ..felix.settings import FelixSettings
 from ..stored.model import HostEndpoint
 from ..stored.rules import PROTOCOLS
 from .flow import ICMPV6, Flow
@@ -170,7 +171,7 @@ def settings_of(
     """
     configurations = list(configurations)
     failsafes = felix.effective(configurations, node, labels, environment, calico_version)
-    value = _Sources(configurations, node, labels, environment or {}).value
+    value = FelixSettings(configurations, node, labels, environment).value
     action = value("defaultEndpointToHostAction")
     prefixes = value("interfacePrefix")
     return Settings(
@@ -218,30 +219,6 @@ def _port(setting: object, otherwise: int) -> int:
 
 def _wanted(setting: object, otherwise: bool) -> bool:
     return otherwise if setting is None else str(setting).lower() == "true"
-
-
-class _Sources:
-    def __init__(
-        self,
-        configurations: Sequence[Mapping[str, Any]],
-        node: str,
-        labels: Mapping[str, str],
-        environment: Mapping[str, str],
-    ) -> None:
-        self.environment = environment
-        by_name = {str((item.get("metadata") or {}).get("name")): item for item in configurations}
-        chain = (
-            by_name.get(f"node.{node}"),
-            felix.selector_scoped(configurations, labels),
-            by_name.get("default"),
-        )
-        self.specs = [item.get("spec") or {} for item in chain if item]
-
-    def value(self, field: str) -> object:
-        from_environment = self.environment.get(f"FELIX_{field.upper()}")
-        if from_environment:
-            return from_environment
-        return next((spec[field] for spec in self.specs if spec.get(field) is not None), None)
 
 
 def _failsafe(entry: felix.FailsafePort) -> Failsafe:

@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a change means: connections that it puts at risk, and traps in what is about to decide.
+
+Both know each node's data plane: what one renders another refuses, and then Felix stops there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Optional
+
+from ..lint.context import SEVERITIES, Finding
+from ..lint.run import Surroundings, lint
+from ..verdict.dataplanes import Dataplanes
+from ..verdict.judge import Options
+from ..verdict.reach import Connection, Obstacle, obstacles
+
+Object = Mapping[str, Any]
+
+
+def connections_at_risk(
+    before: Sequence[Object],
+    after: Sequence[Object],
+    connections: Sequence[Connection],
+    options: Options,
+) -> list[Obstacle]:
+    """The connections that are not plainly allowed once the objects are as in ``after``.
+
+    :param options: Calico's version and how ``types`` are defaulted; the data plane is each node's own
+    """
+    dataplanes = Dataplanes(after)
+    by_dataplane: dict[str, list[Connection]] = {}
+    for connection in connections:
+        by_dataplane.setdefault(dataplanes.of_node(connection.node), []).append(connection)
+    return [
+        obstacle
+        for dataplane, chosen in by_dataplane.items()
+        for obstacle in obstacles(before, after, chosen, replace(options, dataplane=dataplane))
+    ]
+
+
+def traps(
+    objects: Sequence[Object],
+    options: Options,
+    focus: Optional[Collection[str]] = None,
+    around: Optional[Surroundings] = None,
+    dataplanes: Optional[Dataplanes] = None,
+) -> list[Finding]:
+    """Traps in objects, by the rules of every data plane that nodes with a HostEndpoint have.
+
+    :param focus: as of :func:`..lint.run.lint`
+    :param dataplanes: where the objects alone do not say them
+    """
+    found: dict[object, Finding] = {}
+    for dataplane in (dataplanes or Dataplanes(objects)).in_use:
+        for finding in lint(objects, replace(options, dataplane=dataplane), around, focus):
+            known = found.get(finding.identity)
+            # What is only worth knowing on one data plane stops Felix on another.
+            if known is None or _gravity(finding) < _gravity(known):
+                found[finding.identity] = finding
+    return sorted(found.values(), key=lambda finding: (_gravity(finding), finding.identity))
+
+
+def _gravity(finding: Finding) -> int:
+    return SEVERITIES.index(finding.severity)
