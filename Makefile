@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 TESTBED := $(BIN)/python -m testbed
 
-.PHONY: help demo demo-down cluster test dev lint sanity unit integration molecule build shell
+.PHONY: help demo demo-down cluster test dev lint sanity unit integration newest molecule build shell
 .DEFAULT_GOAL := help
 
 help: ## What can be made
@@ -28,7 +28,7 @@ shell: $(STAMP) ## A shell in which kubectl, ansible-playbook and ssh reach the 
 test: $(STAMP) ## Everything that CI runs
 	tests/run
 
-lint: $(STAMP) ## ruff, mypy, yamllint, ansible-lint
+lint: $(STAMP) ## ruff, mypy, yamllint, ansible-lint, changelog
 	tests/run lint
 
 sanity: $(STAMP) ## ansible-test sanity
@@ -39,6 +39,9 @@ unit: $(STAMP) ## Pure logic, against recorded real output
 
 integration: $(STAMP) ## Modules and roles against real API servers
 	tests/run integration
+
+newest: $(STAMP) ## Lint, unit, sanity and one site.yml on the newest Python with the newest ansible-core
+	tests/run newest
 
 molecule: $(STAMP) ## Whole use cases on the testbed
 	tests/run molecule

@@ -74,7 +74,8 @@ class Api:
 
     def list(self, path: str, **query: str) -> list[Json]:
         """All items of a collection."""
-        return self.get(path, **query)["items"]
+        items: list[Json] = self.get(path, **query)["items"]
+        return items
 
     def post(self, path: str, body: Json, **query: str) -> Json:
         return self._json("POST", path, body, query)
@@ -143,7 +144,8 @@ class Api:
     ) -> Json:
         response = self._request(method, path, body, query, content_type)
         _raise_for(response.status, response.data)
-        return json.loads(response.data)
+        answer: Json = json.loads(response.data)
+        return answer
 
 
 def in_parallel(calls: Iterable[Callable[[], object]]) -> None:

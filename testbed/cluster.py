@@ -460,7 +460,7 @@ def check_given(kubeconfig: str) -> None:
     import urllib3
 
     try:
-        client = kubernetes.config.new_client_from_config(kubeconfig)
+        client = kubernetes.config.new_client_from_config(kubeconfig)  # type: ignore[no-untyped-call]
         kubernetes.client.VersionApi(client).get_code(_request_timeout=10)
     except (
         OSError,

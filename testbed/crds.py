@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jinja2
@@ -77,7 +78,7 @@ def install(api: Api, definitions: Sequence[Json]) -> None:
 
     :raises TestbedError: one does not become Established
     """
-    in_parallel([lambda body=definition: _create(api, body) for definition in definitions])
+    in_parallel([partial(_create, api, definition) for definition in definitions])
     deadline = time.monotonic() + _ESTABLISHED_SECONDS
     for definition in definitions:
         [kind] = kinds([definition]).values()

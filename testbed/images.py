@@ -161,7 +161,8 @@ def _write_archive(path: Path, name: str, root: Path, config: dict[str, Any]) ->
         _add(archive, "index.json", _json(index))
         for blob in (*blobs.values(), manifest):
             _add(archive, f"blobs/sha256/{_digest(blob).removeprefix('sha256:')}", blob)
-    return described["digest"]
+    digest: str = described["digest"]
+    return digest
 
 
 def _layer(root: Path) -> bytes:

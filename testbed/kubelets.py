@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,10 +145,10 @@ class Kubelets:
         :raises TestbedError: one does not become so
         """
         for node in nodes:
-            self._until(node.name, "kubelet", "registered", lambda node=node: _complete(api, node))
+            self._until(node.name, "kubelet", "registered", partial(_complete, api, node))
         for node in nodes:
             path = f"{node_objects.PATH}/{node.name}"
-            self._until(node.name, "kubelet", "Ready", lambda path=path: node_objects.is_ready(api.get(path)))
+            self._until(node.name, "kubelet", "Ready", partial(_is_ready, api, path))
 
     def _until(self, node: str, program: str, state: str, reached: Callable[[], bool]) -> None:
         """Waits for a state that one of the node's programs brings about."""
@@ -225,6 +226,10 @@ def _answers(ctr: Callable[..., None]) -> bool:
     except TestbedError:
         return False
     return True
+
+
+def _is_ready(api: Api, path: str) -> bool:
+    return node_objects.is_ready(api.get(path))
 
 
 def _complete(api: Api, node: NodeRecord) -> bool:

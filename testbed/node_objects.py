@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 
 from testbed.api import Api, ApiError, Json, in_parallel
@@ -92,7 +93,7 @@ def simulated(count: int, first: int = 1) -> list[Json]:
 
 def create(api: Api, nodes: list[Json]) -> None:
     """Creates Nodes; one that is there already is replaced."""
-    in_parallel([lambda body=body: _put(api, body) for body in nodes])
+    in_parallel([partial(_put, api, body) for body in nodes])
 
 
 def complete(api: Api, name: str, index: int, *, control_plane: bool) -> None:

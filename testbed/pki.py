@@ -100,7 +100,7 @@ class Authority:
     def _issue(
         self,
         name: str,
-        subject: list[x509.NameAttribute],
+        subject: list[x509.NameAttribute[str]],
         usage: x509.ObjectIdentifier,
         alternatives: x509.SubjectAlternativeName | None = None,
     ) -> KeyPair:

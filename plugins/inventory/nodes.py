@@ -101,7 +101,7 @@ _ZONE = "topology.kubernetes.io/zone"
 _CACHED_FOR = ("label_selector", "kubeconfig", "context", "host")
 
 
-class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
+class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):  # type: ignore[misc]
     NAME = "hostfence.calico.nodes"
 
     def verify_file(self, path: str) -> bool:

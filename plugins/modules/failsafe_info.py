@@ -33,9 +33,8 @@ options:
       - Objects as stored in the cluster - HostEndpoints, policies, Tiers, FelixConfigurations, the Node,
         ClusterInformation, and for the vital paths the Endpoints C(kubernetes) and the control plane's Nodes.
       - Of several thousand nodes only what is this node's is needed; others are passed over.
-      - With neither this nor O(src), the live cluster is asked that C(K8S_AUTH_KUBECONFIG) or the default
-        kubeconfig names where the module runs, as on the controller for a O(dump). A node has neither, and
-        needs O(resources).
+      - M(hostfence.calico.failsafe_resources) reads them from a cluster. Either these or O(src) are needed,
+        unless probing; no node gets what reads the API.
     type: list
     elements: dict
   src:
@@ -102,9 +101,15 @@ requirements:
 """
 
 EXAMPLES = r"""
+- name: Read what the nodes must hold, once for all of them
+  hostfence.calico.failsafe_resources:
+  delegate_to: localhost
+  run_once: true
+  register: wanted
+
 - name: Prove the failsafes of this node
   hostfence.calico.failsafe_info:
-    resources: "{{ cluster_objects }}"
+    resources: "{{ wanted.shared + wanted.by_node[inventory_hostname] }}"
     node: "{{ inventory_hostname }}"
   become: true
   register: failsafes
@@ -281,27 +286,6 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def of_cluster() -> list[Any]:
-    """The objects of the cluster that the environment names.
-
-    Imported here because a node needs none of it: there, what to expect is handed over.
-
-    :raises NodeError: no cluster can be reached from where this runs
-    """
-    from ansible_collections.hostfence.calico.plugins.module_utils.cluster import failsafe_resources, flavour
-    from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import (
-        Cluster,
-        ClusterError,
-    )
-
-    try:
-        cluster = Cluster.of_options({})
-        shared, by_node = failsafe_resources.collect(cluster, flavour.require(cluster))
-    except ClusterError as error:
-        raise NodeError(f"neither resources nor src is given, and there is no cluster to ask: {error}")
-    return [*shared, *(item for objects in by_node.values() for item in objects)]
-
-
 def main() -> None:
     module = AnsibleModule(
         argument_spec=OPTIONS, supports_check_mode=True, mutually_exclusive=[("resources", "src")]
@@ -311,11 +295,8 @@ def main() -> None:
         if params["probe"] and params["probe_targets"]:
             result = probe.result(params["probe_targets"])
         else:
-            resources = params["resources"]
-            if resources is None and params["src"] is None:
-                resources = of_cluster()
             result = failsafe_check.check(
-                resources,
+                params["resources"],
                 params["src"],
                 params["node"],
                 params["interfaces"],

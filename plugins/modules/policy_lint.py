@@ -101,8 +101,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.context import SEVERITIES
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import (
-    SEVERITIES,
     Surroundings,
     as_dicts,
     count_findings,

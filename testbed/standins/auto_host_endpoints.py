@@ -196,11 +196,13 @@ def _short(name: str) -> str:
 
 
 def _labels(node: Json) -> Mapping[str, str]:
-    return node["metadata"].get("labels", {})
+    labels: Mapping[str, str] = node["metadata"].get("labels", {})
+    return labels
 
 
 def _interfaces(node: Json) -> list[Json]:
-    return json.loads(node["metadata"].get("annotations", {}).get(_INTERFACES, "[]"))
+    interfaces: list[Json] = json.loads(node["metadata"].get("annotations", {}).get(_INTERFACES, "[]"))
+    return interfaces
 
 
 def _is_address(text: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -154,7 +155,7 @@ def _kinds_of(policies: list[Json]) -> set[tuple[str, bool, str]]:
     }
 
 
-def _selects(policy: Json, labels: object) -> bool:
+def _selects(policy: Json, labels: Mapping[str, str]) -> bool:
     try:
         return selector.parse(policy.get("spec", {}).get("selector", "")).matches(labels)
     except BadInput:

@@ -16,11 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import warm_python
-
-ROOT = warm_python.ROOT
+ROOT = Path(__file__).resolve().parent.parent.parent
 _PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
-_QUICK_PLAYBOOK = ROOT / "tests" / "quick" / "ansible-playbook"
 # molecule asks for colours.
 _COLOURLESS = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
 
@@ -85,24 +82,12 @@ def start_playbook(
     playbook: Path,
     *flags: str,
     inventory: str = "localhost,",
-    alone: bool = False,
     **variables: Any,
 ) -> subprocess.Popen[str]:
-    """Start ansible-playbook.
-
-    :param alone: with all its modules in a process group of its own, as a terminal starts it; otherwise they
-        fork from others that have imported what they need
-    """
-    environment = {**os.environ, **_COLOURLESS}
-    if alone:
-        program = [str(_PLAYBOOK)]
-        environment.pop(warm_python.SOCKET, None)
-    else:
-        program = [str(_QUICK_PLAYBOOK)]
-        environment[warm_python.SOCKET] = warm_python.address()
+    """Start ansible-playbook with all its modules in a process group of its own, as a terminal starts it."""
     return subprocess.Popen(
-        [*program, "-i", inventory, str(playbook), "-e", json.dumps(variables), *flags],
-        env={**environment, "K8S_AUTH_KUBECONFIG": kubeconfig},
+        [str(_PLAYBOOK), "-i", inventory, str(playbook), "-e", json.dumps(variables), *flags],
+        env={**os.environ, **_COLOURLESS, "K8S_AUTH_KUBECONFIG": kubeconfig},
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

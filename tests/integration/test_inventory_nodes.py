@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
-import warm_client
-import warm_python
 import yaml
-
-ROOT = warm_python.ROOT
+from role_run import ROOT
 
 # A Node and a name of a HostEndpoint are all it reads, so what the CRDs are like is no matter here.
 pytestmark = pytest.mark.parametrize("api", ["ours-v1"], indirect=True, scope="session")
@@ -23,14 +23,15 @@ def inventory(file, *arguments, **environment):
     settings = {
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "true",
-        warm_python.SOCKET: warm_python.address(),
     }
-    _status, output, errors = warm_client.run_captured(
-        {**os.environ, **settings, **environment},
-        [str(ROOT / "tests/quick/warm_ansible.py"), "inventory", "-i", str(file), *arguments],
-        imported="ansible.cli.inventory,ansible_plugins",
+    run = subprocess.run(
+        [Path(sys.executable).with_name("ansible-inventory"), "-i", str(file), *arguments],
+        env={**os.environ, **settings, **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
-    return output.decode(), errors.decode()
+    return run.stdout, run.stderr
 
 
 def listed(file, **environment):

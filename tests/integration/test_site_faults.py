@@ -404,9 +404,9 @@ def large(clean_api):
     return clean_api
 
 
-def begin(api, alone=False):
+def begin(api):
     """site.yml, in the middle of writing HostEndpoints."""
-    process = start_playbook(api.kubeconfig, ROOT / "site.yml", *STEPS, alone=alone, **FAST)
+    process = start_playbook(api.kubeconfig, ROOT / "site.yml", *STEPS, **FAST)
     until(lambda: process.poll() is not None or len(host_endpoints(api)) >= SOME, 180)
     assert process.poll() is None, process.communicate()[0]
     return process
@@ -431,7 +431,7 @@ def converges(api):
 
 def test_ctrl_c_in_the_middle_of_writing(large):
     # It must reach the modules, too.
-    process = begin(large, alone=True)
+    process = begin(large)
     os.killpg(process.pid, signal.SIGINT)
     run = end_of(process)
     assert run.code != 0, run.output

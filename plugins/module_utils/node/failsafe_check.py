@@ -94,7 +94,7 @@ def _objects(resources: Optional[Sequence[Object]], src: Optional[str]) -> list[
         raise BadInput(
             "resources",
             None,
-            "give the cluster's objects, or their files as src; the role failsafes collects them",
+            "give the cluster's objects (hostfence.calico.failsafe_resources reads them), or files as src",
         )
     return load(src)
 

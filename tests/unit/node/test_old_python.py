@@ -23,7 +23,7 @@ OPTIONAL = {"yaml"}
 
 
 def shipped() -> dict[Path, ast.Module]:
-    """The module and every file of ours that it imports when it starts, which is what Ansible sends."""
+    """The module and each file of the collection that it imports, in functions too: what Ansible sends."""
     found: dict[Path, ast.Module] = {}
     waiting = [MODULE]
     while waiting:
@@ -36,7 +36,7 @@ def shipped() -> dict[Path, ast.Module]:
 
 
 def ours(path: Path, tree: ast.Module) -> Iterator[Path]:
-    for node in tree.body:
+    for node in ast.walk(tree):
         if not isinstance(node, ast.ImportFrom):
             continue
         if node.level:
