@@ -44,7 +44,8 @@ class Finding:
 class EndpointGroup:
     """Host endpoints that policy cannot tell apart; ``example`` stands for all of ``members``.
 
-    ``imagined``: there is no such host endpoint yet; it is made up for a policy's selector.
+    ``imagined``: there is no such host endpoint yet; it is made up for a policy's selector, so that nothing
+    about it is more than worth knowing.
     """
 
     example: HostEndpoint
@@ -54,13 +55,25 @@ class EndpointGroup:
 
     def __str__(self) -> str:
         if self.imagined:
-            return "a host endpoint that it selects"
+            return "a host endpoint that it would select (assumed: the input has none)"
         others = len(self.members) - 1
         return f"host endpoint {self.example.name}" + (f" and {others} more" if others else "")
 
 
+# Labels that Calico puts on pods and never on host endpoints.
+POD_LABELS = (
+    "projectcalico.org/namespace",
+    "projectcalico.org/orchestrator",
+    "projectcalico.org/serviceaccount",
+)
+_POD_PREFIXES = ("pcns.", "pcsa.")
+
+
 class LintContext:
-    """The objects of one lint run."""
+    """The objects of one lint run.
+
+    ``live``: they are all that a cluster holds, so that what is not among them does not exist.
+    """
 
     def __init__(
         self,
@@ -69,7 +82,10 @@ class LintContext:
         nodes: Mapping[str, NodeFacts],
         ssh_ports: tuple[int, ...],
         api_ports: tuple[int, ...],
+        *,
+        live: bool = False,
     ) -> None:
+        self.live = live
         self.store = store
         self.options = options
         self.nodes = nodes
@@ -86,10 +102,13 @@ class LintContext:
         ranked = rank(self.intended, store.tiers, self.version)
         self.tiers = {tier.name: tier for tier in ranked}
         self.program = CompiledPolicies(ranked, store, self.sets, options.dataplane, self.version)
-        self.groups = (
-            self._groups_of(store.host_endpoints) if store.host_endpoints else self._imagined_groups()
-        )
+        self.groups = self._all_groups()
         self._selected: dict[Reference, list[EndpointGroup]] = {}
+
+    def _all_groups(self) -> list[EndpointGroup]:
+        if self.store.host_endpoints:
+            return self._groups_of(self.store.host_endpoints)
+        return [] if self.live else self._imagined_groups()
 
     def _groups_of(self, heps: Sequence[HostEndpoint]) -> list[EndpointGroup]:
         groups: dict[object, list[HostEndpoint]] = {}
@@ -111,7 +130,8 @@ class LintContext:
         selectors = {str(policy.selector): policy.selector for policy in self.intended}
         for index, (_text, selector) in enumerate(sorted(selectors.items())):
             labels = selector.example()
-            if labels is None:
+            labels = {name: value for name, value in (labels or {}).items() if not is_pod_label(name)}
+            if not selector.matches(labels):
                 continue
             ref = Reference("HostEndpoint", f"imagined-{index}")
             hep = HostEndpoint(ref, "", WILDCARD, (), labels, ("projectcalico-default-allow",))
@@ -135,7 +155,11 @@ class LintContext:
             return True
         if self.has_endpoints():
             return bool(self.selected(policy))
-        return policy.selector.matches({}) or not policy.namespace_selector_text
+        return policy.selector.matches({}) or not policy.bound_to_pods
+
+    def severity(self, group: EndpointGroup, severity: str) -> str:
+        """How grave a finding about a group is: nothing about one that does not exist is more than info."""
+        return INFO if group.imagined else severity
 
     def name_of(self, kind: str, name: str) -> str:
         """How a finding names an object that decided once all staged policies are enforced."""
@@ -157,6 +181,11 @@ class LintContext:
             address.version == 6 and address.number != 1 and address.number >> 118 != 0x3FA
             for address in addresses
         )
+
+
+def is_pod_label(name: str) -> bool:
+    """Whether only pods carry a label."""
+    return name in POD_LABELS or name.startswith(_POD_PREFIXES)
 
 
 def rules_of(policy: Policy) -> list[tuple[str, Rule, str]]:

@@ -18,14 +18,22 @@ from .context import ERROR, INFO, WARNING, EndpointGroup, Finding, LintContext
 RULES = {
     "deny-covers-loopback": "A host endpoint's policy denies the node's own loopback traffic.",
     "deny-without-neighbour-discovery": "ICMPv6 130-136 is denied: the node loses IPv6.",
+    "prednat-denies-pods": "A preDNAT deny on a host endpoint for all interfaces denies what pods send, too.",
 }
 
 # Felix's own health port: when loopback is denied, Felix is the first to be reported unready.
 _LOOPBACK_PORT = 9099
+_KUBELET_PORT = 10250
+_MOST_NODES = 50
 _TYPES = {INGRESS: range(130, 137), EGRESS: range(130, 137)}
 _VITAL = {INGRESS: {134, 135, 136}, EGRESS: {133, 135, 136}}
 _EBPF_JUDGES = {134}
 _LOOPBACK = {4: Address(4, 0x7F000001), 6: Address(6, 1)}
+_DNS = 53
+_USUAL = {
+    4: (Address(4, 0x0AF40007), Address(4, 0x0A60000A)),  # 10.244.0.7, 10.96.0.10
+    6: (Address(6, 0xFD00 << 112 | 0xF4 << 64 | 7), Address(6, 0xFD00 << 112 | 0x60 << 64 | 10)),
+}
 _NEIGHBOURS = (Address(6, 0xFE80 << 112 | 1), Address(6, 0xFE80 << 112 | 2))
 
 
@@ -34,27 +42,94 @@ def check(context: LintContext) -> Iterator[Finding]:
     for group in context.groups:
         if group.example.interface in (WILDCARD, "lo"):
             yield from _loopback(context, group)
+        if group.example.interface == WILDCARD:
+            yield from _pods(context, group)
         yield from _neighbours(context, group)
 
 
 def _loopback(context: LintContext, group: EndpointGroup) -> Iterator[Finding]:
     if context.options.dataplane == EBPF:
         return  # its programs are not on lo
-    for version, address in _LOOPBACK.items():
+    for version, loopback in _LOOPBACK.items():
         for direction in (INGRESS, EGRESS):
-            flow = Flow("", direction, PROTOCOLS["tcp"], address, address, "lo", "", None, _LOOPBACK_PORT)
-            denied = _denied(context, group, flow)
-            if denied is None:
+            denied = _denied(context, group, _over_lo(direction, loopback, _LOOPBACK_PORT))
+            if denied:
+                grave = ERROR if version == 4 or context.uses_ipv6() else WARNING
+                net = "127.0.0.0/8" if version == 4 else "::1/128"
+                what = "services that talk to their own node stop, Felix's readiness check among them"
+                yield _over_lo_denied(context, group, direction, loopback, denied, (grave, what, net))
                 continue
-            yield Finding(
-                "deny-covers-loopback",
-                ERROR if version == 4 or context.uses_ipv6() else WARNING,
-                _blamed(context, group, denied),
-                f"spec.{direction}",
-                f"{group}: {direction} {address} to {address} is denied ({denied.reason}): services that "
-                "talk to their own node stop, Felix's readiness check among them",
-                f"allow it from and to {'127.0.0.0/8' if version == 4 else '::1/128'} before the deny",
-            )
+            for own in _own_addresses(context, group, version):
+                denied = _denied(context, group, _over_lo(direction, own, _KUBELET_PORT))
+                if denied:
+                    what = "a node reaches itself over lo: kubelet's probes of host-networked pods fail"
+                    net = "the node's own addresses"
+                    yield _over_lo_denied(context, group, direction, own, denied, (ERROR, what, net))
+                    break
+
+
+def _over_lo(direction: str, address: Address, port: int) -> Flow:
+    return Flow("", direction, PROTOCOLS["tcp"], address, address, "lo", "", None, port)
+
+
+def _over_lo_denied(
+    context: LintContext,
+    group: EndpointGroup,
+    direction: str,
+    address: Address,
+    denied: Outcome,
+    words: tuple[str, str, str],
+) -> Finding:
+    severity, what, net = words
+    return Finding(
+        "deny-covers-loopback",
+        context.severity(group, severity),
+        _blamed(context, group, denied),
+        f"spec.{direction}",
+        f"{group}: {direction} {address} to {address} is denied ({denied.reason}): {what}",
+        f"allow it from and to {net} before the deny",
+    )
+
+
+def _own_addresses(context: LintContext, group: EndpointGroup, version: int) -> Iterator[Address]:
+    """Addresses of the nodes of a group, of one family: of some nodes where there are many."""
+    step = len(group.members) // _MOST_NODES + 1
+    for member in group.members[::step]:
+        node = context.store.nodes.get(member.node)
+        for address in dict.fromkeys((*member.expected_ips, *(node.addresses if node else ()))):
+            if address.version == version:
+                yield address
+
+
+def _pods(context: LintContext, group: EndpointGroup) -> Iterator[Finding]:
+    """What pods send to a service, DNS for example, meets preDNAT policy of ``*`` before it is translated."""
+    if not context.program.view(group.example).governs(PRE_DNAT):
+        return
+    for version, (pod, service) in _pod_addresses(context).items():
+        flow = Flow(
+            "", INGRESS, PROTOCOLS["udp"], pod, service, "cali0", destination_port=_DNS, source_port=40000
+        )
+        stage = Stage(PRE_DNAT, INGRESS, group.example, "", True)
+        outcomes = context.program.judge(stage, flow, Settings((), ()))
+        if any(outcome.verdict != DENY for outcome in outcomes):
+            continue
+        yield Finding(
+            "prednat-denies-pods",
+            context.severity(group, WARNING if version == 4 or context.uses_ipv6() else INFO),
+            _blamed(context, group, outcomes[-1]),
+            f"spec.{INGRESS}",
+            f"{group}: what a pod sends ({pod} to udp/{_DNS} of {service}) is denied before DNAT: "
+            "interfaces of pods belong to a host endpoint for * as well",
+            "limit the deny to the ports that you mean, or allow the pods' nets before it",
+        )
+
+
+def _pod_addresses(context: LintContext) -> dict[int, tuple[Address, Address]]:
+    """An address that a pod may have, and one of a service, by family; usual ones where no pool is known."""
+    found = dict(_USUAL)
+    for net in context.store.pod_nets:
+        found[net.version] = (Address(net.version, net.number + 7), _USUAL[net.version][1])
+    return found
 
 
 def _neighbours(context: LintContext, group: EndpointGroup) -> Iterator[Finding]:
@@ -75,7 +150,7 @@ def _neighbours(context: LintContext, group: EndpointGroup) -> Iterator[Finding]
         outcome = denied[min(denied)]
         yield Finding(
             "deny-without-neighbour-discovery",
-            (ERROR if context.uses_ipv6() else WARNING) if vital else INFO,
+            context.severity(group, (ERROR if context.uses_ipv6() else WARNING) if vital else INFO),
             _blamed(context, group, outcome),
             f"spec.{direction}",
             f"{group}: {direction} ICMPv6 {types} are denied ({outcome.reason})"

@@ -4,19 +4,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Optional
 
-from ..stored.model import MISSING, SKIPPED, STALE, WILDCARD, Misreading, Policy, Reference
+from ..stored.model import WILDCARD, Policy, Rule
 from ..verdict.packet_path import EBPF, EGRESS, FORWARD, INGRESS
 from ..verdict.program import directions
 from ..verdict.tier_order import DEFAULT_TIER
-from .context import ERROR, INFO, WARNING, Finding, LintContext, rules_of
+from .context import ERROR, INFO, WARNING, Finding, LintContext, is_pod_label, rules_of
 
 RULES = {
     "v1-empty-types": "A v1 object without types governs both directions.",
-    "negative-namespace-selector": "A namespaceSelector that says what a namespace is not matches hosts too.",
+    "negative-namespace-selector": "A selector that says what a namespace is not matches host endpoints too.",
+    "negative-selector": "A selector that says what labels are not matches every host endpoint without them.",
     "selects-hosts-too": "A policy for everything selects the hosts as well.",
     "equal-order": "Policies of one tier and order: Calico's version decides which is asked first.",
     "early-without-forward": "preDNAT and doNotTrack need applyOnForward.",
@@ -24,51 +24,25 @@ RULES = {
     "prednat-and-untracked": "preDNAT and doNotTrack exclude each other; doNotTrack wins.",
     "untracked-on-wildcard": "doNotTrack does nothing on a host endpoint for all interfaces.",
     "policy-selects-nothing": "A policy that selects no host endpoint.",
-    "missing-tier": "A policy of a tier that does not exist is asked last and ends in deny.",
+    "missing-tier": "A policy of a tier that does not exist is evaluated last and ends in deny.",
     "lone-enforced": "One enforced policy among staged ones turns on the deny at the end of their tier.",
     "forward-one-direction": "applyOnForward in one direction takes the default allow from the other.",
-    "hidden-labels": "Labels that Calico's metadata annotation overrides.",
-    "invalid-net": "Not a net: Felix leaves it out, and a rule without nets matches everybody.",
-    "invalid-port": "Not a port: Felix drops the policy, or sees no further policy change at all.",
-    "ports-without-protocol": "Ports without TCP, UDP or SCTP: Felix ignores the whole policy.",
-    "invalid-selector": "Not a selector: Felix ignores the whole policy, or just this selector.",
-    "invalid-protocol": "Not a protocol: Felix ignores the object.",
-    "invalid-icmp": "Not an ICMP type or code.",
-    "invalid-address": "Not an address: Felix leaves it out.",
-    "invalid-label": "Not a label for Felix: the object is ignored.",
-    "invalid-field": "Another value that Felix does not take.",
+    "never-allows": "Rules that never allow or pass: the end of the tier denies the rest of their direction.",
+    "rules-not-in-types": "Rules of a direction that the policy's types leave out are never evaluated.",
+    "global-selector": "global() as a policy's own selector is true for everything.",
 }
-
-_BY_FIELD = (
-    (re.compile(r"annotations\[|^metadata\.labels$"), "hidden-labels"),
-    (re.compile(r"^metadata\.labels\["), "invalid-label"),
-    (re.compile(r"\.(nets|notNets)\[\d+\]$"), "invalid-net"),
-    (re.compile(r"\.(ports|notPorts)\[\d+\](\.port|\.name)?$"), "invalid-port"),
-    (re.compile(r"\.(ports|notPorts)$"), "ports-without-protocol"),
-    (re.compile(r"[sS]elector$"), "invalid-selector"),
-    (re.compile(r"[pP]rotocol$"), "invalid-protocol"),
-    (re.compile(r"\.(icmp|notICMP)\."), "invalid-icmp"),
-    (re.compile(r"expectedIPs\["), "invalid-address"),
-)
 
 
 def check(context: LintContext) -> Iterator[Finding]:
     """All findings of this file's rules."""
-    for ref, found in context.store.misreadings:
-        yield _misread(ref, found)
     for policy in context.policies:
         yield from _types(policy)
         yield from _early(policy)
         yield from _selection(context, policy)
-        if policy.tier != DEFAULT_TIER and policy.tier not in context.store.tiers:
-            yield _finding(
-                "missing-tier",
-                ERROR,
-                policy,
-                "spec.tier",
-                f"tier {policy.tier} does not exist: the policy is asked after all tiers and ends in deny",
-                "create the tier first, with the defaultAction you mean",
-            )
+        yield from _missing_tier(context, policy)
+        yield from _never_allows(context, policy)
+        yield from _rules_not_in_types(policy)
+        yield from _global_selector(policy)
     yield from _equal_orders(context)
     yield from _lone_enforced(context)
     yield from _forward_one_direction(context)
@@ -78,19 +52,95 @@ def _finding(rule: str, severity: str, policy: Policy, place: str, message: str,
     return Finding(rule, severity, str(policy.ref), place, message, remedy)
 
 
-def _misread(ref: Reference, found: Misreading) -> Finding:
-    rule = next((rule for pattern, rule in _BY_FIELD if pattern.search(found.field)), "invalid-field")
-    in_rule = found.field.startswith(("spec.ingress", "spec.egress"))
-    grave = found.effect in (MISSING, STALE) or (
-        found.effect == SKIPPED and in_rule and rule == "invalid-net"
+def _missing_tier(context: LintContext, policy: Policy) -> Iterator[Finding]:
+    if policy.tier == DEFAULT_TIER or policy.tier in context.store.tiers:
+        return
+    if context.live:
+        severity = ERROR
+        message = (
+            f"tier {policy.tier} does not exist: the policy is evaluated after all tiers and ends in deny"
+        )
+    else:
+        severity = WARNING
+        message = (
+            f"tier {policy.tier} is not among these objects: where the cluster does not have it either, the "
+            "policy is evaluated after all tiers and ends in deny"
+        )
+    remedy = "create the tier first, with the defaultAction you mean"
+    yield _finding("missing-tier", severity, policy, "spec.tier", message, remedy)
+
+
+def _never_allows(context: LintContext, policy: Policy) -> Iterator[Finding]:
+    tier = context.store.tiers.get(policy.tier)
+    if policy.do_not_track or policy.pre_dnat or (tier and tier.default_action == "Pass"):
+        return
+    if not context.judges_hosts(policy):
+        return
+    for direction in directions(policy):
+        actions = {rule.action for side, rule, _place in rules_of(policy) if side == direction}
+        logs_only = actions == {"log"}
+        if not actions or not actions <= {"log", "deny"} or _denies_all(policy, direction):
+            continue
+        if not logs_only and _allowed_by_others(context, policy, direction):
+            continue
+        does = "only log" if logs_only else "only log and deny"
+        yield _finding(
+            "never-allows",
+            WARNING,
+            policy,
+            f"spec.{direction}",
+            f"its {direction} rules {does}: by governing {direction} the policy denies, at the end of tier "
+            f"{policy.tier}, everything that no other policy of the tier allows",
+            "end the rules with Pass or Allow, or put the policy into a tier whose defaultAction is Pass",
+        )
+
+
+def _denies_all(policy: Policy, direction: str) -> bool:
+    """Whether a rule denies without a condition, which says that the deny is meant."""
+    rules = [rule for side, rule, _place in rules_of(policy) if side == direction]
+    return any(rule == Rule(rule.index, "deny") for rule in rules)
+
+
+def _allowed_by_others(context: LintContext, policy: Policy, direction: str) -> bool:
+    return any(
+        rule.action in ("allow", "pass")
+        for other in context.policies
+        if other.ref != policy.ref and other.tier == policy.tier and _meet(context, policy, other)
+        for side, rule, _place in rules_of(other)
+        if side == direction
     )
-    remedy = "write the value that you mean; the API stores what Felix cannot use"
-    if rule == "hidden-labels":
-        remedy = "change the labels through Calico's own API, or in the annotation as well"
-    if rule == "invalid-selector" and found.effect == SKIPPED:
-        grave = True
-    message = f"{found.value!r}: {found.meaning}"
-    return Finding(rule, ERROR if grave else WARNING, str(ref), found.field, message, remedy)
+
+
+def _rules_not_in_types(policy: Policy) -> Iterator[Finding]:
+    for direction, rules in ((INGRESS, policy.ingress), (EGRESS, policy.egress)):
+        if not rules or direction in directions(policy) or (policy.pre_dnat and direction == EGRESS):
+            continue
+        yield _finding(
+            "rules-not-in-types",
+            WARNING,
+            policy,
+            "spec.types",
+            f"types leave {direction} out: its {len(rules)} {direction} rules are never evaluated",
+            f"add {direction.capitalize()} to types, or remove the rules",
+        )
+
+
+def _global_selector(policy: Policy) -> Iterator[Finding]:
+    texts = (
+        ("spec.selector", policy.selector_text),
+        ("spec.namespaceSelector", policy.namespace_selector_text),
+        ("spec.serviceAccountSelector", policy.account_selector_text),
+    )
+    for field, text in texts:
+        if "global()" in text.replace(" ", ""):
+            yield _finding(
+                "global-selector",
+                ERROR,
+                policy,
+                field,
+                f"{text!r}: Calico's API refuses global() here, and to Felix it is true for every endpoint",
+                "use global() only in a rule's namespaceSelector; here select a label that hosts carry",
+            )
 
 
 def _types(policy: Policy) -> Iterator[Finding]:
@@ -145,25 +195,7 @@ def _early(policy: Policy) -> Iterator[Finding]:
 def _selection(context: LintContext, policy: Policy) -> Iterator[Finding]:
     special = policy.do_not_track or policy.pre_dnat or policy.apply_on_forward
     groups = context.selected(policy)
-    matches_hosts = bool(groups) if context.has_endpoints() else policy.selector.matches({})
-    if policy.namespace_selector_text and matches_hosts:
-        yield _finding(
-            "negative-namespace-selector",
-            ERROR,
-            policy,
-            "spec.namespaceSelector",
-            f"{policy.namespace_selector_text!r} is true for hosts, which have no namespace",
-            "add: has(projectcalico.org/name) && …",
-        )
-    elif not special and not policy.namespace_selector_text and str(policy.selector) == "all()":
-        yield _finding(
-            "selects-hosts-too",
-            WARNING,
-            policy,
-            "spec.selector",
-            "selects every host endpoint along with every pod",
-            "for pods only add namespaceSelector: all(); for hosts only select a label that hosts carry",
-        )
+    yield from _too_many(context, policy, special=special)
     if policy.do_not_track and groups and all(group.example.interface == WILDCARD for group in groups):
         yield _finding(
             "untracked-on-wildcard",
@@ -173,20 +205,75 @@ def _selection(context: LintContext, policy: Policy) -> Iterator[Finding]:
             f"selects only host endpoints for all interfaces ({groups[0]}), where Felix ignores doNotTrack",
             "give the host endpoint an interfaceName, or drop doNotTrack",
         )
-    if context.has_endpoints() and not groups and (special or not _selects_pods(context, policy)):
+    if not groups and (special or not _selects_pods(context, policy)):
+        yield from _selects_nothing(context, policy, WARNING if special else INFO)
+
+
+def _too_many(context: LintContext, policy: Policy, *, special: bool) -> Iterator[Finding]:
+    """Selectors that are true for host endpoints which their author may not have thought of."""
+    matches_hosts = bool(context.selected(policy)) if context.has_endpoints() else policy.selector.matches({})
+    names = policy.selector.label_names()
+    if matches_hosts and policy.bound_to_pods:
+        text = policy.namespace_selector_text or policy.account_selector_text
         yield _finding(
-            "policy-selects-nothing",
-            WARNING if special else INFO,
+            "negative-namespace-selector",
+            ERROR,
+            policy,
+            "spec.namespaceSelector" if policy.namespace_selector_text else "spec.serviceAccountSelector",
+            f"{text!r} is true for hosts, which have no namespace and no service account",
+            "add: has(projectcalico.org/name) && …",
+        )
+    elif matches_hosts and any(map(is_pod_label, names)) and policy.selector.matches(_without_pods(context)):
+        yield _finding(
+            "negative-namespace-selector",
+            ERROR,
             policy,
             "spec.selector",
-            f"selects no host endpoint ({policy.selector!s})",
-            "compare the selector with the labels of your host endpoints",
+            f"{policy.selector_text!r} is true for hosts, which do not carry labels such as "
+            f"{next(filter(is_pod_label, sorted(names)))}",
+            "add: has(projectcalico.org/namespace) && …",
         )
+    elif not special and not policy.bound_to_pods and str(policy.selector) == "all()":
+        yield _finding(
+            "selects-hosts-too",
+            WARNING,
+            policy,
+            "spec.selector",
+            "selects every host endpoint along with every pod",
+            "for pods only add namespaceSelector: all(); for hosts only select a label that hosts carry",
+        )
+    elif matches_hosts and names and not special and policy.selector.matches({}):
+        yield _finding(
+            "negative-selector",
+            INFO,
+            policy,
+            "spec.selector",
+            f"{policy.selector_text!r} is true for every host endpoint, and every pod, without "
+            f"{', '.join(sorted(names)[:3])}",
+            "for hosts only add a label that they carry: has(kubernetes.io/hostname) && …",
+        )
+
+
+def _without_pods(context: LintContext) -> Mapping[str, str]:
+    """Labels of a host endpoint that exists, or none."""
+    return context.groups[0].labels if context.has_endpoints() else {}
+
+
+def _selects_nothing(context: LintContext, policy: Policy, severity: str) -> Iterator[Finding]:
+    if context.has_endpoints():
+        message = f"selects no host endpoint ({policy.selector!s})"
+        remedy = "compare the selector with the labels of your host endpoints"
+    elif context.live:
+        message = "no host endpoint exists: this policy protects nothing"
+        remedy = "create host endpoints with the labels that it selects (role host_endpoints)"
+    else:
+        return
+    yield _finding("policy-selects-nothing", severity, policy, "spec.selector", message, remedy)
 
 
 def _selects_pods(context: LintContext, policy: Policy) -> bool:
     """Whether a policy has pods in mind: it may well select none of the hosts."""
-    return bool(policy.namespace_selector_text) or any(
+    return policy.bound_to_pods or any(
         policy.selector.decide(pod.labels, pod.unknown_labels) is not False for pod in context.store.workloads
     )
 
@@ -272,7 +359,7 @@ def _forward_one_direction(context: LintContext) -> Iterator[Finding]:
         for policy in _forward_policies(context, group.labels):
             yield Finding(
                 "forward-one-direction",
-                WARNING,
+                context.severity(group, WARNING),
                 context.name_of("GlobalNetworkPolicy", policy.ref.name),
                 "spec.types",
                 f"{group}: applyOnForward policy governs {governed[0]} only; forwarded {other} is then no "

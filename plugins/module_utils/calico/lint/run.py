@@ -19,11 +19,13 @@ from ..verdict.judge import Options
 from . import effect_rules as lint_effects
 from . import endpoint_rules as lint_endpoints
 from . import failsafe_rules as lint_failsafes
+from . import misread_rules as lint_misread
 from . import policy_rules as lint_policies
 from . import single_rules as lint_rules
 from .context import SEVERITIES, Finding, LintContext
 
 RULES: Mapping[str, str] = {
+    **lint_misread.RULES,
     **lint_policies.RULES,
     **lint_rules.RULES,
     **lint_endpoints.RULES,
@@ -32,6 +34,7 @@ RULES: Mapping[str, str] = {
 }
 
 _CHECKS = (
+    lint_misread.check,
     lint_policies.check,
     lint_rules.check,
     lint_endpoints.check,
@@ -40,17 +43,22 @@ _CHECKS = (
 )
 
 
+_FIRST = ("failsafe-shadows-deny",)
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """What the objects do not say.
 
     ``nodes`` as in :func:`..endpoints.parse_nodes`; ``ssh_ports`` are where sshd listens; ``api_ports`` where
     the API server is reached (beside the endpoints of the service ``kubernetes``, where they are given).
+    ``live``: the objects are all that a cluster holds, so that what is not among them does not exist.
     """
 
     nodes: Mapping[str, NodeFacts] = field(default_factory=dict)
     ssh_ports: tuple[int, ...] = (22,)
     api_ports: tuple[int, ...] = ()
+    live: bool = False
 
 
 def lint(
@@ -73,11 +81,21 @@ def lint(
     options = options or Options()
     around = surroundings or Surroundings()
     context = LintContext(
-        read(objects, options.native_v3), options, around.nodes, around.ssh_ports, around.api_ports
+        read(objects, options.native_v3),
+        options,
+        around.nodes,
+        around.ssh_ports,
+        around.api_ports,
+        live=around.live,
     )
     found = {finding.identity: finding for check in _CHECKS for finding in check(context)}
     chosen = [finding for finding in found.values() if focus is None or finding.object in focus]
-    return sorted(chosen, key=lambda finding: (SEVERITIES.index(finding.severity), finding.identity))
+    return sorted(chosen, key=_place)
+
+
+def _place(finding: Finding) -> tuple[int, bool, tuple[str, str, str, str]]:
+    """Errors first; what does the opposite of what it says before other things of its severity."""
+    return SEVERITIES.index(finding.severity), finding.rule not in _FIRST, finding.identity
 
 
 def count_findings(findings: Iterable[Finding]) -> dict[str, int]:

@@ -5,16 +5,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
+from ..address import BITS
 from ..stored.model import Entity, Policy, Ports, Rule
 from ..verdict.address_sets import merged
 from ..verdict.packet_path import EGRESS, INGRESS, NFTABLES
 from ..verdict.program import directions
-from ..verdict.rule_match import unprogrammable
+from ..verdict.rule_match import applies_to_family, unprogrammable
 from .context import ERROR, INFO, WARNING, Finding, LintContext, rules_of
 from .shadowing import shadow
 
 RULES = {
+    "never-matches": "A rule whose conditions exclude each other matches no packet.",
+    "service-without-namespace": "A service without its namespace in a global policy: the rule matches none.",
+    "peer-not-found": "A rule's selector finds nothing among the objects.",
+    "untracked-one-direction": "doNotTrack allows one direction, and nothing allows the answers.",
     "one-family-allow": "An allow for nets of one family beside a deny of both: the other family is cut off.",
     "one-family-deny": "A deny for nets of one family leaves the other open.",
     "selector-without-addresses": "A rule's selector finds host endpoints that stand for no address.",
@@ -51,10 +57,122 @@ def _one_rule(
             "host endpoints have no HTTP match: the rule matches every packet that fits otherwise",
             "take the http part out, or keep the rule from hosts",
         )
+    yield from _never_matches(name, rule, place)
     yield from _icmp(context, name, rule, place)
     yield from _one_family(context, policy, direction, rule, place)
     for side, entity in (("source", rule.source), ("destination", rule.destination)):
         yield from _without_addresses(context, name, entity, f"{place}.{side}.selector")
+        yield from _peer_not_found(context, name, rule, entity, f"{place}.{side}")
+    if policy.do_not_track and rule.action == "allow":
+        yield from _untracked_one_direction(context, policy, direction, rule, place)
+
+
+def _never_matches(name: str, rule: Rule, place: str) -> Iterator[Finding]:
+    nets = [net for side in (rule.source, rule.destination) for net in (*side.nets, *side.not_nets)]
+    if not any(applies_to_family(rule, version) for version in BITS):
+        versions = sorted({net.version for net in nets} | ({rule.ip_version} if rule.ip_version else set()))
+        families = " and ".join(f"IPv{version}" for version in versions)
+        yield Finding(
+            "never-matches",
+            ERROR if rule.action == "deny" else WARNING,
+            name,
+            place,
+            f"needs {families} at once, so no packet matches",
+            "write one rule for each family, with nets of that family on both sides",
+        )
+    for side, entity in (("source", rule.source), ("destination", rule.destination)):
+        for index, net in enumerate(entity.not_nets):
+            if net.prefix == 0:
+                yield Finding(
+                    "never-matches",
+                    ERROR if rule.action == "deny" else WARNING,
+                    name,
+                    f"{place}.{side}.notNets[{index}]",
+                    f"notNets {net} is everything: over IPv{net.version} the rule matches no packet",
+                    "take the net out, or remove the rule",
+                )
+
+
+def _peer_not_found(
+    context: LintContext, name: str, rule: Rule, side: Entity, place: str
+) -> Iterator[Finding]:
+    if side.service.startswith("/"):
+        yield Finding(
+            "service-without-namespace",
+            ERROR,
+            name,
+            f"{place}.services.namespace",
+            f"service {side.service[1:]!r} has no namespace: it matches none, and Calico's API refuses it",
+            "name the service's namespace",
+        )
+    if side.selector is None or rule.action not in ("allow", "deny"):
+        return
+    if any(context.sets.of_selector(side.selector, version).possible for version in BITS):
+        return
+    if any(side.selector.matches(group.labels) for group in context.groups):
+        return
+    where = "in the cluster" if context.live else "among these objects"
+    effect = "nothing is allowed by it" if rule.action == "allow" else "nothing is denied by it"
+    yield Finding(
+        "peer-not-found",
+        INFO,
+        name,
+        f"{place}.selector",
+        f"{side.selector!s} finds no endpoint and no network set with addresses {where}: as far as that "
+        f"goes, {effect}",
+        "compare the selector with the labels of what you mean: pods, network sets or host endpoints",
+    )
+
+
+def _untracked_one_direction(
+    context: LintContext, policy: Policy, direction: str, rule: Rule, place: str
+) -> Iterator[Finding]:
+    """The kernel keeps no connection for what such a rule allows, so the answers need a rule as well."""
+    other = EGRESS if direction == INGRESS else INGRESS
+    groups = context.selected(policy)
+    mates = [
+        mate
+        for companion in context.intended
+        if companion.do_not_track
+        and (
+            all(companion.selector.matches(group.labels) for group in groups)
+            if groups
+            else str(companion.selector) in ("all()", str(policy.selector))
+        )
+        for side, mate, _place in rules_of(companion)
+        if side == other and mate.action == "allow"
+    ]
+    if any(_answers(mate, rule) for mate in mates) or any(_answers(rule, mate) for mate in mates):
+        return
+    yield Finding(
+        "untracked-one-direction",
+        WARNING,
+        str(policy.ref),
+        place,
+        f"allows untracked {direction}, and no doNotTrack rule allows the answers as {other}: they belong to no "
+        "connection: TCP ones are dropped on iptables and pass on nftables, others meet normal policy as new",
+        f"allow the answers in a doNotTrack policy: {other} with the ports as "
+        f"{'source' if direction == INGRESS else 'destination'} ports",
+    )
+
+
+def _answers(mate: Rule, rule: Rule) -> bool:
+    """Whether one rule allows every answer to what another one allows: its ends are swapped."""
+    if mate.protocol not in (None, rule.protocol) or mate.ip_version not in (None, rule.ip_version):
+        return False
+    return _wider(mate.source, rule.destination) and _wider(mate.destination, rule.source)
+
+
+def _wider(side: Entity, other: Entity) -> bool:
+    nets = all(any(wide.covers(net) for wide in side.nets) for net in other.nets) if other.nets else False
+    return (
+        (not side.nets or nets)
+        and (not side.not_nets or side.not_nets == other.not_nets)
+        and side.selector in (None, other.selector)
+        and side.not_selector in (None, other.not_selector)
+        and _ports_cover(side.ports, other.ports)
+        and (not side.not_ports or side.not_ports == other.not_ports)
+    )
 
 
 def _icmp(context: LintContext, name: str, rule: Rule, place: str) -> Iterator[Finding]:
@@ -102,8 +220,15 @@ def _without_addresses(context: LintContext, name: str, side: Entity, place: str
 
 
 def _families(rule: Rule) -> set[int]:
-    """The families of the nets that a rule wants; empty where it wants none."""
-    return {net.version for side in (rule.source, rule.destination) for net in side.nets}
+    """The families that the nets of a rule, wanted or not, leave it in; empty where it has no nets."""
+    if not any(side.nets or side.not_nets for side in (rule.source, rule.destination)):
+        return set()
+    return {version for version in BITS if applies_to_family(replace(rule, ip_version=None), version)}
+
+
+def _net_fields(rule: Rule) -> str:
+    sides = (rule.source, rule.destination)
+    return "nets" if any(side.nets for side in sides) else "notNets"
 
 
 def _one_family(
@@ -122,7 +247,7 @@ def _one_family(
                 WARNING,
                 str(policy.ref),
                 place,
-                f"denies by IPv{family} nets only: the same over IPv{other} is not denied here",
+                f"denies by IPv{family} {_net_fields(rule)} only: the same over IPv{other} is not denied here",
                 f"add a rule with the IPv{other} nets, or set ipVersion: {family} to say that it is meant",
             )
         return
@@ -141,7 +266,7 @@ def _one_family(
             WARNING,
             str(policy.ref),
             place,
-            f"allows by IPv{family} nets only while the deny after it is for both families: "
+            f"allows by IPv{family} {_net_fields(rule)} only while the deny after it is for both families: "
             f"the same over IPv{other} is cut off",
             f"add the IPv{other} nets, or set ipVersion: {family} to say that it is meant",
         )

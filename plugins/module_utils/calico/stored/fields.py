@@ -62,9 +62,9 @@ def mappings_field(mapping: Raw, key: str, place: str) -> list[tuple[str, Raw]]:
     entries = []
     for index, entry in enumerate(list_field(mapping, key, place)):
         where = f"{_at(place, key)}[{index}]"
-        if not isinstance(entry, Mapping):
+        if entry is not None and not isinstance(entry, Mapping):
             raise BadInput(where, entry, "a mapping")
-        entries.append((where, entry))
+        entries.append((where, entry or {}))
     return entries
 
 

@@ -112,6 +112,12 @@ class Policy:
     selector_text: str = ""
     namespace_selector_text: str = ""
     misreadings: tuple[Misreading, ...] = ()
+    account_selector_text: str = ""
+
+    @property
+    def bound_to_pods(self) -> bool:
+        """Whether it is bound to namespaces or service accounts, which hosts have none of."""
+        return bool(self.namespace_selector_text or self.account_selector_text)
 
 
 @dataclass(frozen=True)
@@ -228,6 +234,10 @@ class Store:
     kubernetes_policies: set[str] = field(default_factory=set)
     dropped: list[tuple[Reference, tuple[Misreading, ...]]] = field(default_factory=list)
     misreadings: list[tuple[Reference, Misreading]] = field(default_factory=list)
+
+    def unknown_kinds(self) -> list[tuple[Reference, Misreading]]:
+        """Objects of Calico's API whose kind it does not have."""
+        return [(ref, found) for ref, found in self.misreadings if found.field == "kind"]
 
     def stale(self) -> list[tuple[Reference, Misreading]]:
         """What keeps Felix from seeing any change of a kind."""

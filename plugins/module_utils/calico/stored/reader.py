@@ -5,7 +5,8 @@
 This is the lenient reader: it follows libcalico-go's conversion (backend/syncersv1/updateprocessors) and
 Felix's filter (felix/calc/validation_filter.go, lib/validator/v1), so that an object that Felix drops is
 dropped here, and a value that Felix skips is skipped. Each such place is recorded as a :class:`Misreading`.
-The strict reader, for what users hand us to be written, is another one (policy.py).
+Whatever an API can store is read without an error: what Felix cannot decode is recorded, too.
+The strict reader, for what users hand us to be written, is another one (calico/policy).
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from typing import Any, Optional
 
 from ..address import Address, parse_address, parse_net
 from ..bad_input import BadInput
-from ..felix import configuration as felix
 from .fields import (
     Notes,
     flag_field,
@@ -30,6 +30,7 @@ from .fields import (
     number_field,
     text_field,
 )
+from .known_fields import OTHER_KINDS, SPEC_FIELDS, kind_meant, unknown_fields
 from .model import (
     MISSING,
     SKIPPED,
@@ -59,6 +60,8 @@ from .rules import (
     read_rules,
 )
 
+UNKNOWN_FIELD = "Calico has no such field"
+
 V1 = "crd.projectcalico.org/v1"
 V3 = "projectcalico.org/v3"
 METADATA_ANNOTATION = "projectcalico.org/metadata"
@@ -84,6 +87,7 @@ CALICO_KINDS = (
 _CLUSTER_POLICIES = ("AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "ClusterNetworkPolicy")
 ALL_NAMESPACES = "*"
 
+_HINT = "AssumeNeededOnEveryNode"
 _PROFILE_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}\Z")
 _INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}\Z")
 
@@ -96,7 +100,8 @@ def read(objects: Iterable[Raw], native_v3: bool = False) -> Store:
     :param objects: Kubernetes objects as dictionaries; lists (``kind: List``) are opened
     :param native_v3: ``projectcalico.org/v3`` objects without ``types`` are defaulted as the admission
         policy of the v3 CRDs does it (an empty list of rules counts), not as the API server does
-    :raises BadInput: an object without kind or name, a field of the wrong type, or two objects of one name
+    :raises BadInput: what no API server can have stored: an object without kind or name, a field of the wrong
+        type, or two objects of one name
     """
     with _without_collection():
         raws = _in_order(_opened(objects))
@@ -202,6 +207,17 @@ def _in_order(raws: Sequence[Raw]) -> list[Raw]:
     return [raw for _identity_, raw in named]
 
 
+def _is_calicos(api: object) -> bool:
+    """Whether an API version is one of Calico's."""
+    return str(api or "").partition("/")[0] in ("projectcalico.org", "crd.projectcalico.org")
+
+
+def _was_stored(raw: Raw) -> bool:
+    """Whether an API server has taken the object: these fields are its own."""
+    metadata = raw["metadata"]
+    return bool(metadata.get("uid") or metadata.get("resourceVersion"))
+
+
 def text_map(value: object, place: str) -> dict[str, str]:
     if value is None:
         return {}
@@ -219,7 +235,7 @@ class _Reader:
         self.namespace_labels: dict[str, dict[str, str]] = {}
         self.account_labels: dict[str, dict[str, str]] = {}
         self.pods: list[Raw] = []
-        self.sets: list[tuple[Reference, Raw, dict[str, str], Notes]] = []
+        self.sets: list[tuple[Raw, Reference, dict[str, str], Notes]] = []
         self.slices: dict[str, list[ServiceEndpoint]] = {}
         self.policies: dict[tuple[str, str, str], Policy] = {}
 
@@ -228,10 +244,8 @@ class _Reader:
         if kind == "NetworkPolicy" and str(api).startswith("networking.k8s.io/"):
             self.store.kubernetes_policies.add(str(raw["metadata"].get("namespace") or "default"))
             return
-        if kind in CALICO_KINDS:
-            if api not in (V1, V3):
-                raise BadInput("apiVersion", api, f"{V3} or {V1}", f"{kind} {raw['metadata']['name']}")
-            self.add_calico(kind, raw)
+        if _is_calicos(api) or (kind in CALICO_KINDS and not api):
+            self.add_of_calico(kind, api, raw)
             return
         if kind in _CLUSTER_POLICIES and str(api).startswith("policy.networking.k8s.io/"):
             self.store.kubernetes_policies.add(ALL_NAMESPACES)
@@ -248,9 +262,61 @@ class _Reader:
             try:
                 handler(raw)
             except BadInput as bad:
-                raise bad.within("", f"{kind} {raw['metadata']['name']}")
+                self.cannot_decode(raw, bad)
+
+    def cannot_decode(self, raw: Raw, bad: BadInput) -> None:
+        """Record what an API server stored and its readers cannot decode.
+
+        :raises BadInput: no API server has stored it
+        """
+        metadata = raw["metadata"]
+        name, namespace = metadata["name"], str(metadata.get("namespace") or "")
+        if not _was_stored(raw):
+            raise bad.within("", bad.source or f"{raw['kind']} {name}")
+        ref = Reference(raw["kind"], name, namespace, str(raw.get("apiVersion")), name)
+        effect = STALE if _is_calicos(raw.get("apiVersion")) else MISSING
+        found = Misreading(bad.field, bad.value, effect, f"cannot be decoded: {bad.remedy}")
+        self.store.misreadings.append((ref, found))
+        self.store.dropped.append((ref, (found,)))
 
     # -- Calico's kinds --------------------------------------------------------------------------
+
+    def add_of_calico(self, kind: str, api: object, raw: Raw) -> None:
+        """Read an object of Calico's API; of a kind that says nothing about hosts only its name."""
+        metadata = raw["metadata"]
+        name = metadata["name"]
+        if kind not in SPEC_FIELDS and kind not in OTHER_KINDS:
+            ref = Reference(kind, name, str(metadata.get("namespace") or ""), str(api), name)
+            meant = kind_meant(kind)
+            hint = f"did you mean {meant}?" if meant else "no version of Calico that is known here has it"
+            found = Misreading(
+                "kind", kind, MISSING, f"Calico has no such kind, so this does nothing; {hint}"
+            )
+            self.store.misreadings.append((ref, found))
+            self.store.dropped.append((ref, (found,)))
+            return
+        if kind not in CALICO_KINDS:
+            self.note_unknown_fields(raw)
+            return
+        if api not in (V1, V3):
+            raise BadInput("apiVersion", api, f"{V3} or {V1}", f"{kind} {name}")
+        self.note_unknown_fields(raw)
+        try:
+            self.add_calico(kind, raw)
+        except BadInput as bad:
+            self.cannot_decode(raw, bad)
+
+    def note_unknown_fields(self, raw: Raw) -> None:
+        """Record fields that the API does not have. In what it has stored there are none: it prunes them."""
+        spec = raw.get("spec")
+        if _was_stored(raw) or not isinstance(spec, Mapping):
+            return
+        metadata = raw["metadata"]
+        name, namespace = metadata["name"], str(metadata.get("namespace") or "")
+        ref = Reference(raw["kind"], name, namespace, str(raw.get("apiVersion")), name)
+        for field, value, advice in unknown_fields(raw["kind"], spec):
+            meaning = f"{UNKNOWN_FIELD}, and what it says is not in force; {advice}"
+            self.store.misreadings.append((ref, Misreading(field, value, SKIPPED, meaning)))
 
     def add_calico(self, kind: str, raw: Raw) -> None:
         metadata = raw["metadata"]
@@ -259,9 +325,6 @@ class _Reader:
         if not isinstance(spec, Mapping):
             raise BadInput("spec", spec, "a mapping", source)
         if kind == "FelixConfiguration":
-            for field in (felix.INBOUND_FIELD, felix.OUTBOUND_FIELD):
-                if not isinstance(spec.get(field), (list, type(None))):
-                    raise BadInput(f"spec.{field}", spec[field], "a list of {protocol, port, net}", source)
             self.store.felix_configurations.append(dict(raw))
             return
         try:
@@ -278,7 +341,7 @@ class _Reader:
             if hidden:
                 notes.found.append(hidden)
             if kind in ("GlobalNetworkSet", "NetworkSet"):
-                self.sets.append((ref, spec, labels, notes))
+                self.sets.append((raw, ref, labels, notes))
             elif kind == "HostEndpoint":
                 self.host_endpoint(ref, spec, labels, notes)
             elif kind == "WorkloadEndpoint":
@@ -318,7 +381,7 @@ class _Reader:
                 addresses.append(address)
             else:
                 notes.add(f"spec.expectedIPs[{index}]", text, SKIPPED, "not an address: left out")
-        profiles = tuple(str(name) for name in list_field(spec, "profiles", "spec"))
+        profiles = tuple(str(name or "") for name in list_field(spec, "profiles", "spec"))
         for index, name in enumerate(profiles):
             if not _PROFILE_NAME.match(name):
                 notes.add(
@@ -379,6 +442,11 @@ class _Reader:
         types_given = bool(types)
         ingress = read_rules(spec, "ingress", ref.namespace, notes)
         egress = read_rules(spec, "egress", ref.namespace, notes)
+        hints = list_field(spec, "performanceHints", "spec")
+        if [hint for hint in hints if hint != _HINT] or len(hints) > 1:
+            notes.add(
+                "spec.performanceHints", list(hints), MISSING, f"{_HINT} once, or none: the policy is ignored"
+            )
         if not types and ref.api == V3:
             types = self.defaulted_types(spec)
             types_given = True
@@ -400,6 +468,7 @@ class _Reader:
             selector_text,
             text_field(spec, "namespaceSelector", "spec"),
             tuple(notes.found),
+            "" if ref.namespace else text_field(spec, "serviceAccountSelector", "spec"),
         )
         if self.keep(ref, notes):
             self.policies[(ref.kind, ref.namespace, ref.name)] = policy
@@ -530,9 +599,12 @@ class _Reader:
             try:
                 self.add_pod(pod)
             except BadInput as bad:
-                raise bad.within("", f"Pod {pod['metadata']['name']}")
-        for ref, spec, labels, notes in self.sets:
-            self.add_set(ref, spec, labels, notes)
+                self.cannot_decode(pod, bad)
+        for raw, ref, labels, notes in self.sets:
+            try:
+                self.add_set(ref, raw.get("spec") or {}, labels, notes)
+            except BadInput as bad:
+                self.cannot_decode(raw, bad)
         store.services = {name: tuple(members) for name, members in self.slices.items()}
         return store
 

@@ -47,26 +47,33 @@ def check_labels(labels: Mapping[str, str], notes: Notes) -> None:
 
 
 def endpoint_ports(entries: Sequence[Any], notes: Notes) -> tuple[EndpointPort, ...]:
+    """Named ports of an endpoint, as the v1 model's EndpointPort takes them.
+
+    Its protocol goes by name only, and its name may be any text of letters, digits, ``_``, ``.`` and ``-``:
+    a rule can name fewer than an endpoint can have (validateBackendEndpointPort, nameRegex).
+    """
     ports = []
-    for index, entry in enumerate(entries):
+    for index, raw in enumerate(entries):
         place = f"spec.ports[{index}]"
+        entry = {} if raw is None else raw
         if not isinstance(entry, Mapping):
             raise BadInput(place, entry, "a mapping with name, protocol and port")
-        number, port = _protocol(entry.get("protocol"), f"{place}.protocol", notes), entry.get("port")
+        protocol, port = entry.get("protocol"), entry.get("port")
+        number = PROTOCOLS.get(str(protocol).lower(), 0)
         if number not in _WITH_PORTS:
-            notes.add(
-                f"{place}.protocol",
-                entry.get("protocol"),
-                MISSING,
-                "TCP, UDP or SCTP: the endpoint is ignored",
-            )
+            meaning = "the name TCP, UDP or SCTP, not a number: the endpoint is ignored"
+            notes.add(f"{place}.protocol", protocol, MISSING, meaning)
+        if port is None:
+            port = 0
         if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
             notes.add(f"{place}.port", port, STALE, "not a port: Felix cannot decode the object")
             continue
+        if port == 0:
+            notes.add(f"{place}.port", port, MISSING, "port 0: the endpoint is ignored")
         name = str(entry.get("name") or "")
-        if not _PORT_NAME.match(name):
+        if not _PORT_TEXT.match(name):
             notes.add(f"{place}.name", name, MISSING, "not a port name: the endpoint is ignored")
-        ports.append(EndpointPort(name, number or 0, port))
+        ports.append(EndpointPort(name, number, port))
     return tuple(ports)
 
 
@@ -119,9 +126,13 @@ def read_rules(spec: Raw, direction: str, namespace: str, notes: Notes) -> tuple
     rules = []
     for index, raw in enumerate(list_field(spec, direction, "spec")):
         place = f"spec.{direction}[{index}]"
-        if not isinstance(raw, Mapping):
-            raise BadInput(place, raw, "a rule is a mapping with an action")
-        rules.append(_rule(raw, index, place, namespace, notes))
+        # A null decodes into a rule without fields, which allows everything.
+        entry = {} if raw is None else raw
+        if not isinstance(entry, Mapping):
+            raise BadInput(place, entry, "a rule is a mapping with an action")
+        if not entry.get("action"):
+            notes.add(f"{place}.action", entry.get("action"), SKIPPED, "no action: Felix allows what matches")
+        rules.append(_rule(entry, index, place, namespace, notes))
     return tuple(rules)
 
 
@@ -267,6 +278,8 @@ def _ports(value: Raw, key: str, place: str, notes: Notes) -> Ports:
 def _port_numbers(entry: object) -> Optional[tuple[int, int]]:
     if isinstance(entry, bool):
         return None
+    if entry is None:
+        return 0, 0  # what Go decodes a null into
     if isinstance(entry, int):
         return (entry, entry) if entry >= 0 else None
     if not isinstance(entry, str) or not entry.isascii():
@@ -300,7 +313,8 @@ def _entity_selectors(
         except BadInput as bad:
             notes.add(f"{place}.{key}", text, MISSING, f"{bad.remedy}: the policy is ignored")
             return None, None
-    positive = " && ".join(f"({part})" for part in (_account_selector(accounts), own) if part)
+    account = _account_selector(accounts, f"{place}.serviceAccounts", notes)
+    positive = " && ".join(f"({part})" for part in (account, own) if part)
     spaces = ""
     if for_namespaces:
         spaces = str(parse(for_namespaces).prefixed("pcns."))
@@ -313,15 +327,26 @@ def _entity_selectors(
         positive = f"({spaces}) && ({positive})" if positive else spaces
     if positive and negated:
         positive, negated = f"({positive}) && (!({negated}))", ""
-    return (parse(positive) if positive else None, parse(negated) if negated else None)
+    try:
+        return (parse(positive) if positive else None, parse(negated) if negated else None)
+    except BadInput as bad:
+        # A label that is just short enough is too long once it has the prefix that Calico gives it.
+        notes.add(f"{place}.selector", positive, MISSING, f"{bad.remedy}: the policy is ignored")
+        return None, None
 
 
-def _account_selector(accounts: Raw) -> str:
-    selector = str(accounts.get("selector") or "")
+def _account_selector(accounts: Raw, place: str, notes: Notes) -> str:
+    """The selector of service accounts; none at all where their names cannot be put into one."""
+    selector = text_field(accounts, "selector", place)
     text = str(parse(selector).prefixed("pcsa.")) if selector else ""
     names = accounts.get("names") or []
     if not names:
         return text
-    quoted = ", ".join(f"'{name}'" for name in names)
-    by_name = f"{SERVICE_ACCOUNT_LABEL} in {{ {quoted} }}"
+    quoted = "', '".join("" if name is None else str(name) for name in names)
+    try:
+        by_name = str(parse(f"{SERVICE_ACCOUNT_LABEL} in {{ '{quoted}' }}"))
+    except BadInput:
+        meaning = "names with a quote: Felix leaves the service accounts out, so that the rule matches any"
+        notes.add(f"{place}.names", list(names), SKIPPED, meaning)
+        return ""
     return f"({text}) && ({by_name})" if text else by_name

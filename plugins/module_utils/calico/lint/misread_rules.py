@@ -1,0 +1,111 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Lint rules about values that Felix does not read as they look, and names that Calico does not have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..stored.model import MISSING, STALE, Misreading, Reference
+from ..stored.reader import UNKNOWN_FIELD
+from .context import ERROR, WARNING, Finding, LintContext
+
+RULES = {
+    "hidden-labels": "Labels that Calico's metadata annotation overrides.",
+    "invalid-net": "Not a net: Felix leaves it out, and a rule without nets matches everybody.",
+    "invalid-port": "Not a port: Felix drops the policy, or sees no further policy change at all.",
+    "ports-without-protocol": "Ports without TCP, UDP or SCTP: Felix ignores the whole policy.",
+    "invalid-selector": "Not a selector: Felix ignores the whole policy, or just this selector.",
+    "invalid-protocol": "Not a protocol: Felix ignores the object.",
+    "invalid-icmp": "Not an ICMP type or code.",
+    "invalid-address": "Not an address: Felix leaves it out.",
+    "invalid-label": "Not a label for Felix: the object is ignored.",
+    "invalid-field": "Another value that Felix does not take.",
+    "unknown-kind": "A kind that Calico's API does not have: the object does nothing.",
+    "unknown-field": "A field that Calico's API does not have: what it says is not in force.",
+}
+
+_BY_FIELD = (
+    (re.compile(r"^kind$"), "unknown-kind"),
+    (re.compile(r"annotations\[|^metadata\.labels$"), "hidden-labels"),
+    (re.compile(r"^metadata\.labels\["), "invalid-label"),
+    (re.compile(r"\.(nets|notNets)\[\d+\]$"), "invalid-net"),
+    (re.compile(r"\.(ports|notPorts)\[\d+\](\.port|\.name)?$"), "invalid-port"),
+    (re.compile(r"\.(ports|notPorts)$"), "ports-without-protocol"),
+    (re.compile(r"[sS]elector$"), "invalid-selector"),
+    (re.compile(r"[pP]rotocol$"), "invalid-protocol"),
+    (re.compile(r"\.(icmp|notICMP)\."), "invalid-icmp"),
+    (re.compile(r"expectedIPs\["), "invalid-address"),
+)
+
+
+def check(context: LintContext) -> Iterator[Finding]:
+    """All findings of this file's rules."""
+    for ref, found in context.store.misreadings:
+        yield _misread(ref, found)
+
+
+def _misread(ref: Reference, found: Misreading) -> Finding:
+    rule = next((rule for pattern, rule in _BY_FIELD if pattern.search(found.field)), "invalid-field")
+    if found.meaning.startswith(UNKNOWN_FIELD):
+        rule = "unknown-field"
+    message = f"{found.value!r}: {found.meaning}"
+    severity = ERROR if _is_grave(rule, found) else WARNING
+    return Finding(rule, severity, str(ref), found.field, message, _remedy(rule, found))
+
+
+def _is_grave(rule: str, found: Misreading) -> bool:
+    if found.effect in (MISSING, STALE):
+        return True
+    if rule == "unknown-field":
+        return "commercial" not in found.meaning
+    in_rule = found.field.startswith(("spec.ingress", "spec.egress"))
+    return rule == "invalid-selector" or (in_rule and rule in ("invalid-net", "invalid-field"))
+
+
+_REMEDIES = {
+    "hidden-labels": "change the labels through Calico's own API, or in the annotation as well",
+    "unknown-kind": "write the kind as Calico does; kinds are case-sensitive",
+    "invalid-net": "write a net such as 192.0.2.0/24 or 2001:db8::/32",
+    "invalid-port": "write a number from 1 to 65535, a range such as 8000:8100, or a port name: at most 15 "
+    "lower-case letters, digits and single '-', with a letter in it",
+    "ports-without-protocol": "set protocol to TCP, UDP or SCTP; for several write a rule for each",
+    "invalid-protocol": "write TCP, UDP, SCTP, UDPLite, ICMP or ICMPv6, or a protocol's number from 1 to 255",
+    "invalid-icmp": "write type as a number from 0 to 254 and, if you like, code as one from 0 to 255",
+    "invalid-address": "write an address without prefix length, such as 192.0.2.7 or 2001:db8::7",
+    "invalid-label": "label values have at most 63 letters, digits, '-', '_' and '.'",
+    "invalid-selector": "write a selector such as role == 'db' && has(zone); label names have at most 512 "
+    "characters, Calico's own prefix counted",
+}
+# Numbers of protocols that are often written by a name that Calico does not know.
+_NUMBERS = {
+    "vrrp": 112,
+    "ospf": 89,
+    "gre": 47,
+    "esp": 50,
+    "ah": 51,
+    "igmp": 2,
+    "ipip": 4,
+    "pim": 103,
+    "l2tp": 115,
+}
+
+
+def _remedy(rule: str, found: Misreading) -> str:
+    number = _NUMBERS.get(str(found.value).lower())
+    if rule == "invalid-protocol" and number:
+        return f"write protocol: {number}; names are known for TCP, UDP, SCTP, UDPLite, ICMP and ICMPv6 only"
+    if rule == "unknown-field":
+        return found.meaning.rpartition("; ")[2]
+    if found.field.endswith(".action"):
+        return "write Allow, Deny, Log or Pass"
+    if found.field.endswith("serviceAccounts.names"):
+        return "write names of service accounts: lower-case letters, digits, '-' and '.'"
+    if found.field.endswith("performanceHints"):
+        return "write performanceHints: [AssumeNeededOnEveryNode], or leave it out"
+    if found.field == "spec.node":
+        return "write the node's name as Kubernetes has it"
+    if found.field.endswith("interfaceName"):
+        return "write '*' or the name of an interface: at most 15 letters, digits, '_', '.' and '-'"
+    return _REMEDIES.get(rule, found.meaning.partition(":")[0])
