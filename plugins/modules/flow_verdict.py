@@ -131,6 +131,17 @@ dataplane:
   description: The data plane that was judged for; where the flows' nodes differ, all of them.
   returned: always
   type: str
+misread:
+  description:
+    - What Felix does not read as it looks, in any of the objects, by C(object) and C(field). C(meaning) says
+      what Felix makes of it.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - object: FelixConfiguration default
+      field: spec.FailsafeInboundHostPorts
+      meaning: Calico has no such field, and what it says is not in force; write failsafeInboundHostPorts
 calico_version:
   description: The version that was judged for; empty for the newest known.
   returned: always
@@ -167,14 +178,15 @@ OPTIONS: dict[str, Any] = {
 def work(params: dict[str, Any]) -> dict[str, Any]:
     forwarded = any(flow.get("direction") == "forward" for flow in params["flows"])
     judged = gather(params, params["staged"], with_pods=forwarded)
-    verdicts, dataplanes = judge_flows(
-        judged.objects, params["flows"], judged.dataplanes, judged.nodes, judged.options
-    )
+    found = judge_flows(judged.objects, params["flows"], judged.dataplanes, judged.nodes, judged.options)
     return {
         "changed": False,
-        "verdicts": [verdict.as_dict() for verdict in verdicts],
-        "counts": count_verdicts(verdicts),
-        "dataplane": ", ".join(dataplanes),
+        "verdicts": [verdict.as_dict() for verdict in found.verdicts],
+        "counts": count_verdicts(found.verdicts),
+        "dataplane": ", ".join(found.dataplanes),
+        "misread": [
+            {"object": str(ref), "field": one.field, "meaning": one.meaning} for ref, one in found.misread
+        ],
         "calico_version": judged.options.calico_version,
         "origin": judged.origin,
     }

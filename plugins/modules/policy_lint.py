@@ -128,7 +128,9 @@ OPTIONS: dict[str, Any] = {
 
 def work(params: dict[str, Any]) -> dict[str, Any]:
     judged = gather(params)
-    around = Surroundings(judged.nodes, tuple(params["ssh_ports"]), tuple(params["api_ports"]))
+    around = Surroundings(
+        judged.nodes, tuple(params["ssh_ports"]), tuple(params["api_ports"]), live=judged.live
+    )
     findings = traps(judged.objects, judged.options, around=around, dataplanes=judged.dataplanes)
     return {
         "changed": False,

@@ -107,7 +107,11 @@ def _net(text: str) -> Optional[Net]:
         return None
     prefix = int(tail) if len(tail) < 8 else 1000
     if ":" in head and address.version == 4:
-        prefix -= 96
+        if prefix < 96:
+            # Go masks the sixteen bytes, and of ::ffff:a.b.c.d nothing is left that says IPv4.
+            address = Address(6, _MAPPED + address.number)
+        else:
+            prefix -= 96
     if not 0 <= prefix <= BITS[address.version]:
         return None
     shift = BITS[address.version] - prefix

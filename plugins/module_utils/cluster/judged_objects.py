@@ -55,6 +55,7 @@ _SELECTORS = ("selector", "notSelector", "namespaceSelector", "serviceAccounts")
 class Judged:
     """What to judge, and how: ``origin`` says where the objects came from.
 
+    :ivar live: the objects are all that the cluster holds of their kinds
     :ivar options: those that all nodes share; the data plane is each node's own
     """
 
@@ -63,6 +64,7 @@ class Judged:
     options: Options
     dataplanes: Dataplanes
     origin: str
+    live: bool = False
 
 
 def gather(params: Mapping[str, Any], staged: str = "ignore", with_pods: bool = False) -> Judged:
@@ -94,17 +96,20 @@ def gather(params: Mapping[str, Any], staged: str = "ignore", with_pods: bool = 
         complete=complete,
     )
     dataplanes = Dataplanes(objects, environment, params["dataplane"] or "")
-    return Judged(objects, nodes, options, dataplanes, origin)
+    live = params["resources"] is None and not params["src"]
+    return Judged(objects, nodes, options, dataplanes, origin, live)
 
 
 def _from_files(path: str) -> list[Object]:
     objects = []
     for document in read_path(path):
-        if not isinstance(document.value, dict):
-            raise BadInput(
-                "document", document.value, "an object with apiVersion, kind and metadata", document.place
-            )
-        objects.append(document.value)
+        # calicoctl takes a list of objects, too.
+        listed = document.value if isinstance(document.value, list) else [document.value]
+        for value in listed:
+            if not isinstance(value, dict):
+                remedy = "an object with apiVersion, kind and metadata, or a list of them"
+                raise BadInput("document", value, remedy, document.place)
+            objects.append(value)
     return objects
 
 
@@ -142,7 +147,7 @@ def _sides(objects: Iterable[Object]) -> Iterator[Mapping[str, Any]]:
         spec = item.get("spec") or {}
         for rule in (*(spec.get("ingress") or ()), *(spec.get("egress") or ())):
             for side in _SIDES:
-                yield rule.get(side) or {}
+                yield (rule or {}).get(side) or {}
 
 
 def _workloads(cluster: Cluster) -> Optional[list[Object]]:

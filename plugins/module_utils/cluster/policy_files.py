@@ -57,20 +57,39 @@ def _loader() -> Any:
 
 
 def read_path(path: str) -> list[Document]:
-    """All documents of a file, or of a directory's files in the order of their names.
+    """All documents of a file, or of the files of a directory and its folders in the order of their paths.
 
     :raises BadInput: nothing there, not readable, or not YAML
     """
     top = Path(path).expanduser()
     if top.is_dir():
-        files = sorted(f for f in top.iterdir() if f.suffix in SUFFIXES and not f.name.startswith("."))
+        files = _files_below(top)
         if not files:
-            raise BadInput("src", path, f"the directory holds no file that ends in {', '.join(SUFFIXES)}")
+            raise BadInput(
+                "src",
+                path,
+                f"neither the directory nor its folders hold a file that ends in {', '.join(SUFFIXES)}",
+            )
     elif top.exists():
         files = [top]
     else:
         raise BadInput("src", path, "no such file or directory on the machine that runs the module")
-    return [document for file in files for document in read_text(_text_of(file), file.name)]
+    return [
+        document
+        for file in files
+        for document in read_text(_text_of(file), str(file.relative_to(top)) if top.is_dir() else file.name)
+    ]
+
+
+def _files_below(top: Path) -> list[Path]:
+    """The files of a directory and its folders, without what is hidden."""
+    return sorted(
+        file
+        for file in top.rglob("*")
+        if file.suffix in SUFFIXES
+        and file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(top).parts)
+    )
 
 
 def read_definitions(definitions: Iterable[object]) -> list[Document]:

@@ -267,12 +267,6 @@ def test_junk_in_a_node(path, junk):
             True,
             "GlobalNetworkPolicy g: spec.ingress[0].source.services: True: a mapping",
         ),
-        (
-            "FelixConfiguration",
-            ("spec", "failsafeInboundHostPorts"),
-            -1,
-            "FelixConfiguration default: spec.failsafeInboundHostPorts: -1: a list",
-        ),
     ],
 )
 def test_the_line_names_object_field_value_and_what_would_be_right(kind, path, junk, says):

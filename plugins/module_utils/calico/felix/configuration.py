@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from ..address import parse_address
+from ..address import parse_address, parse_net
 from ..bad_input import BadInput
 from .settings import FelixSettings, Setting, variable_of
 
@@ -183,11 +183,15 @@ def _parse_env_entry(part: str, field: str) -> FailsafePort:
 
 
 def _read_net(net: str, field: str, value: object) -> str:
-    """A net as Felix keeps it: bits of the host are cut off, an address alone is a net of one."""
-    try:
-        return str(ipaddress.ip_network(net, strict=False))
-    except ValueError:
-        raise BadInput(field, value, "its net is not a network")
+    """A net as Felix keeps it: bits of the host are cut off, an address alone is a net of one.
+
+    An IPv4 net written as IPv6 loses its brackets on the way (protoPortSliceToString), and cannot be parsed.
+    """
+    found = parse_net(net)
+    mapped = ":" in net and parse_address(net.partition("/")[0])
+    if found is None or (mapped and mapped.version == 4):
+        raise BadInput(field, value, "its net is none that Felix can read; it does not start with it")
+    return str(found)
 
 
 def read_entries(value: object, field: str) -> tuple[FailsafePort, ...]:

@@ -51,8 +51,9 @@ class FelixSettings:
         config_file: Optional[Mapping[str, str]] = None,
     ) -> None:
         self._configurations = in_precedence(configurations, node, labels)
-        self._environment = environment or {}
-        self._config_file = config_file or {}
+        # Felix compares the names of its variables and settings without regard to case.
+        self._environment = _folded(environment)
+        self._config_file = _folded(config_file)
 
     def said(self, field: str) -> Iterator[Setting]:
         """All that is said of a field, the strongest first. Felix parses the losing sources, too."""
@@ -79,6 +80,10 @@ class FelixSettings:
         if won is None:
             return default
         return str(won.value).strip().lower() in _YES if won.textual else won.value is True
+
+
+def _folded(settings: Optional[Mapping[str, str]]) -> dict[str, str]:
+    return {name.upper(): text for name, text in (settings or {}).items()}
 
 
 def variable_of(field: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..selector import Selector
 from ..stored.model import WILDCARD, HostEndpoint, Policy, Reference, Rule, Store
 from ..stored.reader import inherited_labels
 from ..verdict.address_sets import AddressSets
@@ -129,8 +130,7 @@ class LintContext:
         groups = []
         selectors = {str(policy.selector): policy.selector for policy in self.intended}
         for index, (_text, selector) in enumerate(sorted(selectors.items())):
-            labels = selector.example()
-            labels = {name: value for name, value in (labels or {}).items() if not is_pod_label(name)}
+            labels = self._host_example(selector)
             if not selector.matches(labels):
                 continue
             ref = Reference("HostEndpoint", f"imagined-{index}")
@@ -155,7 +155,15 @@ class LintContext:
             return True
         if self.has_endpoints():
             return bool(self.selected(policy))
-        return policy.selector.matches({}) or not policy.bound_to_pods
+        return self.can_select_hosts(policy)
+
+    def can_select_hosts(self, policy: Policy) -> bool:
+        """Whether some host endpoint could be selected: one without the labels that only pods carry."""
+        return policy.selector.matches(self._host_example(policy.selector))
+
+    @staticmethod
+    def _host_example(selector: Selector) -> dict[str, str]:
+        return {name: value for name, value in (selector.example() or {}).items() if not is_pod_label(name)}
 
     def severity(self, group: EndpointGroup, severity: str) -> str:
         """How grave a finding about a group is: nothing about one that does not exist is more than info."""

@@ -64,7 +64,7 @@ def _loopback(context: LintContext, group: EndpointGroup) -> Iterator[Finding]:
                 if denied:
                     what = "a node reaches itself over lo: kubelet's probes of host-networked pods fail"
                     net = "the node's own addresses"
-                    yield _over_lo_denied(context, group, direction, own, denied, (ERROR, what, net))
+                    yield _over_lo_denied(context, group, direction, own, denied, (WARNING, what, net))
                     break
 
 

@@ -59,6 +59,12 @@ def _collisions(context: LintContext) -> Iterator[Finding]:
         )
 
 
+def _where(hep: HostEndpoint) -> str:
+    if hep.interface == WILDCARD:
+        return "on every interface, loopback included"
+    return f"on {hep.interface}" if hep.interface else "on the interfaces with its addresses"
+
+
 def _profiles(context: LintContext, hep: HostEndpoint) -> Iterator[Finding]:
     if not hep.profiles:
         yield Finding(
@@ -66,7 +72,7 @@ def _profiles(context: LintContext, hep: HostEndpoint) -> Iterator[Finding]:
             WARNING,
             str(hep.ref),
             "spec.profiles",
-            "no profile: everything that no policy allows is denied, in both directions, loopback included",
+            f"no profile: everything that no policy allows is denied in both directions, {_where(hep)}",
             "set profiles: [projectcalico-default-allow] unless that is meant",
         )
     for index, name in enumerate(hep.profiles):

@@ -17,12 +17,24 @@ from .context import ERROR, INFO, WARNING, Finding, LintContext, rules_of
 
 RULES = {
     "failsafe-entry": "An entry that Felix cannot read: it does not start with it, or keeps old rules.",
+    "failsafe-drops-default": "A list of failsafes that leaves out ports of the built-in one.",
     "failsafe-lacks-port": "A port that keeps a node reachable is not among the failsafes.",
-    "failsafe-shadows-deny": "A deny for a port that a failsafe opens before policy is asked.",
+    "failsafe-shadows-deny": "A deny for a port that a failsafe opens before policy is evaluated.",
 }
 
 TYPHA_PORT = 5473
 DNS_PORT = 53
+_USED_BY = {
+    22: "SSH",
+    53: "DNS",
+    67: "DHCP",
+    68: "DHCP",
+    179: "BGP",
+    2379: "etcd",
+    2380: "etcd",
+    5473: "Typha",
+    6443: "the API server",
+}
 TCP, UDP = PROTOCOLS["tcp"], PROTOCOLS["udp"]
 
 
@@ -30,6 +42,7 @@ def check(context: LintContext) -> Iterator[Finding]:
     """All findings of this file's rules."""
     for configuration in context.store.felix_configurations:
         yield from _entries(configuration)
+        yield from _dropped_defaults(configuration, context.options.calico_version)
     if not (context.has_endpoints() or context.policies):
         return
     seen: set[Settings] = set()
@@ -46,7 +59,7 @@ def check(context: LintContext) -> Iterator[Finding]:
         seen.add(settings)
         source = _source(context, node, labels)
         yield from _lacking(context, settings, source)
-        yield from _shadowing(context, settings)
+        yield from _shadowing(context, settings, source)
 
 
 def _nodes(context: LintContext) -> list[tuple[str, Mapping[str, str]]]:
@@ -79,19 +92,80 @@ def _entries(configuration: Mapping[str, Any]) -> Iterator[Finding]:
     name = f"FelixConfiguration {configuration['metadata']['name']}"
     spec = configuration.get("spec") or {}
     for field in (felix.INBOUND_FIELD, felix.OUTBOUND_FIELD):
-        for index, entry in enumerate(spec.get(field) or ()):
+        entries = spec.get(field)
+        if entries is None:
+            continue
+        if not isinstance(entries, list):
+            yield _no_list(name, field, entries)
+            continue
+        for index, entry in enumerate(entries):
             try:
-                felix.check_entries([entry], field)
+                felix.read_entries([entry], field)
             except BadInput as bad:
-                fatal = bad.field.rpartition(".")[2] in ("protocol", "net")
                 yield Finding(
                     "failsafe-entry",
-                    ERROR if fatal else WARNING,
+                    ERROR,
                     name,
                     f"spec.{field}[{index}]",
                     f"{bad.value!r}: {bad.remedy}",
-                    "write {protocol: TCP or UDP, port: 1-65535} and, if you like, net: a CIDR",
+                    _entry_remedy(bad.field.rpartition(".")[2]),
                 )
+
+
+def _no_list(name: str, field: str, entries: object) -> Finding:
+    ports = (
+        "SSH, the API server and Typha" if field == felix.INBOUND_FIELD else "DNS, the API server and Typha"
+    )
+    return Finding(
+        "failsafe-entry",
+        ERROR,
+        name,
+        f"spec.{field}",
+        f"{entries!r} is no list, and the API refuses it; none is a word of the environment variable only",
+        f"write [] for no failsafe at all, which leaves {ports} to policy alone; leave the field out for the "
+        "built-in list",
+    )
+
+
+def _entry_remedy(key: str) -> str:
+    if key == "protocol":
+        return "write protocol: TCP or UDP; there are no failsafes of another protocol"
+    if key == "port":
+        return "write port: a number from 1 to 65535"
+    if key == "net":
+        return "write net: a net such as 192.0.2.0/24 or 2001:db8::/32, or leave it out for everybody"
+    return "write {protocol: TCP or UDP, port: 1-65535} and, if you like, net: a CIDR"
+
+
+def _dropped_defaults(configuration: Mapping[str, Any], version: str) -> Iterator[Finding]:
+    """A list replaces the built-in one: what it leaves out is no failsafe any more."""
+    name = f"FelixConfiguration {configuration['metadata']['name']}"
+    spec = configuration.get("spec") or {}
+    built_in = felix.built_in(version)
+    for field, defaults in (
+        (felix.INBOUND_FIELD, built_in.inbound),
+        (felix.OUTBOUND_FIELD, built_in.outbound),
+    ):
+        if not isinstance(spec.get(field), list):
+            continue
+        try:
+            kept = {(entry.protocol, entry.port) for entry in felix.read_entries(spec[field], field)}
+        except BadInput:
+            continue  # said by failsafe-entry
+        dropped = [entry for entry in defaults if (entry.protocol, entry.port) not in kept]
+        if not dropped:
+            continue
+        grave = [entry for entry in dropped if entry.port in _USED_BY]
+        shown = [f"{entry} ({_USED_BY[entry.port]})" for entry in grave]
+        shown += [str(entry) for entry in dropped if entry not in grave]
+        yield Finding(
+            "failsafe-drops-default",
+            WARNING,
+            name,
+            f"spec.{field}",
+            f"the list replaces the built-in one and leaves out {', '.join(shown)}: only policy opens these",
+            f"add {', '.join(map(str, dropped))}, except what your nodes do not need",
+        )
 
 
 def _lacking(context: LintContext, settings: Settings, source: str) -> Iterator[Finding]:
@@ -123,22 +197,37 @@ def _lacking(context: LintContext, settings: Settings, source: str) -> Iterator[
             )
 
 
-def _shadowing(context: LintContext, settings: Settings) -> Iterator[Finding]:
+def _shadowing(context: LintContext, settings: Settings, source: str) -> Iterator[Finding]:
     for policy in context.policies:
         if not context.judges_hosts(policy) or not _is_judged_with_failsafes(policy):
             continue
         for direction, rule, place in rules_of(policy):
             entries = settings.inbound if direction == INGRESS else settings.outbound
-            opened = [str(entry) for entry in entries if _denies_port(rule, entry)]
+            opened = [entry for entry in entries if _denies_port(rule, entry)]
             if opened:
+                exactly = [
+                    entry for entry in opened if (entry.port, entry.port) in rule.destination.ports.ranges
+                ]
+                field = felix.INBOUND_FIELD if direction == INGRESS else felix.OUTBOUND_FIELD
                 yield Finding(
                     "failsafe-shadows-deny",
-                    INFO,
+                    WARNING if exactly else INFO,
                     str(policy.ref),
                     place,
-                    f"denies what failsafe {', '.join(opened)} lets through before policy is asked",
-                    "limit the failsafe entry by net, or take it out of FelixConfiguration",
+                    f"denies what failsafe {', '.join(map(str, opened))} lets through before any policy is "
+                    "evaluated: it stays open to everybody",
+                    _shadow_remedy(field, opened, entries, source),
                 )
+
+
+def _shadow_remedy(field: str, opened: Sequence[Failsafe], entries: Sequence[Failsafe], source: str) -> str:
+    kept = ", ".join(str(entry) for entry in entries if entry not in opened)
+    first = opened[0]
+    name = "tcp" if first.protocol == TCP else "udp"
+    return (
+        f"in {source} write {field} with {kept or 'no entry'} and without {', '.join(map(str, opened))}; or "
+        f"keep it for some only: {{protocol: {name}, port: {first.port}, net: 192.0.2.0/24}}"
+    )
 
 
 def _is_judged_with_failsafes(policy: Policy) -> bool:

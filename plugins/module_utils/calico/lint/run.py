@@ -13,9 +13,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from ..stored.reader import Raw, read
+from ..stored.reader import Raw, opened, read
 from ..verdict.interface_owner import NodeFacts
 from ..verdict.judge import Options
+from . import api_rules as lint_api
 from . import effect_rules as lint_effects
 from . import endpoint_rules as lint_endpoints
 from . import failsafe_rules as lint_failsafes
@@ -25,6 +26,7 @@ from . import single_rules as lint_rules
 from .context import SEVERITIES, Finding, LintContext
 
 RULES: Mapping[str, str] = {
+    **lint_api.RULES,
     **lint_misread.RULES,
     **lint_policies.RULES,
     **lint_rules.RULES,
@@ -80,6 +82,7 @@ def lint(
     """
     options = options or Options()
     around = surroundings or Surroundings()
+    objects = opened(objects)
     context = LintContext(
         read(objects, options.native_v3),
         options,
@@ -89,11 +92,19 @@ def lint(
         live=around.live,
     )
     found = {finding.identity: finding for check in _CHECKS for finding in check(context)}
+    said = {
+        (finding.object, finding.field)
+        for finding in found.values()
+        if finding.rule in lint_misread.RULES or finding.rule in lint_failsafes.RULES
+    }
+    for finding in lint_api.check(objects):
+        if (finding.object, finding.field) not in said:
+            found[finding.identity] = finding
     chosen = [finding for finding in found.values() if focus is None or finding.object in focus]
-    return sorted(chosen, key=_place)
+    return sorted(chosen, key=place_of)
 
 
-def _place(finding: Finding) -> tuple[int, bool, tuple[str, str, str, str]]:
+def place_of(finding: Finding) -> tuple[int, bool, tuple[str, str, str, str]]:
     """Errors first; what does the opposite of what it says before other things of its severity."""
     return SEVERITIES.index(finding.severity), finding.rule not in _FIRST, finding.identity
 

@@ -149,8 +149,8 @@ def _untracked_one_direction(
         WARNING,
         str(policy.ref),
         place,
-        f"allows untracked {direction}, and no doNotTrack rule allows the answers as {other}: they belong to no "
-        "connection: TCP ones are dropped on iptables and pass on nftables, others meet normal policy as new",
+        f"allows {direction} untracked, and no such rule allows the answers ({other}): they belong to no "
+        "connection. TCP answers are dropped on iptables and pass on nftables; others meet normal policy",
         f"allow the answers in a doNotTrack policy: {other} with the ports as "
         f"{'source' if direction == INGRESS else 'destination'} ports",
     )
@@ -247,7 +247,7 @@ def _one_family(
                 WARNING,
                 str(policy.ref),
                 place,
-                f"denies by IPv{family} {_net_fields(rule)} only: the same over IPv{other} is not denied here",
+                f"denies by IPv{family} {_net_fields(rule)} only: the same over IPv{other} stays open",
                 f"add a rule with the IPv{other} nets, or set ipVersion: {family} to say that it is meant",
             )
         return

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from ..lint.context import SEVERITIES, Finding
-from ..lint.run import Surroundings, lint
+from ..lint.run import Surroundings, lint, place_of
 from ..verdict.dataplanes import Dataplanes
 from ..verdict.judge import Options
 from ..verdict.reach import Connection, Obstacle, obstacles
@@ -51,8 +51,10 @@ def traps(
     """Traps in objects, by the rules of every data plane that nodes with a HostEndpoint have.
 
     :param focus: as of :func:`..lint.run.lint`
+    :param around: left out, the objects are all that a cluster holds
     :param dataplanes: where the objects alone do not say them
     """
+    around = around or Surroundings(live=True)
     found: dict[object, Finding] = {}
     for dataplane in (dataplanes or Dataplanes(objects)).in_use:
         for finding in lint(objects, replace(options, dataplane=dataplane), around, focus):
@@ -60,7 +62,7 @@ def traps(
             # What is only worth knowing on one data plane stops Felix on another.
             if known is None or _gravity(finding) < _gravity(known):
                 found[finding.identity] = finding
-    return sorted(found.values(), key=lambda finding: (_gravity(finding), finding.identity))
+    return sorted(found.values(), key=place_of)
 
 
 def _gravity(finding: Finding) -> int:

@@ -104,7 +104,7 @@ def read(objects: Iterable[Raw], native_v3: bool = False) -> Store:
         type, or two objects of one name
     """
     with _without_collection():
-        raws = _in_order(_opened(objects))
+        raws = _in_order(opened(objects))
         reader = _Reader(native_v3)
         for raw in raws:
             reader.add(raw)
@@ -167,8 +167,12 @@ def merged_metadata(raw: Raw) -> tuple[str, dict[str, str], Optional[Misreading]
     return str(kept_name), {**labels, **kept_labels}, found
 
 
-def _opened(objects: Iterable[Raw]) -> list[Raw]:
-    opened: list[Raw] = []
+def opened(objects: Iterable[Raw]) -> list[Raw]:
+    """The objects, those of lists among them.
+
+    :raises BadInput: one without kind or name
+    """
+    found: list[Raw] = []
     for index, raw in enumerate(objects):
         if not isinstance(raw, Mapping):
             raise BadInput(
@@ -178,14 +182,14 @@ def _opened(objects: Iterable[Raw]) -> list[Raw]:
         if not isinstance(kind, str) or not kind:
             raise BadInput(f"resources[{index}].kind", kind, "name the object's kind")
         if kind.endswith("List") and isinstance(raw.get("items"), Sequence):
-            opened.extend(_opened(raw["items"]))
+            found.extend(opened(raw["items"]))
             continue
         metadata = raw.get("metadata")
         name = metadata.get("name") if isinstance(metadata, Mapping) else None
         if not isinstance(name, str) or not name:
             raise BadInput(f"resources[{index}].metadata.name", name, "name the object", kind)
-        opened.append(raw)
-    return opened
+        found.append(raw)
+    return found
 
 
 def _identity(raw: Raw) -> tuple[str, str, str, str]:
@@ -212,7 +216,7 @@ def _is_calicos(api: object) -> bool:
     return str(api or "").partition("/")[0] in ("projectcalico.org", "crd.projectcalico.org")
 
 
-def _was_stored(raw: Raw) -> bool:
+def was_stored(raw: Raw) -> bool:
     """Whether an API server has taken the object: these fields are its own."""
     metadata = raw["metadata"]
     return bool(metadata.get("uid") or metadata.get("resourceVersion"))
@@ -271,7 +275,7 @@ class _Reader:
         """
         metadata = raw["metadata"]
         name, namespace = metadata["name"], str(metadata.get("namespace") or "")
-        if not _was_stored(raw):
+        if not was_stored(raw):
             raise bad.within("", bad.source or f"{raw['kind']} {name}")
         ref = Reference(raw["kind"], name, namespace, str(raw.get("apiVersion")), name)
         effect = STALE if _is_calicos(raw.get("apiVersion")) else MISSING
@@ -309,7 +313,7 @@ class _Reader:
     def note_unknown_fields(self, raw: Raw) -> None:
         """Record fields that the API does not have. In what it has stored there are none: it prunes them."""
         spec = raw.get("spec")
-        if _was_stored(raw) or not isinstance(spec, Mapping):
+        if was_stored(raw) or not isinstance(spec, Mapping):
             return
         metadata = raw["metadata"]
         name, namespace = metadata["name"], str(metadata.get("namespace") or "")

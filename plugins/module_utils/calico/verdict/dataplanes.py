@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 from ..felix.settings import FelixSettings
+from ..stored.model import Misreading, Reference
 from ..stored.reader import Raw, read
 from .flow import parse_flow
 from .interface_owner import NodeFacts
-from .judge import Judge, Options, Verdict
+from .judge import Judge, Options, Verdict, refuse_unknown_kinds
 from .packet_path import EBPF, IPTABLES, NFTABLES
 
 
@@ -60,24 +61,38 @@ class Dataplanes:
         return tuple(sorted({self.of_node(node) for node in self._hosts or {""}}))
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """Verdicts in the order of the flows.
+
+    ``dataplanes`` are those that were judged for; ``misread`` is what Felix does not read as it looks, in
+    any of the objects.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    dataplanes: tuple[str, ...]
+    misread: tuple[tuple[Reference, Misreading], ...] = ()
+
+
 def judge_flows(
     objects: Iterable[Raw],
     flows: Sequence[object],
     dataplanes: Dataplanes,
     nodes: Mapping[str, NodeFacts],
     options: Options,
-) -> tuple[list[Verdict], list[str]]:
+) -> Judgement:
     """Judge each flow by the data plane of its node.
 
     :param flows: dictionaries as :func:`.flow.parse_flow` reads them
     :param options: those that all nodes share
-    :returns: the verdicts in the order of the flows, and the data planes that were judged for
     :raises BadInput: a bad object or flow, with its field
     """
     parsed = [parse_flow(raw, f"flows[{index}]") for index, raw in enumerate(flows)]
     store = read(objects, options.native_v3)
+    refuse_unknown_kinds(store)
     names = [dataplanes.of_node(flow.node) for flow in parsed]
     judges = {name: Judge(store, nodes, replace(options, dataplane=name)) for name in sorted({*names})}
     for judge in judges.values():
         judge.refuse_unknown_nodes(parsed)
-    return [judges[name].verdict(flow) for name, flow in zip(names, parsed)], list(judges)
+    verdicts = tuple(judges[name].verdict(flow) for name, flow in zip(names, parsed))
+    return Judgement(verdicts, tuple(judges), tuple(store.misreadings))

@@ -115,10 +115,21 @@ def judge_objects(
     :raises BadInput: a bad object, flow or option, with its field
     """
     options = options or Options()
-    judge = Judge(read(objects, options.native_v3), nodes, options)
+    store = read(objects, options.native_v3)
+    refuse_unknown_kinds(store)
+    judge = Judge(store, nodes, options)
     parsed = [parse_flow(raw, f"flows[{index}]") for index, raw in enumerate(flows)]
     judge.refuse_unknown_nodes(parsed)
     return [judge.verdict(flow) for flow in parsed]
+
+
+def refuse_unknown_kinds(store: Store) -> None:
+    """Complain of objects of Calico's API that it does not know: nobody means them to be without effect.
+
+    :raises BadInput: field ``kind`` of the first of them
+    """
+    for ref, found in store.unknown_kinds():
+        raise BadInput("kind", ref.kind, found.meaning, str(ref))
 
 
 def count_verdicts(verdicts: Iterable[Verdict]) -> dict[str, int]:
@@ -160,6 +171,10 @@ class Judge:
         self._stale = tuple(
             f"{ref}: {found.field} is corrected ({found.meaning})" for ref, found in store.stale()
         )
+        self._misread: dict[tuple[str, str], list[str]] = {}
+        for ref, found in store.misreadings:
+            text = f"{ref}: {found.field}: {found.meaning}"
+            self._misread.setdefault((ref.kind.replace("Staged", ""), ref.name), []).append(text)
         self._local: dict[str, list[HostEndpoint]] = {}
         for hep in store.host_endpoints:
             self._local.setdefault(hep.node, []).append(hep)
@@ -283,12 +298,19 @@ class Judge:
             return _withheld(verdict, "unknown-configuration", (settings.problem,))
         if flow.node in self._local and self._stale:
             return _withheld(verdict, "unreadable-object", self._stale)
+        verdict = self._with_misreadings(verdict)
         refused = self._refused_at(flow.node, program) if program.unprogrammable else ()
         if refused:
             return _withheld(
                 verdict, "unprogrammable-rule", tuple(f"{text}: is corrected" for text in refused)
             )
         return verdict
+
+    def _with_misreadings(self, verdict: Verdict) -> Verdict:
+        """The verdict with what Felix does not read as it looks in the object that decided."""
+        decided = verdict.decided_by
+        texts = self._misread.get((decided.kind.replace("Staged", ""), decided.name))
+        return replace(verdict, trace=(*verdict.trace, *texts)) if texts else verdict
 
     def _refused_at(self, node: str, program: CompiledPolicies) -> tuple[str, ...]:
         """The rules that the kernel's tools refuse and that Felix renders on this node."""

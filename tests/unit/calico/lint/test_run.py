@@ -37,7 +37,7 @@ ALL = {"action": "Allow"}
 BOTH = ["Ingress", "Egress"]
 LIVING = [
     {"action": "Allow", "protocol": "ICMPv6"},
-    {"action": "Allow", "source": {"nets": ["127.0.0.0/8", "::1/128"]}},
+    {"action": "Allow", "source": {"nets": ["127.0.0.0/8", "::1/128", "10.0.0.1/32", "fd00::1/128"]}},
 ]
 
 
@@ -106,6 +106,20 @@ V6_ALLOW = {**V4_ALLOW, "source": {"nets": ["fd00::/8"]}}
 V4_DENY = {"action": "Deny", "source": {"nets": ["10.0.0.0/8"]}}
 CODE = {"action": "Allow", "protocol": "ICMP", "notICMP": {"type": 3, "code": 4}}
 AOF = {"applyOnForward": True}
+
+HINT = "AssumeNeededOnEveryNode"
+PORT_BY_NUMBER = {"name": "http", "protocol": 6, "port": 80}
+UNTRACKED_IN = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [9091]}}
+OWN = [{"action": "Allow", "source": {"nets": ["127.0.0.0/8", "::1/128"]}}]
+
+
+def accounts(name: str) -> Object:
+    return rule(source={"serviceAccounts": {"names": [name]}})
+
+
+def untracked(ingress: Object, *egress: Object) -> Object:
+    return gnp(doNotTrack=True, **AOF, types=BOTH, ingress=[ingress], egress=list(egress))
+
 
 # rule, what fires it, the near miss
 CASES: list[tuple[str, list[Object], list[Object]]] = [
@@ -311,6 +325,128 @@ CASES: list[tuple[str, list[Object], list[Object]]] = [
         [{**hep(), "metadata": {"name": "h", "labels": {"a": "b-c"}}}],
     ),
     ("invalid-field", [hep(interfaceName="a-name-of-16-char")], [hep(interfaceName="a-name-of-15-ch")]),
+    ("invalid-protocol", [hep(ports=[PORT_BY_NUMBER])], [hep(ports=[{**PORT_BY_NUMBER, "protocol": "TCP"}])]),
+    ("invalid-field", [gnp(performanceHints=[HINT, HINT])], [gnp(performanceHints=[HINT])]),
+    ("invalid-field", [gnp(ingress=[None])], [gnp(ingress=[ALL])]),
+    ("invalid-field", [accounts("a'b")], [accounts("a-b")]),
+    ("unknown-kind", [thing("Globalnetworkpolicy", "p", {})], [thing("BGPPeer", "p", {})]),
+    ("unknown-kind", [thing("HostEndpoints", "p", {})], [thing("HostEndpoints", "p", {}, api="v1")]),
+    ("unknown-field", [gnp(Ingress=[ALL])], [gnp()]),
+    ("unknown-field", [rule(source={"cidrs": ["10.0.0.0/8"]})], [rule(source={"nets": ["10.0.0.0/8"]})]),
+    ("unknown-field", [felix(FailsafeInboundHostPorts=[])], [felix(failsafeInboundHostPorts=[])]),
+    (
+        "unknown-field",
+        [thing("KubeControllersConfiguration", "default", {"controllers": {"Node": {}}})],
+        [thing("KubeControllersConfiguration", "default", {"controllers": {"node": {}}})],
+    ),
+    ("refused-by-api", [gnp(api=V3, types=["ingress"])], [gnp(api=V3)]),
+    ("refused-by-api", [gnp(api=V3, types=["Ingress"] * 2)], [gnp(types=["Ingress"] * 2)]),
+    (
+        "refused-by-api",
+        [thing("HostEndpoint", "h", {"node": "n"}, api=V3)],
+        [thing("HostEndpoint", "h", {"node": "n", "interfaceName": "*"}, api=V3)],
+    ),
+    (
+        "refused-by-api",
+        [thing("KubeControllersConfiguration", "default", {}, api=V3)],
+        [thing("KubeControllersConfiguration", "default", {"controllers": {}}, api=V3)],
+    ),
+    (
+        "negative-selector",
+        [hep(), gnp(selector="env != 'prod'")],
+        [hep(), gnp(selector="role != 'web' && has(role)")],
+    ),
+    (
+        "negative-selector",
+        [gnp(selector="!has(quarantine)")],
+        [gnp(selector="has(role) && !has(quarantine)")],
+    ),
+    (
+        "negative-namespace-selector",
+        [hep(), gnp(selector="projectcalico.org/namespace not in {'a', 'b'}")],
+        [hep(), gnp(selector="projectcalico.org/namespace in {'a', 'b'}")],
+    ),
+    (
+        "negative-namespace-selector",
+        [gnp(selector="", serviceAccountSelector="name != 'x'")],
+        [gnp(selector="", serviceAccountSelector="name == 'x'")],
+    ),
+    ("never-allows", [gnp(ingress=[{"action": "Log"}])], [gnp(ingress=[{"action": "Log"}, ALL])]),
+    ("never-allows", [gnp(ingress=[V4_DENY])], [gnp(ingress=[DENY_ALL])]),
+    ("never-allows", [gnp(ingress=[V4_DENY])], [gnp(ingress=[V4_DENY]), gnp("b", order=11)]),
+    ("never-allows", [gnp(ingress=[V4_DENY])], [gnp(ingress=[V4_DENY], preDNAT=True, **AOF)]),
+    ("rules-not-in-types", [gnp(egress=[ALL])], [gnp(egress=[ALL], types=BOTH)]),
+    ("global-selector", [gnp(selector="global()")], [rule(source={"namespaceSelector": "global()"})]),
+    (
+        "never-matches",
+        [rule(ipVersion=6, source={"nets": ["10.0.0.0/8"]})],
+        [rule(ipVersion=4, source={"nets": ["10.0.0.0/8"]})],
+    ),
+    (
+        "never-matches",
+        [rule(source={"nets": ["10.0.0.0/8"]}, destination={"nets": ["fd00::/8"]})],
+        [rule(source={"nets": ["10.0.0.0/8"]}, destination={"nets": ["10.0.0.0/8"]})],
+    ),
+    ("never-matches", [rule(source={"notNets": ["::/0"]})], [rule(source={"notNets": ["::/1"]})]),
+    (
+        "service-without-namespace",
+        [rule(source={"services": {"name": "web"}})],
+        [rule(source={"services": {"name": "web", "namespace": "shop"}})],
+    ),
+    (
+        "peer-not-found",
+        [rule(source={"selector": "app == 'x'"})],
+        [hep(), rule(source={"selector": "role == 'db'"})],
+    ),
+    (
+        "untracked-one-direction",
+        [untracked(UNTRACKED_IN)],
+        [untracked(UNTRACKED_IN, {"action": "Allow", "protocol": "TCP", "source": {"ports": ["9000:9100"]}})],
+    ),
+    (
+        "untracked-one-direction",
+        [untracked(UNTRACKED_IN, {"action": "Allow", "protocol": "UDP", "source": {"ports": [9091]}})],
+        [untracked(UNTRACKED_IN, ALL)],
+    ),
+    (
+        "prednat-denies-pods",
+        [hep(), gnp(preDNAT=True, **AOF, ingress=[DENY_ALL])],
+        [
+            hep(),
+            gnp(
+                preDNAT=True,
+                **AOF,
+                ingress=[{"action": "Allow", "source": {"nets": ["10.244.0.0/16", "fd00::/8"]}}, DENY_ALL],
+            ),
+        ],
+    ),
+    (
+        "prednat-denies-pods",
+        [hep(), gnp(preDNAT=True, **AOF, ingress=[DENY_ALL])],
+        [hep(interfaceName="eth0"), gnp(preDNAT=True, **AOF, ingress=[DENY_ALL])],
+    ),
+    ("deny-covers-loopback", [hep(), gnp(ingress=[*LIVING[:1], *OWN])], [hep(), gnp(ingress=LIVING)]),
+    (
+        "failsafe-drops-default",
+        [felix(failsafeInboundHostPorts=[ENTRY])],
+        [felix(failsafeInboundHostPorts=None)],
+    ),
+    ("failsafe-entry", [felix(failsafeInboundHostPorts="none")], [felix(failsafeInboundHostPorts=[])]),
+    (
+        "failsafe-entry",
+        [felix(failsafeInboundHostPorts=[{**ENTRY, "port": 65536}])],
+        [felix(failsafeInboundHostPorts=[{**ENTRY, "net": "10.0.0.1/8"}])],
+    ),
+    (
+        "failsafe-entry",
+        [felix(failsafeInboundHostPorts=[{**ENTRY, "port": -1}])],
+        [felix(failsafeInboundHostPorts=[{**ENTRY, "net": "::1"}])],
+    ),
+    (
+        "failsafe-entry",
+        [felix(failsafeInboundHostPorts=[{**ENTRY, "net": "fe80::%eth0/64"}])],
+        [felix(failsafeInboundHostPorts=[{**ENTRY, "net": "0.0.0.0"}])],
+    ),
 ]
 
 

@@ -1,0 +1,223 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Lint rules about what Calico's API refuses, told without asking it.
+
+For objects of ``projectcalico.org/v3`` that no API server has stored yet. Policies, network sets and tiers
+are read by the strict reader of module ``policies``; host endpoints and configurations are checked here.
+Source: libcalico-go/lib/validator/v3 and the schemas in libcalico-go/config/crd, both v3.32.1, which is what
+``calicoctl validate`` asks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Callable
+
+from ..address import parse_address
+from ..bad_input import BadInput
+from ..policy.definition import BUILTIN_TIERS, Document, parse
+from ..selector import parse as parse_selector
+from ..stored.known_fields import unknown_fields
+from ..stored.reader import V3, was_stored
+from .context import ERROR, Finding
+
+Raw = Mapping[str, Any]
+
+RULES = {
+    "refused-by-api": "Calico's own API refuses the object (``calicoctl validate``).",
+}
+
+_SETS = ("GlobalNetworkPolicy", "StagedGlobalNetworkPolicy", "GlobalNetworkSet", "Tier")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
+_INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}\Z")
+_PORT_NAME = re.compile(r"(?!-)(?!.*--)(?=.*[a-z])[-a-z0-9]{1,15}(?<!-)\Z")
+_WITH_PORTS = ("tcp", "udp", "sctp", "6", "17", "132")
+_MODES = ("Enabled", "Disabled")
+_LOG_LEVELS = ("None", "Debug", "Info", "Warning", "Error", "Fatal", "Panic")
+
+
+def check(objects: Iterable[Raw]) -> Iterator[Finding]:
+    """What the API would refuse of objects that it has not stored."""
+    for raw in objects:
+        spec = raw.get("spec")
+        if raw.get("apiVersion") != V3 or was_stored(raw) or not isinstance(spec, Mapping):
+            continue
+        if next(unknown_fields(raw["kind"], spec), None):
+            continue  # said by unknown-field
+        yield from (_finding(raw, bad) for bad in _refusals(raw, spec))
+
+
+def _finding(raw: Raw, bad: BadInput) -> Finding:
+    return Finding(
+        "refused-by-api",
+        ERROR,
+        f"{raw['kind']} {raw['metadata']['name']}",
+        bad.field,
+        f"{bad.value!r}: Calico's API refuses this",
+        bad.remedy,
+    )
+
+
+def _refusals(raw: Raw, spec: Raw) -> Iterator[BadInput]:
+    kind = raw["kind"]
+    if kind in _SETS:
+        yield from _of_strict_reader(raw, spec)
+        return
+    checks: dict[str, Callable[[Raw], Iterator[BadInput]]] = {
+        "HostEndpoint": _host_endpoint,
+        "KubeControllersConfiguration": _controllers,
+        "FelixConfiguration": _felix,
+    }
+    if kind in checks:
+        yield from _metadata(raw["metadata"])
+        yield from checks[kind](spec)
+
+
+def _of_strict_reader(raw: Raw, spec: Raw) -> Iterator[BadInput]:
+    """What ``policies`` refuses, without what it refuses only because a set cannot hold it."""
+    metadata = raw["metadata"]
+    if raw["kind"] == "Tier" and metadata["name"] in BUILTIN_TIERS:
+        return
+    plain = {key: value for key, value in spec.items() if key != "stagedAction"}
+    for direction in ("ingress", "egress"):
+        if isinstance(plain.get(direction), list):
+            plain[direction] = [
+                {key: value for key, value in rule.items() if key != "http" and value != {}}
+                if isinstance(rule, Mapping)
+                else rule
+                for rule in plain[direction]
+            ]
+    action = spec.get("stagedAction")
+    if action not in (None, "Set", "Delete", "Learn", "Ignore"):
+        yield BadInput("spec.stagedAction", action, "write Set, Delete, Learn or Ignore")
+    known = {"name": metadata["name"]}
+    try:
+        parse([Document({**raw, "metadata": known, "spec": plain}, "")])
+    except BadInput as bad:
+        yield bad
+    yield from _labels(metadata)
+
+
+# -- metadata --------------------------------------------------------------------------------------
+
+
+def _metadata(metadata: Raw) -> Iterator[BadInput]:
+    name = metadata["name"]
+    if not _NAME.match(name) or len(name) > 253:
+        yield BadInput("metadata.name", name, "write at most 253 lower-case letters, digits, '-' and '.'")
+    yield from _labels(metadata)
+
+
+_QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
+
+
+def _labels(metadata: Raw) -> Iterator[BadInput]:
+    for key, value in (metadata.get("labels") or {}).items():
+        prefix, slash, name = str(key).rpartition("/")
+        if not _QUALIFIED.match(name) or (slash and not (_NAME.match(prefix) and len(prefix) <= 253)):
+            yield BadInput(
+                f"metadata.labels[{key}]", key, "write a name of at most 63 characters, after a DNS name"
+            )
+        if value and not _QUALIFIED.match(str(value)):
+            yield BadInput(
+                f"metadata.labels[{key}]", value, "write at most 63 letters, digits, '-', '_' and '.'"
+            )
+
+
+# -- host endpoints --------------------------------------------------------------------------------
+
+
+def _host_endpoint(spec: Raw) -> Iterator[BadInput]:
+    node, interface = spec.get("node"), spec.get("interfaceName")
+    if not node:
+        yield BadInput("spec.node", node, "name the node")
+    elif not _NAME.match(str(node)):
+        yield BadInput("spec.node", node, "write lower-case letters, digits, '-' and '.'")
+    if not interface and not spec.get("expectedIPs"):
+        yield BadInput("spec.interfaceName", interface, "name an interface, '*', or expectedIPs")
+    if interface and interface != "*" and not _INTERFACE.match(str(interface)):
+        yield BadInput(
+            "spec.interfaceName", interface, "write '*' or at most 15 letters, digits, '_', '.', '-'"
+        )
+    for field, right in (("expectedIPs", _is_address), ("profiles", _is_name)):
+        found = spec.get(field) or []
+        for index, value in enumerate(found):
+            if not right(value):
+                yield BadInput(
+                    f"spec.{field}[{index}]",
+                    value,
+                    "write an address" if right is _is_address else "write a name",
+                )
+            elif value in found[:index]:
+                yield BadInput(f"spec.{field}[{index}]", value, "it is listed twice; keep one")
+    for index, port in enumerate(spec.get("ports") or []):
+        yield from _port(port or {}, f"spec.ports[{index}]")
+
+
+def _port(port: Raw, place: str) -> Iterator[BadInput]:
+    if not _PORT_NAME.match(str(port.get("name") or "")):
+        yield BadInput(
+            f"{place}.name", port.get("name"), "write at most 15 lower-case letters, digits and '-'"
+        )
+    if str(port.get("protocol")).lower() not in _WITH_PORTS:
+        yield BadInput(f"{place}.protocol", port.get("protocol"), "write TCP, UDP or SCTP")
+    number = port.get("port")
+    if not isinstance(number, int) or not 1 <= number <= 65535:
+        yield BadInput(f"{place}.port", number, "write a number from 1 to 65535")
+
+
+def _is_address(value: object) -> bool:
+    return parse_address(value) is not None
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= 253 and bool(_NAME.match(value))
+
+
+# -- configurations --------------------------------------------------------------------------------
+
+
+def _felix(spec: Raw) -> Iterator[BadInput]:
+    for field in ("failsafeInboundHostPorts", "failsafeOutboundHostPorts"):
+        entries = spec.get(field)
+        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
+            protocol = entry.get("protocol") if isinstance(entry, Mapping) else entry
+            if protocol not in ("TCP", "UDP", "SCTP"):
+                yield BadInput(f"spec.{field}[{index}].protocol", protocol, "write TCP or UDP, in capitals")
+
+
+def _controllers(spec: Raw) -> Iterator[BadInput]:
+    controllers = spec.get("controllers")
+    if not isinstance(controllers, Mapping):
+        yield BadInput("spec.controllers", controllers, "write a mapping, {} for Calico's defaults")
+        return
+    yield from _choice(spec, "healthChecks", _MODES, "spec")
+    yield from _choice(spec, "logSeverityScreen", _LOG_LEVELS, "spec")
+    node = controllers.get("node") or {}
+    yield from _choice(node, "syncLabels", _MODES, "spec.controllers.node")
+    endpoint, place = node.get("hostEndpoint") or {}, "spec.controllers.node.hostEndpoint"
+    yield from _choice(endpoint, "autoCreate", _MODES, place)
+    yield from _choice(endpoint, "createDefaultHostEndpoint", _MODES, place)
+    for index, template in enumerate(endpoint.get("templates") or []):
+        yield from _template(template or {}, f"{place}.templates[{index}]")
+
+
+def _choice(mapping: Raw, field: str, choices: tuple[str, ...], place: str) -> Iterator[BadInput]:
+    value = mapping.get(field)
+    if value not in (None, "", *choices):
+        yield BadInput(f"{place}.{field}", value, f"write {', '.join(choices[:-1])} or {choices[-1]}")
+
+
+def _template(template: Raw, place: str) -> Iterator[BadInput]:
+    name = template.get("generateName")
+    if name and not _is_name(name):
+        yield BadInput(f"{place}.generateName", name, "write lower-case letters, digits, '-' and '.'")
+    for index, text in enumerate(template.get("interfaceCIDRs") or []):
+        if not isinstance(text, str) or "/" not in text or not _is_address(text.partition("/")[0]):
+            yield BadInput(f"{place}.interfaceCIDRs[{index}]", text, "write a net such as 192.0.2.0/24")
+    selector = template.get("nodeSelector")
+    try:
+        parse_selector(selector or "")
+    except BadInput as bad:
+        yield BadInput(f"{place}.nodeSelector", selector, bad.remedy)

@@ -1,0 +1,160 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Policies as people publish them: what policy_lint and flow_verdict must say of each.
+
+Each file in found/ was rebuilt from a public report or manifest and says what is right.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from module_run import run_module
+
+FOUND = Path(__file__).parent / "found"
+NO_CLUSTER = SimpleNamespace(kubeconfig="/nonexistent")
+
+# file, rule, severity, object, part of message or remedy
+SAID = [
+    ("t01", "unknown-kind", "error", "GlobalNetworkpolicy shut-it", "did you mean GlobalNetworkPolicy?"),
+    ("t03", "unknown-field", "error", "FelixConfiguration default", "write failsafeInboundHostPorts"),
+    ("t03", "unknown-field", "error", "FelixConfiguration default", "write ipv6Support"),
+    (
+        "t09",
+        "missing-tier",
+        "warning",
+        "GlobalNetworkPolicy security.nodeport-only-me",
+        "not among these objects",
+    ),
+    (
+        "t10",
+        "negative-namespace-selector",
+        "error",
+        "GlobalNetworkPolicy shut-all-but-system",
+        "true for hosts",
+    ),
+    ("t12", "one-family-deny", "warning", "GlobalNetworkPolicy only-me", "notNets"),
+    ("t14", "untracked-one-direction", "warning", "GlobalNetworkPolicy fast-in-only", "answers"),
+    ("t16", "deny-covers-loopback", "warning", "GlobalNetworkPolicy few", "10.20.0.5 to 10.20.0.5"),
+    ("t18", "never-allows", "warning", "GlobalNetworkPolicy just-watch", "only log"),
+    ("t20", "failsafe-drops-default", "warning", "FelixConfiguration default", "tcp/5473 (Typha)"),
+    ("t20", "failsafe-drops-default", "warning", "FelixConfiguration node.h2", "tcp/6443 (the API server)"),
+    ("t23", "failsafe-shadows-deny", "warning", "GlobalNetworkPolicy outside-in", "tcp/6443"),
+    ("t25", "peer-not-found", "info", "GlobalNetworkPolicy vpn-in", "finds no endpoint"),
+    ("t28", "endpoint-without-profile", "warning", "HostEndpoint node-1-ens3", "on ens3"),
+    ("t30", "invalid-protocol", "error", "GlobalNetworkPolicy cp", "112"),
+    ("t33", "failsafe-entry", "error", "FelixConfiguration default", "write [] for no failsafe at all"),
+    ("t38", "unknown-field", "warning", "GlobalNetworkPolicy registries", "commercial editions"),
+    *(
+        ("t34", "refused-by-api", "error", f"GlobalNetworkPolicy {name}", "Calico's API refuses this")
+        for name in (
+            "mixed-nets",
+            "bare-ip",
+            "host-bits",
+            "lower-action",
+            "catch-all-not",
+            "services-wrong-side",
+            "types-twice",
+            "icmp-family",
+        )
+    ),
+    ("t34", "rules-not-in-types", "warning", "GlobalNetworkPolicy rules-without-type", "never evaluated"),
+]
+# file, rule, object: what must not be said of it
+UNSAID = [
+    ("t07", "deny-covers-loopback", ""),
+    ("t07", "deny-without-neighbour-discovery", ""),
+    ("t14", "untracked-one-direction", "fast-both"),
+    ("t28", "endpoint-without-profile", "loopback"),
+]
+
+
+def src_of(name: str) -> str:
+    (path,) = FOUND.glob(f"{name}-*.yaml")
+    return str(path)
+
+
+def findings(name: str, **options: Any) -> list[dict[str, Any]]:
+    result = run_module("policy_lint", NO_CLUSTER, src=src_of(name), **options)
+    assert not result["failed"], result
+    return result["findings"]
+
+
+@pytest.mark.parametrize(("name", "rule", "severity", "subject", "text"), SAID)
+def test_said(name: str, rule: str, severity: str, subject: str, text: str) -> None:
+    assert any(
+        (found["rule"], found["severity"], found["object"]) == (rule, severity, subject)
+        and text in f"{found['message']} {found['remedy']}"
+        for found in findings(name)
+    ), findings(name)
+
+
+@pytest.mark.parametrize(("name", "rule", "text"), UNSAID)
+def test_unsaid(name: str, rule: str, text: str) -> None:
+    assert not [
+        found
+        for found in findings(name)
+        if found["rule"] == rule and text in f"{found['object']} {found['message']}"
+    ]
+
+
+def test_a_deny_that_a_failsafe_undoes_comes_first() -> None:
+    warnings = [found for found in findings("t23") if found["severity"] == "warning"]
+    assert warnings[0]["rule"] == "failsafe-shadows-deny"
+    assert "failsafeInboundHostPorts" in warnings[0]["remedy"]
+
+
+@pytest.mark.parametrize("name", ["t07", "t08"])
+def test_policies_for_pods_pass_a_pipeline(name: str) -> None:
+    result = run_module("policy_lint", NO_CLUSTER, src=src_of(name), fail_on="warning")
+    assert not result["failed"], result["msg"]
+    assert all("assumed" in found["message"] for found in result["findings"])
+
+
+def test_folders_are_read_too(tmp_path: Path) -> None:
+    (tmp_path / "sub" / "deeper").mkdir(parents=True)
+    shutil.copy(src_of("t06"), tmp_path / "ok.yaml")
+    shutil.copy(src_of("t05"), tmp_path / "sub" / "deeper" / "bad.yaml")
+    found = run_module("policy_lint", NO_CLUSTER, src=str(tmp_path))["findings"]
+    assert "ports-without-protocol" in {one["rule"] for one in found}
+    (tmp_path / "ok.yaml").unlink()
+    assert run_module("policy_lint", NO_CLUSTER, src=str(tmp_path))["findings"]
+
+
+def test_a_tier_in_another_file_of_the_folder_counts(tmp_path: Path) -> None:
+    shutil.copy(src_of("t09"), tmp_path / "policy.yaml")
+    (tmp_path / "tiers").mkdir()
+    (tmp_path / "tiers" / "security.yaml").write_text(
+        "apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: security}\nspec: {order: 10}\n"
+    )
+    found = run_module("policy_lint", NO_CLUSTER, src=str(tmp_path))["findings"]
+    assert "missing-tier" not in {one["rule"] for one in found}
+
+
+def test_a_list_of_objects_is_read_as_calicoctl_does() -> None:
+    assert {found["object"] for found in findings("t06")} == {
+        "HostEndpoint w1-eth0",
+        "GlobalNetworkPolicy web",
+    }
+
+
+def test_a_cluster_without_host_endpoints(clean_api: Any) -> None:
+    clean_api.create(
+        "GlobalNetworkPolicy",
+        "drop-rest",
+        {
+            "applyOnForward": True,
+            "preDNAT": True,
+            "order": 20,
+            "selector": "has(host-endpoint)",
+            "types": ["Ingress"],
+            "ingress": [{"action": "Deny"}],
+        },
+    )
+    found = run_module("policy_lint", clean_api)["findings"]
+    assert "no host endpoint exists: this policy protects nothing" in {one["message"] for one in found}
+    assert "deny-covers-loopback" not in {one["rule"] for one in found}
