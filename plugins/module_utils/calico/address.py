@@ -39,14 +39,6 @@ class Net:
         shift = BITS[self.version] - self.prefix
         return address.version == self.version and address.number >> shift == self.number >> shift
 
-    def covers(self, other: Net) -> bool:
-        """Whether every address of the other net is inside."""
-        return (
-            self.version == other.version
-            and self.prefix <= other.prefix
-            and self.contains(Address(other.version, other.number))
-        )
-
     def __str__(self) -> str:
         return f"{Address(self.version, self.number)}/{self.prefix}"
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..felix.configuration import FailsafePort, Failsafes
-from ..verdict.tier_order import version_of
-from .check import ERROR, WARNING, Finding, verify_beside_bpf
+from ..finding import ERROR, WARNING, Finding
+from ..version import IPV6_IN_EBPF_BY_DEFAULT, version_of
+from .check import verify_beside_bpf
 from .expectation import ALL_INTERFACES, Expectation
 from .ruleset import Ruleset
 
@@ -89,7 +90,7 @@ def verify(expectation: Expectation, kernel: Kernel, rulesets: Sequence[Ruleset]
 
 def _before_ipv6(calico_version: str) -> bool:
     """Before 3.27 eBPF mode had IPv6 on request only."""
-    return version_of(calico_version) < (3, 27)
+    return version_of(calico_version) < IPV6_IN_EBPF_BY_DEFAULT
 
 
 def read_attached(document: object) -> dict[str, frozenset[str]]:

@@ -21,10 +21,9 @@ from ..stored.model import HostEndpoint, Policy, Store
 from ..stored.reader import inherited_labels, read
 from ..verdict.interface_owner import is_workload_interface, resolve_host_endpoints
 from ..verdict.packet_path import settings_of
+from .chains import FAILSAFE_IN
 from .ruleset import NFTABLES, Match, Rule
 
-FAILSAFE_IN = "cali-failsafe-in"
-FAILSAFE_OUT = "cali-failsafe-out"
 ALL_INTERFACES = "any-interface-at-all"
 
 JUDGED_KINDS = frozenset(
