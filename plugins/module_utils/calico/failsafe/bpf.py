@@ -20,7 +20,7 @@ from ..felix.configuration import FailsafePort, Failsafes
 from ..finding import ERROR, WARNING, Finding
 from ..version import IPV6_IN_EBPF_BY_DEFAULT, version_of
 from .check import verify_beside_bpf
-from .expectation import ALL_INTERFACES, Expectation
+from .expectation import ANY_INTERFACE, Expectation
 from .ruleset import Ruleset
 
 PROGRAM = "cali"
@@ -164,9 +164,9 @@ def _attached(expectation: Expectation, kernel: Kernel) -> Iterator[Finding]:
 
 def _policed(expectation: Expectation) -> list[tuple[str, bool]]:
     """Interfaces of host endpoints, and whether one names them."""
-    named = [item.interface for item in expectation.endpoints if item.interface != ALL_INTERFACES]
+    named = [item.interface for item in expectation.endpoints if item.interface != ANY_INTERFACE]
     found = [(interface, True) for interface in named]
-    if any(item.interface == ALL_INTERFACES for item in expectation.endpoints):
+    if any(item.interface == ANY_INTERFACE for item in expectation.endpoints):
         found += [(name, False) for name in expectation.interfaces if name not in named and name != "lo"]
     return found
 

@@ -17,7 +17,7 @@ from ..finding import ERROR, WARNING, Finding
 from . import chains
 from .chains import FAILSAFE_IN, FAILSAFE_OUT
 from .expectation import (
-    ALL_INTERFACES,
+    ANY_INTERFACE,
     ActiveEndpoint,
     Expectation,
     endpoint_chain,
@@ -453,11 +453,11 @@ class _Checker:
         tried.update(
             endpoint.interface
             for endpoint in self.expectation.endpoints
-            if endpoint.interface != ALL_INTERFACES
+            if endpoint.interface != ANY_INTERFACE
         )
         unlisted = "another interface"
         for interface in (*sorted(tried), ""):
-            owner = self.expectation.owner(table, direction, interface or ALL_INTERFACES)
+            owner = self.expectation.owner(table, direction, interface or ANY_INTERFACE)
             wanted = endpoint_chain(prefix, owner.interface, self.dialect) if owner else ""
             reached = _dispatch(chains, root, interface, direction)
             if reached == wanted:

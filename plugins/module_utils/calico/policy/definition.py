@@ -21,6 +21,7 @@ from typing import Any, Callable, Optional, TypeVar, Union
 from .. import selector as selectors
 from ..address import parse_address
 from ..bad_input import BadInput
+from ..host_endpoint import OWNER, OWNER_LABEL
 from ..version import NAMES_WITHOUT_TIER_PREFIX, parse_version
 
 API_VERSION = "projectcalico.org/v3"
@@ -41,7 +42,6 @@ BUILTIN_TIERS = (
     "baselineadminnetworkpolicy",
 )
 
-OWNER_LABEL, OWNER = "app.kubernetes.io/managed-by", "hostfence"
 SET_LABEL = "hostfence.io/set"
 # Calico's clients look policies of a tier up by this label (clientv3, addTierLabel).
 TIER_LABEL = "projectcalico.org/tier"

@@ -16,7 +16,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.c
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.check import verify
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.expectation import (
-    ALL_INTERFACES,
+    ANY_INTERFACE,
     Expectation,
     endpoint_chain,
     expect,
@@ -108,9 +108,9 @@ def test_nets_are_in_their_family_only_and_answers_pass_in_raw() -> None:
 
 
 def test_long_names_are_hashed_in_iptables_only() -> None:
-    assert endpoint_chain("cali-fh-", ALL_INTERFACES, IPTABLES) == "cali-fh-any-interface-at-all"
-    assert endpoint_chain("cali-fhfw-", ALL_INTERFACES, IPTABLES) == "cali-fhfw-_Nqh4HyA73udmyanQI"
-    assert endpoint_chain("cali-fhfw-", ALL_INTERFACES, NFTABLES) == "cali-fhfw-any-interface-at-all"
+    assert endpoint_chain("cali-fh-", ANY_INTERFACE, IPTABLES) == "cali-fh-any-interface-at-all"
+    assert endpoint_chain("cali-fhfw-", ANY_INTERFACE, IPTABLES) == "cali-fhfw-_Nqh4HyA73udmyanQI"
+    assert endpoint_chain("cali-fhfw-", ANY_INTERFACE, NFTABLES) == "cali-fhfw-any-interface-at-all"
 
 
 # -- what must be there -------------------------------------------------------------------------
@@ -120,10 +120,10 @@ def test_long_names_are_hashed_in_iptables_only() -> None:
     ("objects", "active"),
     [
         ([], {}),
-        ([hep("a", "*")], {ALL_INTERFACES: "a"}),
+        ([hep("a", "*")], {ANY_INTERFACE: "a"}),
         ([hep("a", "*", node="N1")], {}),
-        ([hep("b", "*"), hep("a", "*")], {ALL_INTERFACES: "a"}),
-        ([hep("a", "*"), hep("b", "eth0")], {ALL_INTERFACES: "a", "eth0": "b"}),
+        ([hep("b", "*"), hep("a", "*")], {ANY_INTERFACE: "a"}),
+        ([hep("a", "*"), hep("b", "eth0")], {ANY_INTERFACE: "a", "eth0": "b"}),
         ([hep("b", "eth0"), hep("a", "", ("10.0.0.1",))], {"eth0": "a"}),
         ([hep("a", "eth1", ("10.0.0.1",))], {"eth1": "a"}),
         ([hep("a", "eth9")], {}),
