@@ -163,7 +163,7 @@ findings:
   type: list
   elements: dict
   contains:
-    finding:
+    message:
       description: What was seen.
       type: str
     remedy:
@@ -240,7 +240,7 @@ def _templates(module: AnsibleModule) -> list[Template] | None:
 def _result(module: AnsibleModule, report: Report) -> dict[str, Any]:
     report.ahead.warn(module)
     for finding in report.findings:
-        module.warn(f"{finding.finding}: {finding.remedy}")
+        module.warn(f"{finding.message}: {finding.remedy}")
     diff = {"diff": report.diff()} if module._diff else {}
     return {**report.result(), **diff}
 

@@ -71,7 +71,7 @@ EXAMPLES = r"""
 
 - name: Nothing must stand in the way
   ansible.builtin.assert:
-    that: cluster.findings | selectattr('level', 'equalto', 'stop') | length == 0
+    that: cluster.findings | selectattr('severity', 'equalto', 'error') | length == 0
 """
 
 RETURN = r"""
@@ -225,17 +225,19 @@ findings:
   type: list
   elements: dict
   contains:
-    level:
-      description: V(ok), V(warning), or V(stop).
-      type: str
-    check:
+    id:
       description: What was looked at.
       type: str
-    finding:
+    severity:
+      description: V(ok), V(warning), or V(error), which ends the role preflight before anything is written.
+      type: str
+    message:
       description: What was found.
       type: str
     remedy:
-      description: What to do; empty where all is well.
+      description:
+        - What to do; empty where all is well. The other keys of a finding, C(family), C(table), C(chain),
+          C(object) and C(field), are empty here.
       type: str
 requests:
   description: How many requests were sent.

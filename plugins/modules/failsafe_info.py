@@ -205,6 +205,12 @@ findings:
     remedy:
       description: What to do.
       type: str
+    object:
+      description: Empty; what all findings of the collection have.
+      type: str
+    field:
+      description: Empty; what all findings of the collection have.
+      type: str
 vital_paths:
   description: What this node cannot do without, and whether its failsafes keep it open.
   returned: unless probing

@@ -13,7 +13,7 @@ TASKS = ["crds", "felix", "host_endpoints_direct", "policies"]
 
 
 def found(result, level):
-    return {f["check"]: f"{f['finding']} - {f['remedy']}" for f in result["findings"] if f["level"] == level}
+    return {f["id"]: f"{f['message']} - {f['remedy']}" for f in result["findings"] if f["severity"] == level}
 
 
 def make_ready(api, names):
@@ -37,7 +37,7 @@ def test_what_an_installation_of_calico_looks_like(clean_api):
     assert result["felix"] == {"namespace": "calico-system", "name": "calico-node", "desired": 0, "ready": 0}
     assert result["user"] == "hostfence-testbed-admin"
     assert result["missing_permissions"] == []
-    assert found(result, "stop") == {}
+    assert found(result, "error") == {}
     assert "node" in result["schema"]["HostEndpoint"]
     assert "autoCreate" in result["schema"]["KubeControllersConfiguration"]
 
@@ -63,7 +63,7 @@ def test_missing_permissions_are_named_together(clean_api):
     group = clean_api.kinds["HostEndpoint"].group_version.partition("/")[0]
     assert f"create hostendpoints.{group}" in result["missing_permissions"]
     assert "list nodes" not in result["missing_permissions"]
-    assert f"create hostendpoints.{group}" in found(result, "stop")["permissions"]
+    assert f"create hostendpoints.{group}" in found(result, "error")["permissions"]
 
 
 @pytest.mark.one_flavour
@@ -83,7 +83,7 @@ def test_foreign_host_endpoints_and_collisions(clean_api):
     result = run_module("cluster_info", clean_api)
     assert result["wildcard_collisions"] == {names[0]: [f"{names[0]}-auto-hep", f"{names[0]}-by-hand"]}
     assert {h["made_by"] for h in result["host_endpoints"]} == {"somebody else"}
-    assert f"{names[1]}-hostfence" in found(result, "stop")["HostEndpoints"]
+    assert f"{names[1]}-hostfence" in found(result, "error")["HostEndpoints"]
     assert f"{names[0]}-auto-hep before {names[0]}-by-hand" in found(result, "warning")["wildcards"]
 
 
@@ -98,8 +98,8 @@ def test_an_environment_override_stops_the_mode_it_contradicts(clean_api):
     finally:
         set_environment(clean_api, path, None)
     assert auto["auto_host_endpoints"]["environment"] == "disabled"
-    assert "AUTO_HOST_ENDPOINTS-" in found(auto, "stop")["auto HostEndpoints"]
-    assert "auto HostEndpoints" not in found(direct, "stop")
+    assert "AUTO_HOST_ENDPOINTS-" in found(auto, "error")["auto HostEndpoints"]
+    assert "auto HostEndpoints" not in found(direct, "error")
 
 
 @pytest.mark.one_flavour
@@ -108,7 +108,7 @@ def test_a_locked_datastore_stops(clean_api):
     clean_api.admin.patch(
         clean_api.path("ClusterInformation", "default"), {"spec": {"datastoreReady": False}}
     )
-    assert "datastore" in found(run_module("cluster_info", clean_api), "stop")
+    assert "datastore" in found(run_module("cluster_info", clean_api), "error")
 
 
 def test_no_server(tmp_path):

@@ -19,7 +19,8 @@ class BadInput(ValueError):
         self.value = value
         self.remedy = remedy
         self.source = source
-        place = f"{source}: " if source else ""
+        # A name that an API stores can hold a line break, and the complaint is one line.
+        place = f"{source if source.isprintable() else repr(source)}: " if source else ""
         super().__init__(f"{place}{field}: {value!r}: {remedy}")
 
     def within(self, prefix: str, source: str = "") -> BadInput:

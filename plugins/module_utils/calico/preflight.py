@@ -4,52 +4,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Optional
 
+from .finding import ERROR, OK, WARNING, Finding
 from .host_endpoint import ALL_INTERFACES, hep_name
-
-# Server-side apply is stable since 1.22; the rules inside our schemas (CEL) work since 1.25.
-OLDEST_SERVER = (1, 22)
-OLDEST_SERVER_WITH_RULES = (1, 25)
-FIRST_TIERS = (3, 29)
-FIRST_STAGED = (3, 30)
+from .version import RULES_IN_SCHEMAS, SERVER_SIDE_APPLY, STAGED_POLICIES, TIERS, parse_version
 
 NEEDED_KINDS = ("HostEndpoint", "GlobalNetworkPolicy", "GlobalNetworkSet", "FelixConfiguration")
 DIRECT, AUTO = "direct", "auto"
 _SHOWN = 5
-
-
-class Level(str, Enum):
-    """How grave a finding is: ``stop`` ends the run before anything is written."""
-
-    OK = "ok"
-    WARNING = "warning"
-    STOP = "stop"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the table.
-
-    :ivar remedy: what to do; empty where all is well
-    """
-
-    level: Level
-    check: str
-    finding: str
-    remedy: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        return {
-            "level": self.level.value,
-            "check": self.check,
-            "finding": self.finding,
-            "remedy": self.remedy,
-        }
 
 
 @dataclass(frozen=True)
@@ -165,12 +130,6 @@ def judge(facts: Facts, wanted: Wanted) -> list[Finding]:
     return [finding for check in checks for finding in check(facts, wanted)]
 
 
-def version_of(text: str) -> Optional[tuple[int, int]]:
-    """Major and minor of ``v3.32.1``, ``1.34+`` or the like; None where it is no version."""
-    found = re.match(r"v?(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else None
-
-
 def wildcard_collisions(heps: Iterable[HostEndpointFact]) -> dict[str, list[str]]:
     """Nodes with several ``*`` HostEndpoints: their names, the one that Felix uses first."""
     by_node: dict[str, list[str]] = {}
@@ -181,52 +140,52 @@ def wildcard_collisions(heps: Iterable[HostEndpointFact]) -> dict[str, list[str]
 
 
 def _server(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
-    name, version = "Kubernetes", version_of(facts.server_version)
-    if version and version < OLDEST_SERVER:
+    name, version = "Kubernetes", parse_version(facts.server_version)
+    if version and version < SERVER_SIDE_APPLY:
         yield Finding(
-            Level.STOP,
             name,
+            ERROR,
             f"server {facts.server_version} has no server-side apply",
             "upgrade the cluster to 1.22 or newer",
         )
-    elif version and version < OLDEST_SERVER_WITH_RULES:
+    elif version and version < RULES_IN_SCHEMAS:
         yield Finding(
-            Level.WARNING,
             name,
+            WARNING,
             f"server {facts.server_version} ignores the validation rules of our CRDs",
             "upgrade to 1.25 or newer; until then only Hostfence itself refuses bad objects",
         )
     else:
-        yield Finding(Level.OK, name, f"server {facts.server_version}")
+        yield Finding(name, OK, f"server {facts.server_version}")
 
 
 def _calico(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
     if facts.flavour == "none":
         yield Finding(
-            Level.WARNING,
             "Calico",
+            WARNING,
             "the API knows none of Calico's kinds",
             "the role crds installs what host protection needs, but nothing is enforced until Calico runs",
         )
         return
-    version = version_of(facts.calico_version)
+    version = parse_version(facts.calico_version)
     said = f"{facts.calico_version or 'unknown version'}, {facts.flavour} API {facts.api_version}"
-    if version and version < FIRST_TIERS:
+    if version and version < TIERS:
         yield Finding(
-            Level.WARNING,
             "Calico",
+            WARNING,
             f"{said}: no tiers and no staged policies",
             "policies go into tier default, and staged ones are only shown; both come with Calico 3.30",
         )
-    elif version and version < FIRST_STAGED:
+    elif version and version < STAGED_POLICIES:
         yield Finding(
-            Level.WARNING,
             "Calico",
+            WARNING,
             f"{said}: no staged policies",
             "staged policies are only shown; they are stored from Calico 3.30 on",
         )
     else:
-        yield Finding(Level.OK, "Calico", said)
+        yield Finding("Calico", OK, said)
 
 
 def _kinds(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
@@ -235,15 +194,15 @@ def _kinds(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
         return
     if facts.flavour == "aggregated":
         yield Finding(
-            Level.STOP,
             "kinds",
+            ERROR,
             f"calico-apiserver does not serve {', '.join(absent)}",
             "look at APIService v3.projectcalico.org and the pods behind it",
         )
         return
     yield Finding(
-        Level.WARNING,
         "kinds",
+        WARNING,
         f"the API does not know {', '.join(absent)}",
         "the role crds installs what is absent",
     )
@@ -252,24 +211,24 @@ def _kinds(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
 def _datastore(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
     if facts.migration:
         yield Finding(
-            Level.STOP,
             "datastore",
+            ERROR,
             f"a migration is in phase {facts.migration}",
             "wait until it is complete; what is written meanwhile may be lost",
         )
     elif facts.datastore_ready is False:
         yield Finding(
-            Level.STOP,
             "datastore",
+            ERROR,
             "Calico says that it is not ready: Felix holds still",
             "finish the upgrade or migration that locked it (calicoctl datastore migrate unlock)",
         )
     elif facts.datastore_ready:
-        yield Finding(Level.OK, "datastore", "ready, and no migration is running")
+        yield Finding("datastore", OK, "ready, and no migration is running")
     elif facts.flavour != "none":
         yield Finding(
-            Level.WARNING,
             "datastore",
+            WARNING,
             "there is no ClusterInformation: calico-node never started on this cluster",
             "install Calico; Felix enforces nothing before",
         )
@@ -278,34 +237,34 @@ def _datastore(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
 def _felix(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
     if not facts.workloads_visible:
         yield Finding(
-            Level.WARNING,
             "Felix",
+            WARNING,
             "DaemonSets cannot be looked at",
             "allow 'list' on daemonsets in the group apps; without Felix nothing is enforced",
         )
     elif facts.felix is None:
         yield Finding(
-            Level.WARNING,
             "Felix",
+            WARNING,
             "there is no DaemonSet of calico-node: nothing is enforced",
             "install Calico; if Felix runs as a service of the hosts, the role failsafes will show it",
         )
     elif facts.felix.ready < facts.felix.desired or not facts.felix.desired:
         yield Finding(
-            Level.WARNING,
             "Felix",
+            WARNING,
             str(facts.felix),
             "nodes without a ready Felix enforce what it last wrote, or nothing: "
             f"kubectl -n {facts.felix.namespace} describe daemonset/{facts.felix.name}",
         )
     else:
-        yield Finding(Level.OK, "Felix", str(facts.felix))
+        yield Finding("Felix", OK, str(facts.felix))
 
 
 def _kube_controllers(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
     name, found = "kube-controllers", facts.kube_controllers
     if found is not None and found.ready:
-        yield Finding(Level.OK, name, str(found))
+        yield Finding(name, OK, str(found))
         return
     if found is None:
         problem = (
@@ -317,46 +276,44 @@ def _kube_controllers(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
         remedy = f"kubectl -n {found.namespace} describe deployment/{found.name}"
     if wanted.mode == AUTO and facts.workloads_visible:
         yield Finding(
-            Level.STOP,
             name,
+            ERROR,
             f"{problem}, and mode auto needs it",
             f"{remedy}, or set host_endpoints_mode to direct",
         )
         return
-    yield Finding(Level.WARNING, name, problem, f"{remedy}; mode {wanted.mode} does not depend on it")
+    yield Finding(name, WARNING, problem, f"{remedy}; mode {wanted.mode} does not depend on it")
 
 
 def _permissions(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
     if facts.missing_permissions:
         yield Finding(
-            Level.STOP,
             "permissions",
+            ERROR,
             "this user may not " + ", ".join(facts.missing_permissions),
             "use an administrator, or a token of the ServiceAccount that the role access makes",
         )
     elif wanted.permissions_checked:
-        yield Finding(Level.OK, "permissions", "all that will be needed")
+        yield Finding("permissions", OK, "all that will be needed")
 
 
 def _nodes(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
     total = len(facts.nodes)
     unready = [node.name for node in facts.nodes if not node.ready]
     if not total and "list nodes" in facts.missing_permissions:
-        yield Finding(Level.STOP, "nodes", "they cannot be looked at", "allow 'list' on nodes")
+        yield Finding("nodes", ERROR, "they cannot be looked at", "allow 'list' on nodes")
     elif not total:
-        yield Finding(
-            Level.STOP, "nodes", "the cluster has no nodes", "check that this is the cluster you mean"
-        )
+        yield Finding("nodes", ERROR, "the cluster has no nodes", "check that this is the cluster you mean")
     elif unready:
         yield Finding(
-            Level.WARNING,
             "nodes",
+            WARNING,
             f"{len(unready)} of {total} not Ready: {_some(unready)}",
             "they get their HostEndpoint, but cannot be verified; mend them before you enforce",
         )
     else:
         control_plane = sum(node.control_plane for node in facts.nodes)
-        yield Finding(Level.OK, "nodes", f"{total} Ready, {control_plane} of them control plane")
+        yield Finding("nodes", OK, f"{total} Ready, {control_plane} of them control plane")
 
 
 def _inventory(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
@@ -366,21 +323,21 @@ def _inventory(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
     absent, strangers = sorted(names - set(wanted.hosts)), sorted(set(wanted.hosts) - names)
     if absent:
         yield Finding(
-            Level.WARNING,
             "inventory",
+            WARNING,
             f"{len(absent)} nodes are not in the group of nodes: {_some(absent)}",
             "their failsafes cannot be verified, so they are never enforced: add them, or use the inventory "
             "plugin hostfence.calico.nodes",
         )
     if strangers:
         yield Finding(
-            Level.WARNING,
             "inventory",
+            WARNING,
             f"{len(strangers)} hosts are no nodes of this cluster: {_some(strangers)}",
             "name hosts as their Node objects are named",
         )
     if names and not absent and not strangers:
-        yield Finding(Level.OK, "inventory", "holds every node")
+        yield Finding("inventory", OK, "holds every node")
 
 
 def _host_endpoints(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
@@ -390,27 +347,27 @@ def _host_endpoints(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
     foreign = [hep for hep in facts.host_endpoints if hep.made_by == "somebody else"]
     count = ", ".join(f"{number} by {maker}" for maker, number in sorted(makers.items())) or "none yet"
     if not foreign:
-        yield Finding(Level.OK, "HostEndpoints", count)
+        yield Finding("HostEndpoints", OK, count)
     else:
         yield Finding(
-            Level.WARNING,
             "HostEndpoints",
+            WARNING,
             f"{count}: {_some([hep.name for hep in foreign])}",
             "they are left alone; remove those that nobody needs",
         )
     taken = _taken_names(facts, foreign) if wanted.mode == DIRECT else []
     if taken:
         yield Finding(
-            Level.STOP,
             "HostEndpoints",
+            ERROR,
             f"somebody else made {_some(taken)}, under names that we need",
             "delete them, or label them app.kubernetes.io/managed-by=hostfence to hand them over",
         )
     gone = [h.name for h in facts.host_endpoints if h.node not in {n.name for n in facts.nodes}]
     if gone and facts.nodes:
         yield Finding(
-            Level.WARNING,
             "HostEndpoints",
+            WARNING,
             f"the nodes of {_some(gone)} are gone",
             "ours are removed by host_endpoints; remove the others by hand",
         )
@@ -427,8 +384,8 @@ def _wildcards(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
         return
     said = [f"{node}: {names[0]} before {', '.join(names[1:])}" for node, names in sorted(collisions.items())]
     yield Finding(
-        Level.WARNING,
         "wildcards",
+        WARNING,
         f"{len(collisions)} nodes have several '*' HostEndpoints, and Felix uses the first: {_some(said)}",
         "remove those that are not used, so that labels and profiles are the ones you see",
     )
@@ -438,21 +395,21 @@ def _auto(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
     auto = facts.auto
     if auto.environment is not None and (wanted.mode == AUTO) != (auto.environment == "enabled"):
         yield Finding(
-            Level.STOP,
             "auto HostEndpoints",
+            ERROR,
             f"kube-controllers' environment has AUTO_HOST_ENDPOINTS={auto.environment}, which wins over the "
             f"API, and mode {wanted.mode} needs the opposite",
             _unset(facts.kube_controllers),
         )
     elif auto.enabled and not auto.ours and wanted.mode == DIRECT:
         yield Finding(
-            Level.WARNING,
             "auto HostEndpoints",
+            WARNING,
             "somebody switched them on; they stay the active ones",
             "set host_endpoints_mode to auto to use them, or host_endpoints_replace_auto to true",
         )
     else:
-        yield Finding(Level.OK, "auto HostEndpoints", "on" if auto.enabled else "off")
+        yield Finding("auto HostEndpoints", OK, "on" if auto.enabled else "off")
 
 
 def _unset(kube_controllers: Optional[Workload]) -> str:

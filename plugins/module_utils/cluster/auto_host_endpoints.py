@@ -45,13 +45,13 @@ from .bulk import write_all
 from .client import APPLY, Cluster, ClusterError, Object
 from .flavour import Flavour, list_stored, require
 from .host_endpoints import NODES, select_nodes
-from .kube_controllers import WORKLOAD, Finding, KubeControllers, read_configuration, read_deployment, reasons
+from .kube_controllers import WORKLOAD, Advice, KubeControllers, read_configuration, read_deployment, reasons
 
 # A manager of its own: server-side apply takes away every label that the same manager set before and
 # does not name again, so no other part of Hostfence may label Nodes under this name.
 LABELS_MANAGER = f"{FIELD_MANAGER}-node-labels"
 
-ENABLED, DISABLED, ABSENT = "enabled", "disabled", "absent"
+ENABLED, ABSENT = "enabled", "absent"
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 _SHOWN = 5
@@ -141,7 +141,7 @@ class Report:
     plan: Plan
     before: Seen
     after: Seen
-    findings: list[Finding]
+    findings: list[Advice]
     progress: Optional[Coverage] = None
     ahead: reach.Outlook = field(default_factory=reach.Outlook)
 
@@ -403,7 +403,7 @@ class _Run:
         elif report.plan.labels:
             report.plan = replace(report.plan, labels={}, labels_before={})
             report.findings.append(
-                Finding(
+                Advice(
                     "the labels on the nodes stay while Calico's HostEndpoints carry them",
                     "run again with wait: true",
                 )
@@ -442,14 +442,14 @@ class _Run:
         progress = report.progress
         if progress and progress.in_the_way:
             why.append(
-                Finding(
+                Advice(
                     f"HostEndpoints of others are in its way ({_some(progress.in_the_way)})", "delete them"
                 )
             )
         if not why:
             log = f"{report.after.kube_controllers.kubectl} logs deployment/{WORKLOAD}"
             lacking = f", {_some(list(progress.missing))} missing" if progress and progress.missing else ""
-            why = [Finding(f"it runs and does not say why{lacking}", f"read its log: {log}")]
+            why = [Advice(f"it runs and does not say why{lacking}", f"read its log: {log}")]
         others = _findings(report.before, report.after, report.plan)
         report.findings = [*why, *(f for f in others if f not in why)]
         stand = report.summary() if progress else f"{len(report.after.autos)} HostEndpoints remain"
@@ -595,13 +595,13 @@ def _left_to_do(report: Report) -> int:
     return waiting + (running is None or differs)
 
 
-def _findings(before: Seen, after: Seen, plan: Plan) -> list[Finding]:
+def _findings(before: Seen, after: Seen, plan: Plan) -> list[Advice]:
     """What the user should know even when all goes well."""
     override = after.kube_controllers.override
     findings = [override] if override else []
     if before.autos and plan.switches_off:
         findings.append(
-            Finding(
+            Advice(
                 "Calico deletes every HostEndpoint that carries its label projectcalico.org/created-by, also "
                 f"one made by hand: {_some(before.autos)}",
                 "take that label off those that are to stay",
@@ -611,7 +611,7 @@ def _findings(before: Seen, after: Seen, plan: Plan) -> list[Finding]:
         without = coverage(plan.config, after.nodes, after.heps, {}).without
         if without:
             findings.append(
-                Finding(
+                Advice(
                     f"no template fits {_some(without)}, so they get no HostEndpoint",
                     "widen a template, or set create_default",
                 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Optional
 
+from ..calico.version import noted_version
 from .client import Cluster, ClusterError, Object
 
 V1_GROUP, V1_VERSION = "crd.projectcalico.org", "v1"
@@ -111,6 +112,13 @@ def list_stored(cluster: Cluster, flavour: Flavour, kind: str) -> list[Object]:
     if not flavour.serves(kind):
         return []
     return list(cluster.list(flavour.path(kind), limit=_OBJECTS_A_PAGE))
+
+
+def calico_version(cluster: Cluster, flavour: Flavour) -> str:
+    """The version that Calico noted; empty if none."""
+    if not flavour.serves("ClusterInformation"):
+        return ""
+    return noted_version(cluster.find(flavour.path("ClusterInformation", "default")) or {})
 
 
 def refuse_during_migration(cluster: Cluster) -> None:

@@ -14,7 +14,7 @@ from ..calico.verdict.interface_owner import NodeFacts, parse_nodes
 from ..calico.verdict.judge import Options
 from ..calico.verdict.packet_path import DATAPLANES
 from .client import ApiError, Cluster
-from .flavour import Flavour, FlavourKind, list_stored, require
+from .flavour import Flavour, FlavourKind, calico_version, list_stored, require
 from .policy_files import read_path
 
 Object = dict[str, Any]
@@ -86,7 +86,7 @@ def gather(params: Mapping[str, Any], staged: str = "ignore", with_pods: bool = 
         served = require(cluster)
         objects, complete = _from_cluster(cluster, served, with_pods)
         native, origin = served.kind is FlavourKind.V3_NATIVE, cluster.host
-        version = version or _calico_version(cluster, served)
+        version = version or calico_version(cluster, served)
     environment = {key: str(value) for key, value in (params["felix_environment"] or {}).items()}
     options = Options(
         staged=staged,
@@ -182,10 +182,3 @@ def _slices(items: Optional[list[Object]]) -> list[Object]:
 def _typed(item: Object, kind: str, api_version: str) -> Object:
     """Items of a list do not say what they are."""
     return {**item, "kind": kind, "apiVersion": api_version}
-
-
-def _calico_version(cluster: Cluster, served: Flavour) -> str:
-    if not served.serves("ClusterInformation"):
-        return ""
-    information = cluster.find(served.path("ClusterInformation", "default")) or {}
-    return str((information.get("spec") or {}).get("calicoVersion") or "")

@@ -17,17 +17,17 @@ _DEFAULT_NAMESPACE = "calico-system"
 
 
 @dataclass(frozen=True)
-class Finding:
+class Advice:
     """Something the user should know.
 
     :ivar remedy: what to do about it
     """
 
-    finding: str
+    message: str
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.finding}: {self.remedy}"
+        return f"{self.message}: {self.remedy}"
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class KubeControllers:
         return {**reported, **literal}
 
     @property
-    def override(self) -> Optional[Finding]:
+    def override(self) -> Optional[Advice]:
         """The environment variable that silently wins over the configuration, where there is one."""
         value = self.environment.get(ENVIRONMENT_OVERRIDE)
         if value is None:
             return None
-        return Finding(
+        return Advice(
             f"the environment variable {ENVIRONMENT_OVERRIDE}={value} of kube-controllers wins over its "
             "configuration",
             f"remove it: {self.kubectl} set env deployment/{WORKLOAD} {ENVIRONMENT_OVERRIDE}-",
@@ -105,43 +105,43 @@ def read_deployment(cluster: Cluster) -> tuple[Optional[Object], bool]:
         raise
 
 
-def reasons(cluster: Cluster, found: KubeControllers) -> list[Finding]:
+def reasons(cluster: Cluster, found: KubeControllers) -> list[Advice]:
     """Why it does not do what it is told, as far as that can be seen; empty where nothing is wrong."""
     override = [found.override] if found.override else []
     return [*override, *_node_controller_off(found), *_not_running(found), *_migrator_waits(cluster, found)]
 
 
-def _node_controller_off(found: KubeControllers) -> list[Finding]:
+def _node_controller_off(found: KubeControllers) -> list[Advice]:
     enabled = found.environment.get(ENABLED_CONTROLLERS)
     if enabled is None or "node" in enabled.split(","):
         return []
     return [
-        Finding(
+        Advice(
             f"its node controller is off (environment variable {ENABLED_CONTROLLERS}={enabled})",
             f"add it: {found.kubectl} set env deployment/{WORKLOAD} {ENABLED_CONTROLLERS}={enabled},node",
         )
     ]
 
 
-def _not_running(found: KubeControllers) -> list[Finding]:
+def _not_running(found: KubeControllers) -> list[Advice]:
     if not found.visible:
-        return [Finding("it cannot be looked at", "allow 'list' on deployments in the group apps")]
+        return [Advice("it cannot be looked at", "allow 'list' on deployments in the group apps")]
     if found.deployment is None:
         never = " and it never wrote a status" if found.running is None else ""
-        return [Finding(f"there is no Deployment {WORKLOAD}{never}", "install it, or use the mode 'direct'")]
+        return [Advice(f"there is no Deployment {WORKLOAD}{never}", "install it, or use the mode 'direct'")]
     where = f"Deployment {found.namespace}/{WORKLOAD}"
     if not found.deployment["spec"].get("replicas", 1):
         return [
-            Finding(f"{where} has 0 replicas", f"{found.kubectl} scale --replicas=1 deployment/{WORKLOAD}")
+            Advice(f"{where} has 0 replicas", f"{found.kubectl} scale --replicas=1 deployment/{WORKLOAD}")
         ]
     if not (found.deployment.get("status") or {}).get("readyReplicas"):
-        return [Finding(f"{where} has no ready pod", f"{found.kubectl} describe deployment/{WORKLOAD}")]
+        return [Advice(f"{where} has no ready pod", f"{found.kubectl} describe deployment/{WORKLOAD}")]
     if found.running is None:
-        return [Finding("it never wrote a status", f"{found.kubectl} logs deployment/{WORKLOAD}")]
+        return [Advice("it never wrote a status", f"{found.kubectl} logs deployment/{WORKLOAD}")]
     return []
 
 
-def _migrator_waits(cluster: Cluster, found: KubeControllers) -> list[Finding]:
+def _migrator_waits(cluster: Cluster, found: KubeControllers) -> list[Advice]:
     """Calico 3.32's migrator holds the node controller until calico-node has rolled out (seen)."""
     migration = (found.running or {}).get("policyMigration")
     if migration is None or migration.get("enabled") == "Disabled":
@@ -155,7 +155,7 @@ def _migrator_waits(cluster: Cluster, found: KubeControllers) -> list[Finding]:
     if not lacking:
         return []
     return [
-        Finding(
+        Advice(
             f"its policy-name migrator waits for the rollout of DaemonSet {namespace}/calico-node "
             f"({lacking}) and holds the node controller meanwhile",
             "let calico-node become available on every node, or set spec.controllers.policyMigration."

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ..calico.policy.definition import STAGED_POLICY, normal_spec
 from ..calico.policy.planner import KINDS, Inventory, Write, WritePlan, inventory_of, written_by_us
 from .client import ApiError, Cluster, ClusterError, Object
-from .flavour import Flavour, list_stored
+from .flavour import Flavour, calico_version, list_stored
 
 
 def read(cluster: Cluster, flavour: Flavour) -> Inventory:
@@ -90,14 +90,6 @@ def discover_api(cluster: Cluster) -> tuple[list[str], list[int]]:
     except ValueError:
         nets = []
     return nets, sorted(ports)
-
-
-def calico_version(cluster: Cluster, flavour: Flavour) -> str:
-    """The version that Calico noted; empty if none."""
-    if not flavour.serves("ClusterInformation"):
-        return ""
-    information = cluster.find(flavour.path("ClusterInformation", "default")) or {}
-    return str((information.get("spec") or {}).get("calicoVersion") or "")
 
 
 def _carry_out(cluster: Cluster, flavour: Flavour, write: Write) -> None:

@@ -28,7 +28,7 @@ from ..calico.verdict.reach import (
 )
 from . import policies
 from .client import Cluster, ClusterError, Object
-from .flavour import Flavour, FlavourKind
+from .flavour import Flavour, FlavourKind, calico_version
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -162,7 +162,7 @@ def obstacles_of(
 def options_of(cluster: Cluster, served: Flavour) -> Options:
     """How to judge what this cluster stores."""
     return Options(
-        calico_version=policies.calico_version(cluster, served),
+        calico_version=calico_version(cluster, served),
         native_v3=served.kind is FlavourKind.V3_NATIVE,
     )
 

@@ -13,10 +13,13 @@ from typing import Any, Optional
 from ..calico.address import parse_address
 from ..calico.bad_input import BadInput
 from ..calico.failsafe import bpf as failsafe_bpf
-from ..calico.failsafe.check import ERROR, WARNING, Finding, active_backend, is_ok, verify
-from ..calico.failsafe.expectation import FAILSAFE_IN, FAILSAFE_OUT, Expectation, expect
+from ..calico.failsafe.chains import FAILSAFE_IN, FAILSAFE_OUT
+from ..calico.failsafe.check import active_backend, verify
+from ..calico.failsafe.expectation import Expectation, expect
 from ..calico.failsafe.ruleset import Ruleset
 from ..calico.failsafe.vital_paths import NodeFacts, internal_addresses, path_findings, vital_paths
+from ..calico.finding import ERROR, WARNING, Finding, is_ok
+from ..calico.version import noted_version
 from . import iptables_save, kernel, nft_json, vital
 from .limits import MAX_JSON_FILE
 
@@ -78,7 +81,7 @@ def check(
         or [f"ipv{family}" for family in sorted(reading.bpf.maps)],
         "expected": _expected(expectation),
         "observed": [_observed(ruleset) for ruleset in reading.rulesets],
-        "findings": [finding.as_result() for finding in findings],
+        "findings": [finding.as_dict() for finding in findings],
         "vital_paths": [path.as_result() for path in paths],
         "probe_targets": vital.own_targets(reading.facts.listening, interfaces or {}, known, ports),
         "summary": _summary(expectation, findings),
@@ -197,7 +200,7 @@ def _is_node(item: Object, name: str) -> bool:
 def _calico_version(objects: Sequence[Object]) -> str:
     for item in objects:
         if item.get("kind") == "ClusterInformation":
-            return str((item.get("spec") or {}).get("calicoVersion") or "")
+            return noted_version(item)
     return ""
 
 

@@ -12,12 +12,12 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Optional
 
-from ..calico.failsafe.foreign import concerns_new_connections
+from ..calico.failsafe import chains
+from ..calico.failsafe.foreign import DROP_MARK, concerns_new_connections
 from ..calico.failsafe.ruleset import Chain, ForeignChain, Match, Rule, Ruleset, Table, is_watched
 from .limits import MAX_FOREIGN_CHAINS, MAX_KEPT_RULES, MAX_LINE, DumpProblems
 
 BUILT_IN = frozenset(("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"))
-CALICO_PREFIX = "cali-"
 
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|([^\s"]\S*)')
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -58,28 +58,25 @@ _PROTOCOLS = {
 _STATES = ("RELATED", "ESTABLISHED")
 
 
-def parse(lines: Iterable[str], family: int, backend: str = "iptables", drop_mark: int = 0x40000) -> Ruleset:
+def parse(lines: Iterable[str], family: int, backend: str = "iptables") -> Ruleset:
     """Read a dump.
 
     :param lines: of ``iptables-save`` (family 4) or ``ip6tables-save`` (family 6), line ends included or not
     :param backend: as known to the caller; the dump's own first line says more if it names one
-    :param drop_mark: the mark bit of which foreign users are collected
     :returns: a ruleset whose ``problems`` is empty only where the dump was whole
     """
-    return _Reader(family, backend, drop_mark).read(lines)
+    return _Reader(family, backend).read(lines)
 
 
 class _Reader:
-    def __init__(self, family: int, backend: str, drop_mark: int) -> None:
+    def __init__(self, family: int, backend: str) -> None:
         self.ruleset = Ruleset(backend, family)
         self.problems = DumpProblems(self.ruleset.problems)
-        self.drop_mark = drop_mark
         self.table: Optional[Table] = None
         self.table_name = ""
         self.foreign_sets = "cali40" if family == 6 else "cali60"
         self.kept = 0
         self.foreign_chains = 0
-        self.tables_closed = 0
 
     def read(self, lines: Iterable[str]) -> Ruleset:
         number = 0
@@ -109,7 +106,6 @@ class _Reader:
             if self.table is None:
                 self.problems.add(f"line {number}: COMMIT outside a table")
             self.table = None
-            self.tables_closed += 1
         elif line.startswith("["):
             # iptables-save -c puts counters before each rule.
             _counters, found, rest = line.partition("] ")
@@ -149,7 +145,7 @@ class _Reader:
         name = words[0]
         if name in BUILT_IN:
             self.table.chains[name] = Chain(hook=name, policy=words[1])
-        elif name.startswith(CALICO_PREFIX):
+        elif name.startswith(chains.PREFIX):
             self.table.declared.add(name)
             if is_watched(name):
                 self.table.chains[name] = Chain()
@@ -167,12 +163,12 @@ class _Reader:
         chain = table.chains.get(name)
         if chain is not None:
             self.keep(name, chain, line, number)
-        elif name.startswith(CALICO_PREFIX):
+        elif name.startswith(chains.PREFIX):
             if name not in table.declared:
                 self.problems.add(f"line {number}: a rule of the undeclared chain {name[:40]!r}")
                 return
             found = _JUMP.search(_without_comments(line))
-            if found and found[1].startswith(CALICO_PREFIX):
+            if found and found[1].startswith(chains.PREFIX):
                 table.jumps.setdefault(name, set()).add(found[1])
         elif name in BUILT_IN or "\0" in line or "\ufffd" in line:
             self.problems.add(f"line {number}: a rule of the undeclared chain {name!r}, or binary data")
@@ -190,7 +186,7 @@ class _Reader:
             return
         if (
             rule.action in ("jump", "goto")
-            and rule.target.startswith(CALICO_PREFIX)
+            and rule.target.startswith(chains.PREFIX)
             and self.table is not None
         ):
             self.table.jumps.setdefault(name, set()).add(rule.target)
@@ -226,14 +222,14 @@ class _Reader:
             summary.accepts = True
         elif target == "MARK":
             self.note_mark(line)
-        elif target.startswith(CALICO_PREFIX):
+        elif target.startswith(chains.PREFIX):
             table.jumps.setdefault(name, set()).add(target)
         elif not target.isupper() or target not in _TERMINAL:
             summary.jumps.add(target)
 
     def note_mark(self, line: str) -> None:
         found = _SET_MARK.search(line)
-        if found and int(found[1], 0) & self.drop_mark and len(self.ruleset.set_marks) < 20:
+        if found and int(found[1], 0) & DROP_MARK and len(self.ruleset.set_marks) < 20:
             self.ruleset.set_marks.append(f"{self.table_name}: {line.strip()[:160]}")
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Optional
 
-from ..calico.failsafe.foreign import concerns_new_connections
+from ..calico.failsafe.foreign import DROP_MARK, concerns_new_connections
 from ..calico.failsafe.ruleset import (
     NFTABLES,
     BaseChain,
@@ -36,13 +36,13 @@ IPTABLES_TABLES = frozenset(("filter", "nat", "mangle", "raw", "security"))
 Object = Mapping[str, Any]
 
 
-def parse(chunks: Iterable[str], drop_mark: int = 0x40000) -> tuple[Ruleset, Ruleset]:
+def parse(chunks: Iterable[str]) -> tuple[Ruleset, Ruleset]:
     """Read a dump.
 
     :param chunks: the text in pieces of any size
     :returns: the rulesets of IPv4 and IPv6; ``problems`` of both name what is wrong with the dump
     """
-    reader = Reader(drop_mark)
+    reader = Reader()
     reader.document(chunks)
     return reader.finish()
 
@@ -135,10 +135,9 @@ class _Text:
 class Reader:
     """Takes elements of one or several documents, and gives the rulesets."""
 
-    def __init__(self, drop_mark: int = 0x40000) -> None:
+    def __init__(self) -> None:
         self.rulesets = {family: Ruleset(NFTABLES, family) for family in (4, 6)}
         self.problems = {family: DumpProblems(ruleset.problems) for family, ruleset in self.rulesets.items()}
-        self.drop_mark = drop_mark
         self.kept = 0
         self.began = False
         self.foreign: dict[tuple[str, str], dict[str, ForeignChain]] = {}
@@ -194,11 +193,9 @@ class Reader:
                 home.chains[short] = Chain()
         elif family_name in FAMILIES and "hook" in chain:
             key = (family_name, table, name)
-            priority = chain.get("prio", 0)
             self.bases[key] = BaseChain(
                 f"{family_name} {table} {name}",
                 str(chain["hook"]),
-                priority if isinstance(priority, int) else 0,
                 str(chain.get("policy", "accept")),
                 is_iptables(family_name, table),
             )
@@ -260,7 +257,7 @@ class Reader:
                 continue
             value = mangle.get("value")
             mark = _operand(value, "|") or _operand(value, "^") or value
-            if isinstance(mark, int) and mark & self.drop_mark:
+            if isinstance(mark, int) and mark & DROP_MARK:
                 for family in FAMILIES[key[0]]:
                     if len(self.rulesets[family].set_marks) < 20:
                         self.rulesets[family].set_marks.append(f"{' '.join(key)}: sets mark {mark:#x}")

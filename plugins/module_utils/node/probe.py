@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ..calico.bad_input import BadInput
+from ..calico.finding import ERROR, Finding
 
 SECONDS = 3.0
 REMEDY = "look at the findings of that node, and at firewalls between the two"
@@ -29,22 +30,19 @@ def result(targets: Sequence[str]) -> dict[str, Any]:
         for target, problem in zip(targets, problems)
     ]
     findings = [
-        {
-            "id": "probe.failed",
-            "severity": "error",
-            "family": "",
-            "table": "",
-            "chain": "",
-            "message": f"a new connection to {entry['target']} failed: {entry['message']}",
-            "remedy": REMEDY,
-        }
+        Finding(
+            "probe.failed",
+            ERROR,
+            f"a new connection to {entry['target']} failed: {entry['message']}",
+            REMEDY,
+        )
         for entry in probes
         if not entry["ok"]
     ]
     good = len(probes) - len(findings)
     return {
         "ok": not findings,
-        "findings": findings,
+        "findings": [finding.as_dict() for finding in findings],
         "probes": probes,
         "summary": f"{good} of {len(probes)} new connections",
     }

@@ -6,18 +6,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.finding import OK
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.preflight import (
     AUTO,
     DIRECT,
     AutoHostEndpointsFact,
     Facts,
     HostEndpointFact,
-    Level,
     NodeFact,
     Wanted,
     Workload,
     judge,
-    version_of,
     wildcard_collisions,
 )
 
@@ -52,7 +51,7 @@ EMPTY = replace(
 def worse(facts, wanted=None):
     """Level and check of all findings that are not ok, with their texts."""
     found = judge(facts, wanted or Wanted())
-    return {(f.level.value, f.check): f"{f.finding} - {f.remedy}" for f in found if f.level is not Level.OK}
+    return {(f.severity, f.id): f"{f.message} - {f.remedy}" for f in found if f.severity != OK}
 
 
 def hep(name, node="node1", interface="*", made_by="somebody else"):
@@ -61,9 +60,9 @@ def hep(name, node="node1", interface="*", made_by="somebody else"):
 
 def test_a_fit_cluster_has_only_ok():
     found = judge(FIT, Wanted(AUTO, ["node1", "node2"], permissions_checked=True))
-    assert {f.level for f in found} == {Level.OK}
+    assert {f.severity for f in found} == {OK}
     assert not any(f.remedy for f in found)
-    assert {"Kubernetes", "Calico", "Felix", "permissions", "inventory", "nodes"} <= {f.check for f in found}
+    assert {"Kubernetes", "Calico", "Felix", "permissions", "inventory", "nodes"} <= {f.id for f in found}
 
 
 def test_a_cluster_without_calico_may_go_on_but_is_told_that_nothing_is_enforced():
@@ -77,25 +76,25 @@ def test_a_cluster_without_calico_may_go_on_but_is_told_that_nothing_is_enforced
 @pytest.mark.parametrize(
     ("change", "expected", "text"),
     [
-        ({"server_version": "v1.21.9"}, ("stop", "Kubernetes"), "server-side apply"),
+        ({"server_version": "v1.21.9"}, ("error", "Kubernetes"), "server-side apply"),
         ({"server_version": "v1.24.0"}, ("warning", "Kubernetes"), "1.25"),
         ({"calico_version": "v3.28.2"}, ("warning", "Calico"), "no tiers"),
         ({"calico_version": "v3.29.0"}, ("warning", "Calico"), "no staged policies"),
         ({"kinds": frozenset(["HostEndpoint"])}, ("warning", "kinds"), "GlobalNetworkPolicy"),
         (
             {"kinds": frozenset(["HostEndpoint"]), "flavour": "aggregated"},
-            ("stop", "kinds"),
+            ("error", "kinds"),
             "v3.projectcalico.org",
         ),
-        ({"migration": "Migrating"}, ("stop", "datastore"), "Migrating"),
-        ({"datastore_ready": False}, ("stop", "datastore"), "not ready"),
+        ({"migration": "Migrating"}, ("error", "datastore"), "Migrating"),
+        ({"datastore_ready": False}, ("error", "datastore"), "not ready"),
         ({"datastore_ready": None}, ("warning", "datastore"), "never started"),
         ({"felix": None}, ("warning", "Felix"), "nothing is enforced"),
         ({"felix": Workload("a", "b", 2, 1)}, ("warning", "Felix"), "a/b, 1 of 2 ready"),
         ({"felix": Workload("a", "b", 0, 0)}, ("warning", "Felix"), "0 of 0"),
         ({"workloads_visible": False}, ("warning", "Felix"), "daemonsets"),
-        ({"missing_permissions": ["create x", "list y"]}, ("stop", "permissions"), "create x, list y"),
-        ({"nodes": []}, ("stop", "nodes"), "the cluster you mean"),
+        ({"missing_permissions": ["create x", "list y"]}, ("error", "permissions"), "create x, list y"),
+        ({"nodes": []}, ("error", "nodes"), "the cluster you mean"),
         ({"nodes": [NodeFact("node9", False, False)]}, ("warning", "nodes"), "node9"),
     ],
 )
@@ -109,7 +108,7 @@ def test_what_is_wrong_is_named(change, expected, text):
 def test_kube_controllers_matter_to_the_mode_that_needs_them(kube_controllers):
     facts = replace(FIT, kube_controllers=kube_controllers)
     assert ("warning", "kube-controllers") in worse(facts, Wanted(DIRECT))
-    assert ("stop", "kube-controllers") in worse(facts, Wanted(AUTO))
+    assert ("error", "kube-controllers") in worse(facts, Wanted(AUTO))
 
 
 @pytest.mark.parametrize(
@@ -126,11 +125,11 @@ def test_kube_controllers_matter_to_the_mode_that_needs_them(kube_controllers):
 def test_an_environment_override_stops_what_it_contradicts(mode, environment, stops):
     facts = replace(FIT, auto=AutoHostEndpointsFact(environment=environment))
     found = worse(facts, Wanted(mode))
-    assert (("stop", "auto HostEndpoints") in found) == stops
+    assert (("error", "auto HostEndpoints") in found) == stops
     if stops:
         assert (
             "set env deployment/calico-kube-controllers AUTO_HOST_ENDPOINTS-"
-            in found["stop", "auto HostEndpoints"]
+            in found["error", "auto HostEndpoints"]
         )
 
 
@@ -145,15 +144,15 @@ def test_auto_host_endpoints_of_somebody_else(mode, ours, warned):
 def test_the_inventory_is_compared_both_ways():
     found = worse(FIT, Wanted(hosts=["node1", "node1.example.org"]))["warning", "inventory"]
     assert "1 hosts are no nodes of this cluster: node1.example.org" in found
-    levels = [f for f in judge(FIT, Wanted(hosts=["node1"])) if f.check == "inventory"]
-    assert ["node2" in f.finding for f in levels] == [True]
-    assert not [f for f in judge(FIT, Wanted()) if f.check == "inventory"]
+    levels = [f for f in judge(FIT, Wanted(hosts=["node1"])) if f.id == "inventory"]
+    assert ["node2" in f.message for f in levels] == [True]
+    assert not [f for f in judge(FIT, Wanted()) if f.id == "inventory"]
 
 
 def test_a_name_that_we_need_stops_only_where_we_need_it():
     facts = replace(FIT, host_endpoints=[hep("node1-hostfence")])
-    assert "node1-hostfence" in worse(facts, Wanted(DIRECT))["stop", "HostEndpoints"]
-    assert ("stop", "HostEndpoints") not in worse(facts, Wanted(AUTO))
+    assert "node1-hostfence" in worse(facts, Wanted(DIRECT))["error", "HostEndpoints"]
+    assert ("error", "HostEndpoints") not in worse(facts, Wanted(AUTO))
 
 
 def test_who_made_the_host_endpoints():
@@ -174,10 +173,3 @@ def test_wildcards_collide_on_one_node_only():
 def test_long_lists_are_cut():
     nodes = [NodeFact(f"n{i}", ready=False, control_plane=False) for i in range(9)]
     assert "n4 and 4 more" in worse(replace(FIT, nodes=nodes))["warning", "nodes"]
-
-
-@pytest.mark.parametrize(
-    ("text", "version"), [("v3.32.1", (3, 32)), ("1.34+", (1, 34)), ("", None), ("master", None)]
-)
-def test_version_of(text, version):
-    assert version_of(text) == version

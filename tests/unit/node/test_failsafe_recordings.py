@@ -16,17 +16,13 @@ import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe import (
     ruleset as failsafe_rules,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.check import (
-    ERROR,
-    INFO,
-    WARNING,
-    verify,
-)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.check import verify
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.expectation import (
     Expectation,
     expect,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.ruleset import Ruleset
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.finding import ERROR, INFO, WARNING
 from ansible_collections.hostfence.calico.plugins.module_utils.node import iptables_save, nft_json
 from ansible_collections.hostfence.calico.plugins.module_utils.node.kernel import felix_file
 

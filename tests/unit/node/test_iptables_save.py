@@ -10,7 +10,8 @@ import tracemalloc
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.check import is_ok, verify
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.check import verify
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.finding import is_ok
 from ansible_collections.hostfence.calico.plugins.module_utils.node import iptables_save
 from ansible_collections.hostfence.calico.plugins.module_utils.node.kernel import text_lines
 from test_failsafe_recordings import RECORDINGS, expectation, iptables_lines

@@ -11,11 +11,8 @@ import sys
 from typing import Any
 
 import pytest
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.check import (
-    Finding,
-    is_ok,
-    verify,
-)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.check import verify
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.finding import Finding, is_ok
 from ansible_collections.hostfence.calico.plugins.module_utils.node import nft_json
 from test_failsafe_recordings import RECORDINGS, expectation
 

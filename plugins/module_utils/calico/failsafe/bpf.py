@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..felix.configuration import FailsafePort, Failsafes
-from ..verdict.tier_order import version_of
-from .check import ERROR, WARNING, Finding, verify_beside_bpf
-from .expectation import ALL_INTERFACES, Expectation
+from ..finding import ERROR, WARNING, Finding
+from ..version import IPV6_IN_EBPF_BY_DEFAULT, version_of
+from .check import verify_beside_bpf
+from .expectation import ANY_INTERFACE, Expectation
 from .ruleset import Ruleset
 
 PROGRAM = "cali"
@@ -89,7 +90,7 @@ def verify(expectation: Expectation, kernel: Kernel, rulesets: Sequence[Ruleset]
 
 def _before_ipv6(calico_version: str) -> bool:
     """Before 3.27 eBPF mode had IPv6 on request only."""
-    return version_of(calico_version) < (3, 27)
+    return version_of(calico_version) < IPV6_IN_EBPF_BY_DEFAULT
 
 
 def read_attached(document: object) -> dict[str, frozenset[str]]:
@@ -163,9 +164,9 @@ def _attached(expectation: Expectation, kernel: Kernel) -> Iterator[Finding]:
 
 def _policed(expectation: Expectation) -> list[tuple[str, bool]]:
     """Interfaces of host endpoints, and whether one names them."""
-    named = [item.interface for item in expectation.endpoints if item.interface != ALL_INTERFACES]
+    named = [item.interface for item in expectation.endpoints if item.interface != ANY_INTERFACE]
     found = [(interface, True) for interface in named]
-    if any(item.interface == ALL_INTERFACES for item in expectation.endpoints):
+    if any(item.interface == ANY_INTERFACE for item in expectation.endpoints):
         found += [(name, False) for name in expectation.interfaces if name not in named and name != "lo"]
     return found
 

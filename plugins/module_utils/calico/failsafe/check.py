@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Optional
 
+from ..finding import ERROR, WARNING, Finding
+from . import chains
+from .chains import FAILSAFE_IN, FAILSAFE_OUT
 from .expectation import (
-    ALL_INTERFACES,
-    FAILSAFE_IN,
-    FAILSAFE_OUT,
+    ANY_INTERFACE,
     ActiveEndpoint,
     Expectation,
     endpoint_chain,
@@ -37,8 +38,6 @@ from .ruleset import (
     start,
 )
 
-ERROR, WARNING, INFO = "error", "warning", "info"
-
 FELIX_REPAIRS = (
     "Felix repairs its chains within 3 minutes; if not, restart calico-node on this node and read its log"
 )
@@ -47,33 +46,6 @@ OLD_READER = (
     f"{FELIX_REPAIRS}; an iptables-nft-save that is older than the iptables inside calico-node does not show "
     "all that its rules match: check a dump that was taken there (option dump)"
 )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One way in which the kernel differs from what the failsafes need.
-
-    :ivar severity: error (a failsafe may not work, or nothing is proven), warning, info
-    """
-
-    id: str
-    severity: str
-    message: str
-    remedy: str
-    family: int = 0
-    table: str = ""
-    chain: str = ""
-
-    def as_result(self) -> dict[str, Any]:
-        return {
-            "id": self.id,
-            "severity": self.severity,
-            "family": f"ipv{self.family}" if self.family else "",
-            "table": self.table,
-            "chain": self.chain,
-            "message": self.message,
-            "remedy": self.remedy,
-        }
 
 
 @dataclass(frozen=True)
@@ -93,18 +65,18 @@ class Hook:
 
     @property
     def chain(self) -> str:
-        return f"cali-{self.kernel_chain}"
+        return chains.hooked(self.kernel_chain)
 
 
 HOOKS = (
-    Hook("raw", "PREROUTING", "from", "cali-from-host-endpoint", ("mark", ""), "accept"),
-    Hook("raw", "OUTPUT", "to", "cali-to-host-endpoint", ("", ""), "accept"),
-    Hook("mangle", "PREROUTING", "from", "cali-from-host-endpoint", ("", ""), "accept"),
-    Hook("mangle", "POSTROUTING", "to", "cali-to-host-endpoint", ("ctstate", "DNAT"), "return"),
-    Hook("filter", "INPUT", "from", "cali-from-host-endpoint", ("", ""), "accept"),
-    Hook("filter", "OUTPUT", "to", "cali-to-host-endpoint", ("!ctstate", "DNAT"), "accept"),
-    Hook("filter", "FORWARD", "from", "cali-from-hep-forward", ("mark", ""), ""),
-    Hook("filter", "FORWARD", "to", "cali-to-hep-forward", ("", ""), ""),
+    Hook("raw", "PREROUTING", "from", chains.FROM_HOST_ENDPOINT, ("mark", ""), "accept"),
+    Hook("raw", "OUTPUT", "to", chains.TO_HOST_ENDPOINT, ("", ""), "accept"),
+    Hook("mangle", "PREROUTING", "from", chains.FROM_HOST_ENDPOINT, ("", ""), "accept"),
+    Hook("mangle", "POSTROUTING", "to", chains.TO_HOST_ENDPOINT, ("ctstate", "DNAT"), "return"),
+    Hook("filter", "INPUT", "from", chains.FROM_HOST_ENDPOINT, ("", ""), "accept"),
+    Hook("filter", "OUTPUT", "to", chains.TO_HOST_ENDPOINT, ("!ctstate", "DNAT"), "accept"),
+    Hook("filter", "FORWARD", "from", chains.FROM_FORWARDED, ("mark", ""), ""),
+    Hook("filter", "FORWARD", "to", chains.TO_FORWARDED, ("", ""), ""),
 )
 
 
@@ -113,9 +85,9 @@ RAW_OUTPUT = HOOKS[1]
 TABLES = ("raw", "mangle", "filter", "nat")
 
 ALWAYS = (
-    ("nat", "cali-PREROUTING", "cali-fip-dnat"),
-    ("nat", "cali-OUTPUT", "cali-fip-dnat"),
-    ("filter", "cali-wl-to-host", "cali-from-wl-dispatch"),
+    ("nat", chains.hooked("PREROUTING"), chains.FLOATING_IP),
+    ("nat", chains.hooked("OUTPUT"), chains.FLOATING_IP),
+    ("filter", chains.WORKLOAD_TO_HOST, chains.FROM_WORKLOADS),
 )
 """Table, chain and a jump that Felix writes there whatever is configured, to a chain that others jump to
 as well."""
@@ -160,11 +132,6 @@ def verify_beside_bpf(expectation: Expectation, rulesets: Sequence[Ruleset]) -> 
             remedy = "take the rule away: Calico's programs come before it, and it after them"
             findings.append(Finding(id_, severity, message, remedy, family, table, chain))
     return findings
-
-
-def is_ok(findings: Iterable[Finding]) -> bool:
-    """Whether the failsafes are proven to be in force."""
-    return not any(finding.severity == ERROR for finding in findings)
 
 
 def active_backend(rulesets: Iterable[Ruleset]) -> str:
@@ -267,7 +234,7 @@ def _most_complete(holders: Sequence[Ruleset]) -> Optional[Ruleset]:
             1
             for table in ruleset.tables.values()
             for chain in table.chains.values()
-            if chain.hook and any(rule.target.startswith("cali-") for rule in chain.rules)
+            if chain.hook and any(rule.target.startswith(chains.PREFIX) for rule in chain.rules)
         )
         return hooked, sum(len(table.declared) for table in ruleset.tables.values())
 
@@ -441,7 +408,7 @@ class _Checker:
                     continue
                 strangers = chain.rules if name != "FORWARD" else chain.rules[:1]
                 for rule in strangers:
-                    if rule.target != f"cali-{name}":
+                    if rule.target != chains.hooked(name):
                         self.add("hook.foreign", table_name, name, f"not a rule of Felix: {_short(rule)}")
 
     def check_nat(self) -> None:
@@ -450,8 +417,10 @@ class _Checker:
         table = self.table("nat")
         for name in ("PREROUTING", "OUTPUT", "POSTROUTING"):
             kernel = table.chains.get(name)
-            if kernel is not None and not any(rule.target == f"cali-{name}" for rule in kernel.rules):
-                self.add("hook.missing", "nat", name, f"the kernel's {name} does not jump to cali-{name}")
+            if kernel is not None and not any(rule.target == chains.hooked(name) for rule in kernel.rules):
+                self.add(
+                    "hook.missing", "nat", name, f"the kernel's {name} does not jump to {chains.hooked(name)}"
+                )
         for table_name, chain, target in ALWAYS:
             table = self.table(table_name)
             if chain in table.declared and target not in table.jumps.get(chain, ()):
@@ -463,15 +432,16 @@ class _Checker:
         for direction in ("from", "to"):
             self.check_direction(table, direction)
         if table == "filter":
-            for direction, root in (("from", "cali-from-hep-forward"), ("to", "cali-to-hep-forward")):
-                prefix = "cali-fhfw-" if direction == "from" else "cali-thfw-"
+            for direction, root in (("from", chains.FROM_FORWARDED), ("to", chains.TO_FORWARDED)):
+                prefix = chains.FORWARDED_FROM if direction == "from" else chains.FORWARDED_TO
                 self.check_dispatch(table, direction, root, prefix)
                 for endpoint in self.expectation.endpoints:
                     self.check_policies(table, "forward", direction, endpoint, prefix)
 
     def check_direction(self, table: str, direction: str) -> None:
-        prefix = "cali-fh-" if direction == "from" else "cali-th-"
-        self.check_dispatch(table, direction, f"cali-{direction}-host-endpoint", prefix)
+        prefix = chains.ENDPOINT_FROM if direction == "from" else chains.ENDPOINT_TO
+        root = chains.FROM_HOST_ENDPOINT if direction == "from" else chains.TO_HOST_ENDPOINT
+        self.check_dispatch(table, direction, root, prefix)
         for endpoint in self.expectation.dispatched(table, direction):
             self.check_endpoint(table, direction, endpoint, prefix)
             self.check_policies(table, table, direction, endpoint, prefix)
@@ -483,11 +453,11 @@ class _Checker:
         tried.update(
             endpoint.interface
             for endpoint in self.expectation.endpoints
-            if endpoint.interface != ALL_INTERFACES
+            if endpoint.interface != ANY_INTERFACE
         )
         unlisted = "another interface"
         for interface in (*sorted(tried), ""):
-            owner = self.expectation.owner(table, direction, interface or ALL_INTERFACES)
+            owner = self.expectation.owner(table, direction, interface or ANY_INTERFACE)
             wanted = endpoint_chain(prefix, owner.interface, self.dialect) if owner else ""
             reached = _dispatch(chains, root, interface, direction)
             if reached == wanted:
@@ -521,7 +491,7 @@ class _Checker:
             return
         for rule in chain.rules[:at]:
             if not _may_stand_first(rule):
-                what = "policy" if rule.target.startswith("cali-") else "a rule"
+                what = "policy" if rule.target.startswith(chains.PREFIX) else "a rule"
                 self.add(
                     "endpoint.failsafe-late",
                     table,
@@ -541,14 +511,13 @@ class _Checker:
     ) -> None:
         """Count the policies that an endpoint's chain leads to, itself or through groups."""
         name = endpoint_chain(prefix, endpoint.interface, self.dialect)
-        chains = self.table(table).chains
-        if name not in chains:
+        if name not in self.table(table).chains:
             return
         jumps = self.table(table).jumps
         targets = set(jumps.get(name, ()))
-        for group in [target for target in targets if target.startswith(("cali-gi-", "cali-go-"))]:
+        for group in [target for target in targets if target.startswith(chains.GROUPS)]:
             targets |= jumps.get(group, set())
-        held = sum(target.startswith(("cali-pi-", "cali-po-")) for target in targets)
+        held = sum(target.startswith(chains.POLICIES) for target in targets)
         wanted = endpoint.enforced.get((place, direction), 0)
         if held != wanted:
             self.add(
@@ -622,10 +591,10 @@ class _Checker:
         for name, table in self.ruleset.tables.items():
             unused = table.declared - table.referenced
             if name == "filter" and self.expectation.forced_policies:
-                unused = {chain for chain in unused if not chain.startswith(("cali-pi-", "cali-po-"))}
+                unused = {chain for chain in unused if not chain.startswith(chains.POLICIES)}
             if self.dialect == NFTABLES:
                 # Verdict maps lead to pods' chains there, and no failsafe has to do with either.
-                unused = {chain for chain in unused if not chain.startswith(("cali-fw-", "cali-tw-"))}
+                unused = {chain for chain in unused if not chain.startswith(chains.WORKLOADS)}
             for chain in sorted(unused)[:20]:
                 self.add(
                     "chain.unreferenced",

@@ -21,11 +21,10 @@ from ..stored.model import HostEndpoint, Policy, Store
 from ..stored.reader import inherited_labels, read
 from ..verdict.interface_owner import is_workload_interface, resolve_host_endpoints
 from ..verdict.packet_path import settings_of
+from .chains import FAILSAFE_IN
 from .ruleset import NFTABLES, Match, Rule
 
-FAILSAFE_IN = "cali-failsafe-in"
-FAILSAFE_OUT = "cali-failsafe-out"
-ALL_INTERFACES = "any-interface-at-all"
+ANY_INTERFACE = "any-interface-at-all"
 
 JUDGED_KINDS = frozenset(
     (
@@ -113,13 +112,13 @@ class Expectation:
         return tuple(
             endpoint
             for endpoint in self.endpoints
-            if endpoint.untracked and endpoint.interface != ALL_INTERFACES
+            if endpoint.untracked and endpoint.interface != ANY_INTERFACE
         )
 
     def owner(self, table: str, direction: str, interface: str) -> Optional[ActiveEndpoint]:
         """The endpoint whose chain a packet of an interface must meet in a table, or None."""
         found = {endpoint.interface: endpoint for endpoint in self.dispatched(table, direction)}
-        return found.get(interface) or found.get(ALL_INTERFACES)
+        return found.get(interface) or found.get(ANY_INTERFACE)
 
 
 def expect(
@@ -149,7 +148,7 @@ def expect(
     resolution = resolve_host_endpoints(store.host_endpoints, node, known, prefixes)
     owners = dict(resolution.by_interface)
     if resolution.wildcard is not None:
-        owners[ALL_INTERFACES] = resolution.wildcard
+        owners[ANY_INTERFACE] = resolution.wildcard
     by_address_only = [hep.name for hep in store.host_endpoints if hep.node == node and not hep.interface]
     return Expectation(
         node=node,

@@ -8,7 +8,11 @@ from collections.abc import Iterator, Sequence
 from typing import Optional
 
 from ..felix.configuration import FailsafePort, Failsafes, built_in
+from .chains import hooked
 from .ruleset import NFTABLES, BaseChain, Chain, Rule, Ruleset, Table
+
+DROP_MARK = 0x40000
+"""The bit with which Calico's policies mark what they drop."""
 
 # Chains that local packets pass, by the direction of the failsafe list; in filter only what stands before
 # Calico's jump counts, because a failsafe's ACCEPT ends that table.
@@ -61,7 +65,7 @@ def foreign_findings(
     for text in (text for ruleset in rulesets for text in ruleset.set_marks):
         yield (
             "", "", "warning", "mark.collision",
-            f"another program sets the mark bit by which Calico's policies drop (0x40000): {text}",
+            f"another program sets the mark bit by which Calico's policies drop ({DROP_MARK:#x}): {text}",
         )  # fmt: skip
 
 
@@ -84,7 +88,7 @@ def _built_in(ruleset: Ruleset, failsafes: Failsafes, before_calico: bool) -> It
 
 
 def _foreign_rules(chain: Chain, name: str, until_calico: bool) -> list[Rule]:
-    calico = f"cali-{name}"
+    calico = hooked(name)
     if until_calico:
         at = next(
             (index for index, rule in enumerate(chain.rules) if rule.target == calico), len(chain.rules)

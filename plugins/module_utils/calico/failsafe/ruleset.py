@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Optional
 
+from . import chains
+
 IPTABLES = "iptables"
 NFTABLES = "nftables"
 
@@ -116,7 +118,6 @@ class BaseChain:
 
     name: str
     hook: str
-    priority: int
     policy: str
     of_iptables: bool = False
     rules: list[Rule] = field(default_factory=list)
@@ -153,15 +154,16 @@ class Ruleset:
     def polices_hosts(self) -> bool:
         """Whether it holds the chains by which Calico polices what comes in: in every mode but eBPF."""
         table = self.tables.get("filter")
-        return table is not None and "cali-INPUT" in table.declared
+        return table is not None and chains.INPUT in table.declared
 
 
 WATCHED_PREFIXES = (
-    "cali-INPUT", "cali-OUTPUT", "cali-FORWARD", "cali-PREROUTING", "cali-POSTROUTING",
-    "cali-failsafe-", "cali-from-host-endpoint", "cali-to-host-endpoint",
-    "cali-from-hep-forward", "cali-to-hep-forward", "cali-fh-", "cali-th-", "cali-fhfw-", "cali-thfw-",
-    "cali-gi-", "cali-go-",
-)  # fmt: skip
+    *chains.HOOKED,
+    chains.FAILSAFE_PREFIX,
+    *(chains.FROM_HOST_ENDPOINT, chains.TO_HOST_ENDPOINT, chains.FROM_FORWARDED, chains.TO_FORWARDED),
+    *(chains.ENDPOINT_FROM, chains.ENDPOINT_TO, chains.FORWARDED_FROM, chains.FORWARDED_TO),
+    *chains.GROUPS,
+)
 """Chains whose rules are kept and hashed: those between the kernel's hook and a failsafe port, and the groups
 of policies, whose jumps name the policies' chains."""
 

@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 from ..address import Address, Net, parse_address
 from ..felix.configuration import INBOUND_ENV, OUTBOUND_ENV, FailsafePort
+from ..finding import WARNING, Finding
 from ..node_object import is_control_plane
 from ..stored.reader import read
 from ..stored.rules import PROTOCOLS
@@ -19,7 +20,6 @@ from ..verdict.interface_owner import NodeFacts as JudgedNode
 from ..verdict.judge import Judge, Options
 from ..verdict.packet_path import EBPF, IPTABLES
 from ..verdict.program import DENY
-from .check import WARNING, Finding
 from .expectation import JUDGED_KINDS, Expectation
 
 COVERED, PARTLY, UNCOVERED, UNFILTERED = "covered", "partly", "uncovered", "unfiltered"

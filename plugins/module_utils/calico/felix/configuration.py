@@ -16,6 +16,7 @@ from typing import Any, Optional
 
 from ..address import parse_address, parse_net
 from ..bad_input import BadInput
+from ..version import FAILSAFES_FOR_TYPHA_AND_API, version_of
 from .settings import FelixSettings, Setting, variable_of
 
 Object = Mapping[str, Any]
@@ -97,8 +98,7 @@ def built_in(calico_version: str = "") -> Failsafes:
 
 
 def _before_typha(calico_version: str) -> bool:
-    found = re.match(r"v?(\d+)\.(\d+)", calico_version)
-    return found is not None and (int(found[1]), int(found[2])) < (3, 15)
+    return version_of(calico_version) < FAILSAFES_FOR_TYPHA_AND_API
 
 
 def _ports(names: Sequence[str], extra: Sequence[str]) -> tuple[FailsafePort, ...]:

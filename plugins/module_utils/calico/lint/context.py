@@ -16,7 +16,8 @@ from ..verdict.interface_owner import NodeFacts
 from ..verdict.judge import Options
 from ..verdict.packet_path import INGRESS
 from ..verdict.program import CompiledPolicies, directions
-from ..verdict.tier_order import promoted, rank, version_of
+from ..verdict.tier_order import promoted, rank
+from ..version import version_of
 
 ERROR, WARNING, INFO = "error", "warning", "info"
 SEVERITIES = (ERROR, WARNING, INFO)

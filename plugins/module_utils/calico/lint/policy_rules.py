@@ -11,6 +11,7 @@ from ..stored.model import WILDCARD, Policy, Rule
 from ..verdict.packet_path import EBPF, EGRESS, FORWARD, INGRESS
 from ..verdict.program import directions
 from ..verdict.tier_order import DEFAULT_TIER
+from ..version import DEFAULT_ALLOW_FOR_BOTH_DIRECTIONS
 from .context import ERROR, INFO, WARNING, Finding, LintContext, is_pod_label, rules_of
 
 RULES = {
@@ -348,7 +349,7 @@ def _lone_enforced(context: LintContext) -> Iterator[Finding]:
 
 
 def _forward_one_direction(context: LintContext) -> Iterator[Finding]:
-    if context.version < (3, 29) or context.options.dataplane == EBPF:
+    if context.version < DEFAULT_ALLOW_FOR_BOTH_DIRECTIONS or context.options.dataplane == EBPF:
         return
     for group in context.groups:
         chains = context.program.view(group.example).chains

@@ -21,6 +21,8 @@ from typing import Any, Callable, Optional, TypeVar, Union
 from .. import selector as selectors
 from ..address import parse_address
 from ..bad_input import BadInput
+from ..host_endpoint import OWNER, OWNER_LABEL
+from ..version import NAMES_WITHOUT_TIER_PREFIX, parse_version
 
 API_VERSION = "projectcalico.org/v3"
 POLICY = "GlobalNetworkPolicy"
@@ -40,7 +42,6 @@ BUILTIN_TIERS = (
     "baselineadminnetworkpolicy",
 )
 
-OWNER_LABEL, OWNER = "app.kubernetes.io/managed-by", "hostfence"
 SET_LABEL = "hostfence.io/set"
 # Calico's clients look policies of a tier up by this label (clientv3, addTierLabel).
 TIER_LABEL = "projectcalico.org/tier"
@@ -230,10 +231,8 @@ def stores_default_prefix(calico_version: str, serves_tiers: bool) -> bool:
     :param calico_version: as in ClusterInformation, for example ``v3.31.2``; empty where unknown
     :param serves_tiers: whether the API knows the kind Tier (no version before 3.29 does)
     """
-    found = re.match(r"v?(\d+)\.(\d+)", calico_version)
-    if not found:
-        return not serves_tiers
-    return (int(found[1]), int(found[2])) < (3, 32)
+    version = parse_version(calico_version)
+    return version < NAMES_WITHOUT_TIER_PREFIX if version else not serves_tiers
 
 
 def infer_types(has_ingress: bool, has_egress: bool) -> tuple[str, ...]:

@@ -15,15 +15,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ..bad_input import BadInput
-from ..host_endpoint import FIELD_MANAGER, METADATA_ANNOTATION, effective_labels
+from ..host_endpoint import FIELD_MANAGER, METADATA_ANNOTATION, OWNER, OWNER_LABEL, effective_labels
 from . import transition
 from .definition import (
     BUILTIN_TIERS,
     DEFAULT_TIER,
     DENY,
     NETWORK_SET,
-    OWNER,
-    OWNER_LABEL,
     PASS,
     POLICY,
     SET_LABEL,

@@ -20,6 +20,7 @@ from typing import Any, Optional, Union
 from ..bad_input import BadInput
 from ..stored.model import WILDCARD, HostEndpoint, Policy, Store
 from ..stored.reader import ALL_NAMESPACES, Raw, inherited_labels, read
+from ..version import version_of
 from .address_sets import AddressSets
 from .flow import Flow, parse_flow
 from .interface_owner import NodeFacts, Ownership, possible_owners
@@ -39,7 +40,7 @@ from .packet_path import (
     steps,
 )
 from .program import ALLOW, CONTINUE, DENY, KERNEL_NOTE, CompiledPolicies, DecidedBy, Outcome
-from .tier_order import promoted, rank, version_of
+from .tier_order import promoted, rank
 
 UNDETERMINED = "undetermined"
 STAGED_CHOICES = ("ignore", "as_enforced", "compare")

@@ -14,6 +14,7 @@ from typing import Optional
 
 from ..stored.model import HostEndpoint, Policy, Rule, Store
 from ..stored.reader import inherited_labels
+from ..version import DEFAULT_ALLOW_FOR_BOTH_DIRECTIONS
 from .address_sets import AddressSets
 from .flow import WITH_PORTS, Flow
 from .packet_path import (
@@ -395,7 +396,7 @@ class _TierWalk:
         """Since v3.29 policy of one direction takes the default allow from both; not so in eBPF."""
         if self.program.dataplane == EBPF:
             return True
-        if self.program.version >= (3, 29):
+        if self.program.version >= DEFAULT_ALLOW_FOR_BOTH_DIRECTIONS:
             return not self.view.governs(FORWARD)
         return not self.links
 

@@ -9,15 +9,14 @@ exist are not left out by sendEndpointUpdate in felix/calc/policy_resolver.go, t
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ..stored.model import Policy, Reference, Tier
+from ..version import CURRENT, NAMES_WITHOUT_TIER_PREFIX, Version
 
 DEFAULT_TIER = "default"
 DEFAULT_TIER_ORDER = 1_000_000.0
-CURRENT = (3, 32)
 
 
 @dataclass(frozen=True)
@@ -30,14 +29,8 @@ class RankedTier:
     policies: tuple[Policy, ...]
 
 
-def version_of(text: str) -> tuple[int, int]:
-    """Major and minor number of a Calico version such as ``v3.32.1``; the newest if none is given."""
-    match = re.match(r"v?(\d+)\.(\d+)", text or "")
-    return (int(match.group(1)), int(match.group(2))) if match else CURRENT
-
-
 def rank(
-    policies: Iterable[Policy], tiers: Mapping[str, Tier], version: tuple[int, int] = CURRENT
+    policies: Iterable[Policy], tiers: Mapping[str, Tier], version: Version = CURRENT
 ) -> tuple[RankedTier, ...]:
     """Sort policies into their tiers. A tier ``default`` that is not given is as Calico makes it."""
     members: dict[str, list[Policy]] = {}
@@ -62,11 +55,11 @@ def rank(
     )
 
 
-def policy_place(policy: Policy, version: tuple[int, int] = CURRENT) -> tuple[float, bytes]:
+def policy_place(policy: Policy, version: Version = CURRENT) -> tuple[float, bytes]:
     """Sort key of a policy inside its tier: order, then the text that breaks ties in this version."""
     order = math.inf if policy.order is None else policy.order
     ref = policy.ref
-    if version >= (3, 32):
+    if version >= NAMES_WITHOUT_TIER_PREFIX:
         return order, f"{ref.name}/{ref.namespace}/{ref.kind}".encode()
     stored = ref.stored_name or ref.name
     if policy.tier == DEFAULT_TIER and ref.name == stored:

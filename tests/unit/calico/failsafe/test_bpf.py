@@ -14,8 +14,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.b
     read_attached,
     verify,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.chains import FAILSAFE_OUT
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.expectation import (
-    FAILSAFE_OUT,
     Expectation,
     expect,
     failsafe_rules,

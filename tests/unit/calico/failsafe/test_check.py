@@ -10,15 +10,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.bpf import read_map, verify_map
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.check import (
-    Finding,
-    is_ok,
-    verify,
-)
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.expectation import (
-    ALL_INTERFACES,
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.chains import (
     FAILSAFE_IN,
     FAILSAFE_OUT,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.check import verify
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.expectation import (
+    ANY_INTERFACE,
     Expectation,
     endpoint_chain,
     expect,
@@ -44,6 +42,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix.conf
     Failsafes,
     built_in,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.finding import Finding, is_ok
 
 INTERFACES = {"lo": ["127.0.0.1/8", "::1/128"], "eth0": ["10.0.0.1/24"], "eth1": [], "cali12": []}
 
@@ -109,9 +108,9 @@ def test_nets_are_in_their_family_only_and_answers_pass_in_raw() -> None:
 
 
 def test_long_names_are_hashed_in_iptables_only() -> None:
-    assert endpoint_chain("cali-fh-", ALL_INTERFACES, IPTABLES) == "cali-fh-any-interface-at-all"
-    assert endpoint_chain("cali-fhfw-", ALL_INTERFACES, IPTABLES) == "cali-fhfw-_Nqh4HyA73udmyanQI"
-    assert endpoint_chain("cali-fhfw-", ALL_INTERFACES, NFTABLES) == "cali-fhfw-any-interface-at-all"
+    assert endpoint_chain("cali-fh-", ANY_INTERFACE, IPTABLES) == "cali-fh-any-interface-at-all"
+    assert endpoint_chain("cali-fhfw-", ANY_INTERFACE, IPTABLES) == "cali-fhfw-_Nqh4HyA73udmyanQI"
+    assert endpoint_chain("cali-fhfw-", ANY_INTERFACE, NFTABLES) == "cali-fhfw-any-interface-at-all"
 
 
 # -- what must be there -------------------------------------------------------------------------
@@ -121,10 +120,10 @@ def test_long_names_are_hashed_in_iptables_only() -> None:
     ("objects", "active"),
     [
         ([], {}),
-        ([hep("a", "*")], {ALL_INTERFACES: "a"}),
+        ([hep("a", "*")], {ANY_INTERFACE: "a"}),
         ([hep("a", "*", node="N1")], {}),
-        ([hep("b", "*"), hep("a", "*")], {ALL_INTERFACES: "a"}),
-        ([hep("a", "*"), hep("b", "eth0")], {ALL_INTERFACES: "a", "eth0": "b"}),
+        ([hep("b", "*"), hep("a", "*")], {ANY_INTERFACE: "a"}),
+        ([hep("a", "*"), hep("b", "eth0")], {ANY_INTERFACE: "a", "eth0": "b"}),
         ([hep("b", "eth0"), hep("a", "", ("10.0.0.1",))], {"eth0": "a"}),
         ([hep("a", "eth1", ("10.0.0.1",))], {"eth1": "a"}),
         ([hep("a", "eth9")], {}),
@@ -241,7 +240,7 @@ def test_chains_of_a_family_that_felix_was_told_to_leave_alone() -> None:
 
 def test_somebody_elses_nftables_chain_that_drops_all() -> None:
     ruleset = calico("iptables-nft", True)
-    base = BaseChain("inet evil in", "input", -200, "accept", rules=[Rule((), "drop")])
+    base = BaseChain("inet evil in", "input", "accept", rules=[Rule((), "drop")])
     other = Ruleset("nftables", 4, hooked=[base])
     found = verify(expect([], "n1", {"lo": ["127.0.0.1/8"]}), [ruleset, other])
     assert [(item.id, item.severity) for item in found] == [

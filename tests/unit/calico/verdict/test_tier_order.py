@@ -10,7 +10,6 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.rea
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.tier_order import (
     promoted,
     rank,
-    version_of,
 )
 
 V1 = "crd.projectcalico.org/v1"
@@ -102,9 +101,3 @@ def test_promotion_replaces_and_deletes() -> None:
     assert found["a"].order == 2
     assert not any(policy.staged for policy in found.values())
     assert {policy.ref.kind for policy in found.values()} == {"GlobalNetworkPolicy"}
-
-
-def test_versions() -> None:
-    assert version_of("v3.28.1") == (3, 28)
-    assert version_of("3.31") == (3, 31)
-    assert version_of("") == version_of("master") == (3, 32)
