@@ -91,12 +91,18 @@ class Api:
         """Deletes an object or, for the path of a collection, all of it."""
         return self._json("DELETE", path, None, query)
 
-    def ready(self) -> bool:
-        """Whether the server answers and has finished starting."""
+    def unready(self) -> str:
+        """Why the server does not serve yet; empty where it answers and has finished starting."""
         try:
-            return self._request("GET", "/readyz", None, {}, "").status == 200
-        except urllib3.exceptions.HTTPError:
-            return False
+            answer = self._request("GET", "/readyz", None, {}, "")
+        except urllib3.exceptions.HTTPError as error:
+            return " ".join(str(error).split())
+        if answer.status == 200:
+            return ""
+        failing = [
+            line for line in answer.data.decode(errors="replace").splitlines() if line.startswith("[-]")
+        ]
+        return f"/readyz answers {answer.status} {', '.join(failing)}".strip()
 
     def watch(self, path: str, **query: str) -> Iterator[Json]:
         """Watch events of a collection; ends when the server ends the watch.

@@ -51,7 +51,9 @@ def start(control_plane: ControlPlane, binary: Path) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while not _serves(api):
         if time.monotonic() > deadline:
-            raise TestbedError(f"{_GROUP_VERSION} is not served after {_READY_SECONDS} s")
+            raise TestbedError(
+                f"{_GROUP_VERSION} is not served after {_READY_SECONDS} s: {_why_unavailable(api)}"
+            )
         time.sleep(0.2)
 
 
@@ -70,6 +72,14 @@ def kinds(api: Api, stored: Mapping[str, Kind]) -> dict[str, Kind]:
         else kind
         for name, kind in stored.items()
     }
+
+
+def _why_unavailable(api: Api) -> str:
+    """What kube-apiserver says of the API server behind it."""
+    registered = api.get("/apis/apiregistration.k8s.io/v1/apiservices/v3.projectcalico.org")
+    conditions = registered.get("status", {}).get("conditions") or []
+    said = [c.get("message", "") for c in conditions if c["type"] == "Available" and c["status"] != "True"]
+    return "; ".join(filter(None, said)) or "kube-apiserver gives no reason"
 
 
 def _serves(api: Api) -> bool:

@@ -279,13 +279,15 @@ class ControlPlane:
         """Waits; returns the name of the process that ended instead, or nothing."""
         api = self.api()
         deadline = time.monotonic() + _READY_SECONDS
-        while not api.ready():
+        while reason := api.unready():
             for name in ("etcd", "kube-apiserver"):
                 if self._has_ended(name):
                     return name
             if time.monotonic() > deadline:
                 tail = self._processes.log_tail("kube-apiserver")
-                raise TestbedError(f"kube-apiserver is not ready after {_READY_SECONDS} s: {tail}")
+                raise TestbedError(
+                    f"kube-apiserver is not ready after {_READY_SECONDS} s: {reason}; its last line: {tail}"
+                )
             time.sleep(0.1)
         return ""
 

@@ -87,8 +87,31 @@ def wait_for_placeholders(api: Api, nodes: int) -> None:
         if daemon_set.get("numberReady", 0) >= nodes and deployment.get("readyReplicas"):
             return
         if time.monotonic() > deadline:
-            raise TestbedError(f"pods in {_NAMESPACE} are not ready after {_ROLLED_OUT_SECONDS} s")
+            raise TestbedError(
+                f"pods in {_NAMESPACE} are not ready after {_ROLLED_OUT_SECONDS} s: {_why_not_ready(api)}"
+            )
         time.sleep(0.2)
+
+
+def _why_not_ready(api: Api) -> str:
+    """The pods that are not ready, each with what is said of it."""
+    reasons = []
+    for pod in api.list(f"/api/v1/namespaces/{_NAMESPACE}/pods"):
+        conditions = {c["type"]: c for c in pod["status"].get("conditions") or []}
+        waiting = [
+            state
+            for container in pod["status"].get("containerStatuses") or []
+            if (state := (container.get("state") or {}).get("waiting"))
+        ]
+        unmet = [
+            condition
+            for kind in ("PodScheduled", "Ready")
+            if (condition := conditions.get(kind, {})).get("status") != "True"
+        ]
+        for said in (waiting or unmet)[:1]:
+            why = said.get("message") or said.get("reason") or "no reason is given yet"
+            reasons.append(f"{pod['metadata']['name']}: {why}")
+    return "; ".join(reasons) or "no pod of theirs exists"
 
 
 def set_placeholder_status(api: Api, nodes: int) -> None:

@@ -92,6 +92,8 @@ class Authority:
         certificate = (
             _builder(name, name, key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage("key_cert_sign", "crl_sign"), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
             .sign(key, hashes.SHA256())
         )
         _write_key(self.pair.key, key)
@@ -107,13 +109,38 @@ class Authority:
         pair = self._files(name)
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(x509.Name(subject), self._certificate.subject, key.public_key())
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        extensions: list[tuple[x509.ExtensionType, bool]] = [
+            (x509.BasicConstraints(ca=False, path_length=None), True),
+            (_key_usage("digital_signature"), True),
+            (x509.ExtendedKeyUsage([usage]), False),
+            (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+            (signer, False),
+        ]
+        for extension, critical in extensions:
+            builder = builder.add_extension(extension, critical=critical)
         if alternatives:
             builder = builder.add_extension(alternatives, critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         _write_key(pair.key, key)
         pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         return pair
+
+
+def _key_usage(*purposes: str) -> x509.KeyUsage:
+    """What a key may be used for; RFC 5280 demands it of authorities, and Python 3.13 looks by default."""
+    every = (
+        "digital_signature",
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "key_cert_sign",
+        "crl_sign",
+        "encipher_only",
+        "decipher_only",
+    )
+    return x509.KeyUsage(**{purpose: purpose in purposes for purpose in every})
 
 
 def _builder(

@@ -289,7 +289,7 @@ def _ran(name: str) -> bool:
 
 def test_the_api_server_comes_back_and_goes_on(api, running):
     assert run_testbed("stop-api").returncode == 0
-    assert not api.ready()
+    assert api.unready()
     assert "start-api" in run_testbed("status").stderr
 
     assert run_testbed("start-api").returncode == 0

@@ -86,6 +86,9 @@ class ApiError(ClusterError):
         return self.status == 409
 
 
+_CERTIFICATE_FAULT = re.compile(r"certificate verify failed: (.+?)(?: \(_ssl|\)|\Z)")
+_STRICT_FAULTS = ("key identifier", "key usage", "basic constraints", "path length", "issuer name empty")
+
 _REMEDIES = {
     401: "the API does not accept these credentials; check the kubeconfig's user, or its token's age",
     403: "give this user that permission; the role preflight lists every permission that is needed",
@@ -377,15 +380,31 @@ def _api_error(answer: Any, method: str, path: str) -> ApiError:
 
 def _explain_no_answer(host: str, error: Exception) -> str:
     text = _one_line(error)
-    if "CERTIFICATE_VERIFY_FAILED" in text or "SSL" in text:
-        remedy = (
-            "the server's certificate does not fit: check certificate-authority-data and the server's name"
-        )
+    fault = _CERTIFICATE_FAULT.search(text)
+    if fault:
+        remedy = f"its certificate is not accepted: {fault[1]}: {_certificate_remedy(fault[1])}"
+    elif "SSL" in text:
+        remedy = "no TLS connection: check that the kubeconfig's server is an https address of an API server"
     elif "Name or service not known" in text or "NameResolution" in text:
         remedy = "the server's name does not resolve: check the kubeconfig's server"
     else:
         remedy = "is the API server up, and reachable from here?"
     return f"no answer from the API server {host}: {remedy} ({text})"
+
+
+def _certificate_remedy(fault: str) -> str:
+    """What to do about a fault, by the words that OpenSSL has for it (crypto/x509/x509_txt.c)."""
+    lowered = fault.lower()
+    if "mismatch" in lowered:
+        return "name the server in the kubeconfig as the certificate does, or set tls-server-name there"
+    if "expired" in lowered or "not yet valid" in lowered:
+        return "renew the certificate (kubeadm certs renew apiserver), and check this machine's clock"
+    if any(word in lowered for word in _STRICT_FAULTS):
+        return (
+            "the certificate or its authority's lacks what RFC 5280 demands and Python 3.13 and newer check: "
+            "issue it again with that extension, or run Ansible with Python 3.12 or older"
+        )
+    return "check certificate-authority-data in the kubeconfig: it must hold the authority that signed it"
 
 
 def _one_line(error: Exception) -> str:
