@@ -136,6 +136,9 @@ flows:
     not_recorded:
       description: Connections that found no place in a set.
       type: int
+    interfaces:
+      description: The node's interfaces and their addresses with prefix length.
+      type: dict
     flows:
       description: One entry for each distinct flow and direction.
       type: list

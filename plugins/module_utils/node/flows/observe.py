@@ -45,8 +45,10 @@ def once(node: str, limit: int = _LIMIT) -> dict[str, Any]:
     gaps = ["one-shot", *_gaps_of(found)]
     if len(_tracked()) < len(flow_table.FAMILIES):
         gaps.append("not-tracked")
+    interfaces = routes.addresses()
     routes.close()
-    return _document(node, "once", (now, now), gaps, found.lost, document.records(legs, owners, ()))
+    flows = document.records(legs, owners, ())
+    return _document(node, "once", (now, now), gaps, found.lost, interfaces, flows)
 
 
 def start(node: str, *, size: int = flow_table.DEFAULT_SIZE, enable_tracking: bool = False) -> dict[str, Any]:
@@ -106,6 +108,7 @@ def collect(node: str, started: Optional[Mapping[str, Any]] = None, limit: int =
             gaps.append("set-full")
     found = _connections(owners, limit)
     document.add_connections(legs, found.flows, routes, in_window=window is not None)
+    interfaces = routes.addresses()
     routes.close()
     since = window.start if window and window.start else float((started or {}).get("start") or now)
     return _document(
@@ -114,6 +117,7 @@ def collect(node: str, started: Optional[Mapping[str, Any]] = None, limit: int =
         (since, now),
         [*gaps, *_gaps_of(found)],
         not_recorded + found.lost,
+        interfaces,
         document.records(legs, owners, openers),
     )
 
@@ -168,6 +172,7 @@ def _document(
     window: tuple[float, float],
     gaps: list[str],
     not_recorded: int,
+    interfaces: dict[str, list[str]],
     flows: list[dict[str, Any]],
 ) -> dict[str, Any]:
     return {
@@ -182,6 +187,7 @@ def _document(
             "gaps": [{"id": gap, "message": GAPS[gap]} for gap in gaps],
         },
         "not_recorded": not_recorded,
+        "interfaces": interfaces,
         "flows": flows,
     }
 

@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import struct
 
 from .netlink import HEADER_BYTES, ROUTE, Netlink, attribute, attributes
 
-_GET_ROUTE = 26
+_GET_ROUTE, _GET_ADDRESS = 26, 22
+_ADDRESS, _LOCAL_ADDRESS = 1, 2
 _DESTINATION, _OUT_INTERFACE, _TABLE = 1, 4, 15
 _LOCAL_TABLE = 255
 _LOCAL, _BROADCAST, _ANYCAST = 2, 3, 4
@@ -52,6 +54,20 @@ class Routes:
                 self._own_nets.append((width, shift, int.from_bytes(address, "big") >> shift))
             elif kind in (_BROADCAST, _ANYCAST):
                 self._shared.add(address)
+
+    def addresses(self) -> dict[str, list[str]]:
+        """Each interface's addresses with their prefix length; an interface without any is left out."""
+        found: dict[str, list[str]] = {}
+        for data, start, end in self._netlink.dump(_GET_ADDRESS, b"\0" * 8):
+            at = start + HEADER_BYTES
+            prefix, index = data[at + 1], struct.unpack_from("=I", data, at + 4)[0]
+            values = attributes(data, at + 8, end)
+            # Of a point-to-point link the first is the other side's.
+            own = values.get(_LOCAL_ADDRESS) or values.get(_ADDRESS)
+            if own and index in self.interfaces:
+                address = ipaddress.ip_address(data[slice(*own)])
+                found.setdefault(self.interfaces[index], []).append(f"{address}/{prefix}")
+        return found
 
     def is_own(self, address: bytes) -> bool:
         """Whether the node itself has the address."""
