@@ -142,3 +142,9 @@ def _text_of(file: Path) -> str:
         raise BadInput("src", str(file), f"cannot be read: {error.strerror}")
     except UnicodeDecodeError as error:
         raise BadInput("src", str(file), f"not UTF-8 text (byte {error.start})")
+
+
+def as_yaml(objects: Iterable[Any]) -> str:
+    """Objects as YAML documents that ``read_path`` and kubectl read back as they are."""
+    text: str = yaml.safe_dump_all(list(objects), sort_keys=False, allow_unicode=False, width=100)
+    return text

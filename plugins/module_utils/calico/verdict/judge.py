@@ -197,6 +197,12 @@ class Judge:
         ranked = rank(policies, self._store.tiers, version)
         return CompiledPolicies(ranked, self._store, self._sets, self.options.dataplane, version)
 
+    def learn(self, facts: NodeFacts) -> None:
+        """Take in what a node itself says of its interfaces, before its flows are judged."""
+        known = self._nodes.get(facts.name)
+        labels = {**known.labels, **facts.labels} if known else facts.labels
+        self._nodes[facts.name] = NodeFacts(facts.name, labels, facts.interfaces)
+
     def refuse_unknown_nodes(self, flows: Sequence[Flow]) -> None:
         """Complain of a flow at a node that nothing was said of, where other nodes are known.
 

@@ -1,0 +1,237 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a candidate policy would do to the traffic that nodes really have.
+
+:class:`Audit` takes the documents of the nodes one by one and keeps rows, not flows: its cost grows with
+distinct flows, its memory with rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Optional
+
+from ..stored.model import Store
+from ..stored.reader import Raw, read
+from ..verdict.dataplanes import Dataplanes
+from ..verdict.flow import Flow
+from ..verdict.interface_owner import NodeFacts
+from ..verdict.judge import UNDETERMINED, Judge, Options, Verdict
+from ..verdict.program import ALLOW, DENY, DecidedBy
+from .classes import AddressClasses
+from .observed import Document, ObservedFlow, Window
+from .peers import Names
+from .rows import ESTABLISHED_ONLY, FAILSAFE_ONLY, UNKNOWN, WOULD_ALLOW, WOULD_DENY, Rows
+
+COMPARE = "compare"
+_NO_FAILSAFES = {"FELIX_FAILSAFEINBOUNDHOSTPORTS": "none", "FELIX_FAILSAFEOUTBOUNDHOSTPORTS": "none"}
+_FAILSAFE = "failsafe"
+_POD_POLICY = "pod-policy"
+_MOST_COMPLAINTS = 20
+_MOST_VERDICTS = 200_000
+
+
+@dataclass(frozen=True)
+class _Verdicts:
+    """Of one flow: now, with the candidate enforced, and so without failsafes where one decides."""
+
+    now: Verdict
+    then: Verdict
+    without_failsafe: Optional[Verdict] = None
+
+
+@dataclass
+class Coverage:
+    """Which nodes were watched, and what was missed."""
+
+    windows: dict[str, list[Window]] = field(default_factory=dict)
+    strangers: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    unreadable_flows: int = 0
+
+    def add(self, document: Document) -> None:
+        self.windows.setdefault(document.node, []).append(document.window)
+
+
+class Audit:
+    """Judge observed flows against a cluster's objects, staged policies as they are and as enforced.
+
+    :param objects: Kubernetes objects as dictionaries
+    :param options: those that all nodes share; ``staged`` is set here
+    """
+
+    def __init__(
+        self,
+        objects: Iterable[Raw],
+        options: Options,
+        dataplanes: Dataplanes,
+        nodes: Optional[Mapping[str, NodeFacts]] = None,
+    ) -> None:
+        objects = list(objects)
+        self.store: Store = read(objects, options.native_v3)
+        self.rows = Rows()
+        self.coverage = Coverage()
+        self.counts: Counter[str] = Counter()
+        self.names = Names(objects)
+        self._classes = AddressClasses(objects)
+        self._verdicts: dict[tuple[object, ...], _Verdicts] = {}
+        self._options = options
+        self._dataplanes = dataplanes
+        self._given = dict(nodes or {})
+        self._facts: dict[str, NodeFacts] = {}
+        self._judges: dict[tuple[str, str], Judge] = {}
+        self._governed = {hep.node for hep in self.store.host_endpoints}
+        self._known = self._governed | self.store.nodes.keys() | self._given.keys()
+
+    @property
+    def governed_nodes(self) -> frozenset[str]:
+        """Nodes that have a host endpoint: policy decides about no others."""
+        return frozenset(self._governed)
+
+    def add(self, document: Document) -> None:
+        """Judge a document's flows and count them in rows."""
+        if document.node not in self._known:
+            self.coverage.strangers.append(document.node)
+            return
+        self.coverage.add(document)
+        facts = document.facts()
+        if facts and document.node not in self._given:
+            self._facts[document.node] = facts
+            for judge in self._judges.values():
+                judge.learn(facts)
+        for observed in document.flows():
+            self._add(observed)
+        self.coverage.unreadable_flows += len(document.unreadable)
+        room = _MOST_COMPLAINTS - len(self.coverage.unreadable)
+        self.coverage.unreadable.extend(document.unreadable[: max(room, 0)])
+
+    def _add(self, observed: ObservedFlow) -> None:
+        flow = observed.flow
+        group, now, then = self.judge(observed)
+        self.counts[group] += 1
+        if group in (ALLOW, DENY):
+            return
+        peer = flow.destination if flow.direction == "egress" else flow.source
+        self.rows.add(group, observed, now, then, self.names.of(peer))
+
+    def judge(self, observed: ObservedFlow) -> tuple[str, Verdict, Verdict]:
+        """The group of a flow, and the verdicts now and then.
+
+        The group is one of rows.GROUPS, or ``allow`` or ``deny`` where nothing changes.
+        """
+        verdicts = self._verdicts_of(observed.flow)
+        now, then, without = verdicts.now, verdicts.then, verdicts.without_failsafe
+        doubt = self._doubt(observed, then)
+        if doubt:
+            doubtful = replace(
+                then, verdict=UNDETERMINED, reason_code="unknown-match", assumptions=doubt, staged=None
+            )
+            return UNKNOWN, now, doubtful
+        if UNDETERMINED in (now.verdict, then.verdict):
+            return _undetermined(observed, now, then), now, then
+        if (now.verdict, then.verdict) == (ALLOW, DENY):
+            return (ESTABLISHED_ONLY if observed.older_than_window else WOULD_DENY), now, then
+        if (now.verdict, then.verdict) == (DENY, ALLOW):
+            return WOULD_ALLOW, now, then
+        if without is not None and without.verdict != ALLOW:
+            return FAILSAFE_ONLY, now, without
+        return then.verdict, now, then
+
+    def _verdicts_of(self, flow: Flow) -> _Verdicts:
+        """Judge a flow, or take the answer of one that no object tells apart from it."""
+        original = flow.original_destination
+        key = (
+            flow.node,
+            flow.direction,
+            flow.interface,
+            flow.out_interface,
+            flow.protocol,
+            self._classes.of(flow.source),
+            self._classes.of(flow.destination),
+            self._classes.of(original) if original else None,
+            flow.source_port,
+            flow.destination_port,
+            flow.original_destination_port,
+            flow.icmp_type,
+            flow.icmp_code,
+            flow.state,
+        )
+        found = self._verdicts.get(key)
+        if found is None:
+            if len(self._verdicts) >= _MOST_VERDICTS:
+                self._verdicts.clear()
+            found = self._verdicts[key] = self._judged(flow)
+        return found
+
+    def _judged(self, flow: Flow) -> _Verdicts:
+        now = self._judge(COMPARE, flow.node).verdict(flow)
+        then = now.staged or now
+        if then.verdict != ALLOW or then.reason_code != _FAILSAFE:
+            return _Verdicts(now, then)
+        return _Verdicts(now, then, self._judge(_FAILSAFE, flow.node).verdict(flow))
+
+    def _doubt(self, observed: ObservedFlow, then: Verdict) -> tuple[str, ...]:
+        """What a verdict rests on that was not seen."""
+        flow = observed.flow
+        sides = ((flow.source, observed.source_bits), (flow.destination, observed.destination_bits))
+        for address, bits in sides:
+            if bits is not None and self._classes.split(address, bits):
+                return (
+                    f"which addresses of {address}/{bits} it was: only the net was kept, and policies or "
+                    "sets name parts of it",
+                )
+        if observed.interface_assumed and then.verdict == DENY and not flow.interface:
+            return ("by which interface it came or went: there is no route to tell",)
+        return ()
+
+    def _judge(self, how: str, node: str) -> Judge:
+        dataplane = self._dataplanes.of_node(node)
+        if (how, dataplane) not in self._judges:
+            options = replace(self._options, dataplane=dataplane, staged=COMPARE)
+            if how == _FAILSAFE:
+                environment = {**(options.environment or {}), **_NO_FAILSAFES}
+                options = replace(options, staged="as_enforced", environment=environment)
+            self._judges[how, dataplane] = Judge(self.store, {**self._given, **self._facts}, options)
+        return self._judges[how, dataplane]
+
+    def selected_nodes(self) -> set[str]:
+        """Nodes of which a staged policy selects a host endpoint: the others' answers cannot change."""
+        staged = [policy for policy in self.store.policies if policy.staged]
+        return {
+            hep.node
+            for hep in self.store.host_endpoints
+            if any(policy.selector.matches(hep.labels) for policy in staged)
+        }
+
+
+def _undetermined(observed: ObservedFlow, now: Verdict, then: Verdict) -> str:
+    """The group of a flow of which a verdict depends on something that the objects do not say.
+
+    The flow was seen past the place where policy drops: today it passes, whatever that depends on. What
+    depends on the same then passes then, too.
+    """
+    same = (now.verdict, now.reason_code, now.assumptions) == (
+        then.verdict,
+        then.reason_code,
+        then.assumptions,
+    )
+    if same or then.verdict == ALLOW:
+        return ALLOW
+    if then.verdict == DENY:
+        return ESTABLISHED_ONLY if observed.older_than_window else WOULD_DENY
+    # Host policy lets it pass and the pod's own policy, which does not change, decides.
+    return ALLOW if then.reason_code == _POD_POLICY else UNKNOWN
+
+
+def unseen(required: Iterable[tuple[str, Flow]], audit: Audit) -> Iterator[tuple[str, Flow, DecidedBy]]:
+    """Flows that have to work and that the candidate would deny, seen or not.
+
+    :param required: (purpose, flow) of each
+    """
+    for purpose, flow in required:
+        observed = ObservedFlow(flow, 0, None, False, True, False, None, None, "")
+        _group, _now, then = audit.judge(observed)
+        if then.verdict != ALLOW:
+            yield purpose, flow, then.decided_by

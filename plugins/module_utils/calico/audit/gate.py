@@ -1,0 +1,196 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whether an audit lets a policy be enforced: it passes, fails, or is inconclusive.
+
+Fails: something that works would be denied and is not accepted. Inconclusive: nothing of the kind was found,
+but the audit did not see enough to say so. With neither, it passes.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+from ..address import Net, parse_net
+from ..bad_input import BadInput
+from .audit import Audit
+from .rows import ESTABLISHED_ONLY, GROUPS, UNKNOWN, WOULD_DENY, Row
+
+PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
+_FAILING = (WOULD_DENY, ESTABLISHED_ONLY)
+_FIELDS = ("group", "direction", "protocol", "port", "peer", "node", "reason", "until")
+_NAMED = 3
+_PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """Rows that the operator knows and accepts, why, and until when (that day included)."""
+
+    reason: str
+    until: datetime.date
+    group: str = ""
+    direction: str = ""
+    protocol: Optional[int] = None
+    port: Optional[int] = None
+    peer: Optional[Net] = None
+    node: str = ""
+
+    def covers(self, row: Row) -> bool:
+        """Whether all of a row is accepted."""
+        key = row.key
+        port = key.port if key.original_port is None else key.original_port
+        return (
+            self.group in ("", key.group)
+            and self.direction in ("", key.direction)
+            and self.protocol in (None, key.protocol)
+            and (self.port is None or (self.port == port and not key.several_ports))
+            and (not self.node or row.nodes == {self.node})
+            and (self.peer is None or _all_within(row, self.peer))
+        )
+
+
+def _all_within(row: Row, peer: Net) -> bool:
+    nets = [parse_net(text) for text in row.peers.nets()]
+    return all(net is not None and peer.covers(net) for net in nets)
+
+
+def parse_accepted(raw: Sequence[object]) -> list[Accepted]:
+    """Read ``audit_accepted``.
+
+    :raises BadInput: an entry without reason and until, or that accepts everything
+    """
+    return [_accepted(entry, f"audit_accepted[{index}]") for index, entry in enumerate(raw)]
+
+
+def _accepted(entry: object, place: str) -> Accepted:
+    if not isinstance(entry, Mapping):
+        raise BadInput(place, entry, "a mapping with what is accepted, reason and until")
+    for key in entry:
+        if key not in _FIELDS:
+            raise BadInput(f"{place}.{key}", entry[key], f"no such field; there are {', '.join(_FIELDS)}")
+    reason, until = entry.get("reason"), entry.get("until")
+    if not isinstance(reason, str) or not reason.strip():
+        raise BadInput(f"{place}.reason", reason, "why this is accepted, in words")
+    try:
+        day = datetime.date.fromisoformat(str(until))
+    except ValueError:
+        raise BadInput(f"{place}.until", until, "the last day that this holds, as YYYY-MM-DD") from None
+    if not {"direction", "protocol", "port", "peer", "node"} & entry.keys():
+        raise BadInput(place, dict(entry), "what is accepted: direction, protocol, port, peer or node")
+    if entry.get("group", "") not in ("", *GROUPS):
+        raise BadInput(f"{place}.group", entry["group"], f"one of {', '.join(GROUPS)}")
+    peer = parse_net(entry["peer"]) if "peer" in entry else None
+    if "peer" in entry and peer is None:
+        raise BadInput(f"{place}.peer", entry["peer"], "an address or a CIDR")
+    return Accepted(
+        reason,
+        day,
+        str(entry.get("group") or ""),
+        str(entry.get("direction") or ""),
+        _protocol(entry.get("protocol"), place),
+        _number(entry.get("port"), f"{place}.port"),
+        peer,
+        str(entry.get("node") or ""),
+    )
+
+
+def _protocol(value: object, place: str) -> Optional[int]:
+    if isinstance(value, str) and value.lower() in _PROTOCOLS:
+        return _PROTOCOLS[value.lower()]
+    return _number(value, f"{place}.protocol")
+
+
+def _number(value: object, place: str) -> Optional[int]:
+    if value is None:
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 65535:
+        raise BadInput(place, value, "a number, or for a protocol its name")
+    return value
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The gate's answer: ``result``, why, the biggest rows that fail, and which acceptances have ended."""
+
+    result: str
+    reasons: tuple[str, ...]
+    failing: tuple[Row, ...]
+    accepted: int
+    expired: tuple[str, ...]
+
+
+def decide(
+    audit: Audit,
+    rows: Iterable[Row],
+    accepted: Sequence[Accepted],
+    min_window: float,
+    today: datetime.date,
+    unseen: Sequence[str] = (),
+) -> Decision:
+    """Judge an audit.
+
+    :param min_window: the shortest window that counts, in seconds
+    :param unseen: required flows that the candidate denies, in words: they fail, seen or not
+    """
+    valid = [entry for entry in accepted if entry.until >= today]
+    expired = tuple(f"{entry.reason} (until {entry.until})" for entry in accepted if entry.until < today)
+    open_rows, covered = [], 0
+    for row in rows:
+        if any(entry.covers(row) for entry in valid):
+            covered += 1
+        else:
+            open_rows.append(row)
+    failing = [row for row in open_rows if row.key.group in _FAILING]
+    unknown = [row for row in open_rows if row.key.group == UNKNOWN]
+    doubts = [*_doubts(audit, min_window)]
+    if unknown:
+        doubts.append(
+            f"{sum(row.flows for row in unknown)} flows whose verdict depends on something unknown, first: "
+            f"{unknown[0].text()}"
+        )
+    if failing or unseen:
+        named = tuple(f"would deny: {row.text()}" for row in failing[:_NAMED])
+        return Decision(FAIL, (*named, *unseen[:_NAMED]), tuple(failing[:_NAMED]), covered, expired)
+    if doubts:
+        return Decision(INCONCLUSIVE, tuple(doubts), (), covered, expired)
+    return Decision(PASS, (), (), covered, expired)
+
+
+def _doubts(audit: Audit, min_window: float) -> Iterable[str]:
+    """What the audit did not see."""
+    coverage = audit.coverage
+    missing = sorted(audit.governed_nodes - coverage.windows.keys())
+    if missing:
+        yield f"no data of {_some(missing)}"
+    if not audit.governed_nodes:
+        yield "no node has a host endpoint: policy decides about none"
+    selected = audit.selected_nodes()
+    if audit.governed_nodes and not selected:
+        yield "the candidate selects no host endpoint, so nothing was audited"
+    lossy: dict[str, list[str]] = {}
+    short = []
+    for node, windows in coverage.windows.items():
+        for gap in sorted({gap for window in windows for gap in window.gaps}):
+            lossy.setdefault(gap, []).append(node)
+        if any(window.not_recorded for window in windows) and "set-full" not in lossy:
+            lossy.setdefault("not-recorded", []).append(node)
+        if sum(window.seconds for window in windows) < min_window:
+            short.append(node)
+    for gap, nodes in lossy.items():
+        yield f"{gap} at {_some(sorted(nodes))}"
+    if short:
+        yield f"a window shorter than {min_window:.0f} s at {_some(sorted(short))}"
+    if coverage.strangers:
+        yield f"data of nodes that the cluster does not have: {_some(sorted(set(coverage.strangers)))}"
+    if coverage.unreadable_flows:
+        yield f"{coverage.unreadable_flows} flows that cannot be read, first: {coverage.unreadable[0]}"
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:5])
+    return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more nodes"

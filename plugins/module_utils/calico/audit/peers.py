@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Who the addresses are: nodes, pods, the API, network sets, and how many of them a row can hold."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Optional
+
+from ..address import BITS, Address, Net, host_net, parse_address, parse_net
+
+NODE, POD, API, LOCAL, NETWORK_SET, SERVICE, OTHER = (
+    "node",
+    "pod",
+    "api",
+    "local",
+    "network-set",
+    "service",
+    "other",
+)
+NONE, SUBNET, LABEL = "none", "subnet", "label"
+GENERALISE = (NONE, SUBNET, LABEL)
+SUBNET_BITS = {4: 24, 6: 64}
+_WIDE_BITS = {4: 16, 6: 48}
+_MOST_PEERS = 256
+_LOCAL_NETS = tuple(net for net in map(parse_net, ("127.0.0.0/8", "::1/128", "fe80::/10")) if net)
+
+
+class Names:
+    """Names of the addresses that the objects tell of."""
+
+    def __init__(self, objects: Iterable[Mapping[str, Any]]) -> None:
+        self._exact: dict[Address, tuple[str, str]] = {}
+        self._sets: list[tuple[Net, str]] = []
+        for item in objects:
+            reader = _READERS.get(str(item.get("kind")))
+            if reader:
+                reader(self, item)
+        self._sets.sort(key=lambda entry: -entry[0].prefix)
+        self._found: dict[Address, tuple[str, str]] = {}
+
+    def of(self, address: Address) -> tuple[str, str]:
+        """(kind, name); the name is empty where only the kind is known."""
+        known = self._exact.get(address)
+        if known:
+            return known
+        if address not in self._found:
+            if len(self._found) >= 65536:
+                self._found.clear()
+            self._found[address] = self._by_net(address)
+        return self._found[address]
+
+    def _by_net(self, address: Address) -> tuple[str, str]:
+        if any(net.contains(address) for net in _LOCAL_NETS):
+            return LOCAL, ""
+        name = next((name for net, name in self._sets if net.contains(address)), None)
+        return (NETWORK_SET, name) if name else (OTHER, "")
+
+    def _put(self, text: object, kind: str, name: str) -> None:
+        address = parse_address(text)
+        if address:
+            self._exact.setdefault(address, (kind, name))
+
+    def _node(self, item: Mapping[str, Any]) -> None:
+        for entry in _items(item, "status", "addresses"):
+            if isinstance(entry, Mapping):
+                self._put(entry.get("address"), NODE, _name(item))
+
+    def _pod(self, item: Mapping[str, Any]) -> None:
+        if (item.get("spec") or {}).get("hostNetwork"):
+            return
+        for entry in _items(item, "status", "podIPs"):
+            if isinstance(entry, Mapping):
+                self._put(entry.get("ip"), POD, f"{_namespace(item)}/{_name(item)}")
+
+    def _service(self, item: Mapping[str, Any]) -> None:
+        for text in _items(item, "spec", "clusterIPs"):
+            self._put(text, SERVICE, f"{_namespace(item)}/{_name(item)}")
+
+    def _network_set(self, item: Mapping[str, Any]) -> None:
+        for text in _items(item, "spec", "nets"):
+            net = parse_net(text)
+            if net:
+                self._sets.append((net, _name(item)))
+
+    def _slice(self, item: Mapping[str, Any]) -> None:
+        labels = (item.get("metadata") or {}).get("labels") or {}
+        if (_namespace(item), labels.get("kubernetes.io/service-name")) != ("default", "kubernetes"):
+            return
+        endpoints = item.get("endpoints")
+        for endpoint in endpoints if isinstance(endpoints, list) else ():
+            for text in (endpoint or {}).get("addresses") or ():
+                address = parse_address(text)
+                if address and self._exact.get(address, (API,))[0] != NODE:
+                    self._exact[address] = (API, "kubernetes")
+
+
+_READERS = {
+    "Node": Names._node,
+    "Pod": Names._pod,
+    "Service": Names._service,
+    "GlobalNetworkSet": Names._network_set,
+    "NetworkSet": Names._network_set,
+    "EndpointSlice": Names._slice,
+}
+
+
+def _items(item: Mapping[str, Any], part: str, field: str) -> Sequence[object]:
+    found = (item.get(part) or {}).get(field)
+    return found if isinstance(found, list) else ()
+
+
+def _name(item: Mapping[str, Any]) -> str:
+    return str((item.get("metadata") or {}).get("name") or "")
+
+
+def _namespace(item: Mapping[str, Any]) -> str:
+    return str((item.get("metadata") or {}).get("namespace") or "")
+
+
+class Peers:
+    """The peers of one row, bounded: beyond some hundred, nets take the place of addresses."""
+
+    def __init__(self) -> None:
+        self._nets: dict[Net, int] = {}
+        self.widened = False
+        """Whether nets stand for addresses that were not all seen."""
+
+    def add(self, address: Address, bits: Optional[int], count: int) -> None:
+        """:param bits: prefix length where the address stands for a net, or None"""
+        net = host_net(address)
+        if bits is not None:
+            net = _cut(net, bits)
+            self.widened = True
+        self._nets[net] = self._nets.get(net, 0) + count
+        if len(self._nets) > _MOST_PEERS:
+            self._widen()
+
+    def _widen(self) -> None:
+        """From addresses to subnets, then /16 and /48, then everything: each only if that many are left."""
+        for bits in (SUBNET_BITS, _WIDE_BITS, {4: 0, 6: 0}):
+            nets: dict[Net, int] = {}
+            for net, count in self._nets.items():
+                wide = _cut(net, min(net.prefix, bits[net.version]))
+                nets[wide] = nets.get(wide, 0) + count
+            self._nets, self.widened = nets, True
+            if len(nets) <= _MOST_PEERS // 2:
+                return
+
+    def __len__(self) -> int:
+        return len(self._nets)
+
+    def nets(self, generalise: str = NONE) -> list[str]:
+        """CIDRs that hold all peers, joined where neighbours are complete, in order.
+
+        :param generalise: ``subnet`` makes /24 and /64 of addresses
+        """
+        widest = SUBNET_BITS if generalise == SUBNET else BITS
+        cut = {_cut(net, min(net.prefix, widest[net.version])) for net in self._nets}
+        result: list[str] = []
+        for version in (4, 6):
+            networks: list[Any] = [ipaddress.ip_network(str(net)) for net in cut if net.version == version]
+            result.extend(str(net) for net in ipaddress.collapse_addresses(networks))
+        return result
+
+    def versions(self) -> tuple[int, ...]:
+        return tuple(sorted({net.version for net in self._nets}))
+
+
+def _cut(net: Net, bits: int) -> Net:
+    if bits >= net.prefix:
+        return net
+    shift = BITS[net.version] - bits
+    return Net(net.version, net.number >> shift << shift, bits)

@@ -1,0 +1,115 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""An audit as the module returns it and as people read it."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from .audit import Audit
+from .gate import Accepted, Decision, decide
+from .remedy import Remedies, Remedy, Wishes
+from .rows import ESTABLISHED_ONLY, FAILSAFE_ONLY, GROUPS, WOULD_DENY, Row
+
+_WITH_REMEDY = (WOULD_DENY, ESTABLISHED_ONLY, FAILSAFE_ONLY)
+_HEADINGS = {
+    WOULD_DENY: "would be denied",
+    ESTABLISHED_ONLY: "lives on a connection that is older than the window; its next one would be denied",
+    FAILSAFE_ONLY: "allowed by a failsafe only",
+    "unknown": "cannot be told",
+    "would_allow": "denied now, would be allowed",
+}
+_SHOWN = 10
+_ADDRESS = re.compile(
+    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7})(/\d+)?"
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How an audit is to be concluded: ``min_window`` in seconds, ``rows`` the most that are returned."""
+
+    wishes: Wishes
+    accepted: Sequence[Accepted]
+    min_window: float
+    today: datetime.date
+    rows: int
+    anonymise: bool
+    salt: str = ""
+
+
+def conclude(audit: Audit, asked: Asked) -> dict[str, Any]:
+    """The result of an audit in plain types."""
+    rows = audit.rows.ranked()
+    remedies = Remedies(audit.store, asked.wishes)
+    decision = decide(audit, rows, asked.accepted, asked.min_window, asked.today)
+    found: list[tuple[Row, Optional[Remedy]]] = [
+        (row, remedies.of(row) if row.key.group in _WITH_REMEDY else None) for row in rows[: asked.rows]
+    ]
+    result = {
+        "gate": decision.result,
+        "reasons": list(decision.reasons),
+        "accepted": decision.accepted,
+        "expired": list(decision.expired),
+        "counts": {name: audit.counts.get(name, 0) for name in (*GROUPS, "allow", "deny")},
+        "nodes": len(audit.coverage.windows),
+        "rows": [_row(row, remedy, asked) for row, remedy in found],
+        "rows_left_out": max(len(rows) - asked.rows, 0),
+        "message": _message(audit, decision, found, asked),
+    }
+    return _anonymous(result, asked.salt) if asked.anonymise else result
+
+
+def _row(row: Row, remedy: Optional[Remedy], asked: Asked) -> dict[str, Any]:
+    return {
+        **row.as_dict(asked.wishes.generalise),
+        "remedy": remedy.as_dict() if remedy else None,
+    }
+
+
+def _message(
+    audit: Audit, decision: Decision, found: Sequence[tuple[Row, Optional[Remedy]]], asked: Asked
+) -> list[str]:
+    """Lines for one screen."""
+    counts = audit.counts
+    lines = [
+        f"{sum(counts.values()):,} distinct flows of {len(audit.coverage.windows)} nodes: "
+        f"{counts['allow']:,} allowed as now, {counts['deny']:,} denied as now"
+    ]
+    for group in GROUPS:
+        of_group = [(row, remedy) for row, remedy in found if row.key.group == group]
+        if not of_group:
+            continue
+        lines.append(f"{counts[group]:,} {_HEADINGS[group]}:")
+        for row, remedy in of_group[:_SHOWN]:
+            decided = row.then.decided_by
+            by = f"{decided.tier}: {decided.name}".strip(": ") or row.then.reason_code
+            lines.append(f"  {row.text(asked.wishes.generalise)} [{row.then.reason_code}, {by}]")
+            if remedy:
+                lines.append(f"    -> {remedy.text}")
+        if len(of_group) > _SHOWN:
+            lines.append(f"  and {len(of_group) - _SHOWN} more rows")
+    lines.append(f"gate: {decision.result}")
+    lines.extend(f"  {reason}" for reason in decision.reasons)
+    lines.extend(f"  accepted no longer: {entry}" for entry in decision.expired)
+    return lines
+
+
+def _anonymous(value: Any, salt: str) -> Any:
+    """The same with every address replaced by a hash: rows can be told apart, and nobody is named."""
+    if isinstance(value, str):
+        return _ADDRESS.sub(lambda match: _hashed(match.group(0), salt), value)
+    if isinstance(value, Mapping):
+        return {key: _anonymous(part, salt) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_anonymous(part, salt) for part in value]
+    return value
+
+
+def _hashed(text: str, salt: str) -> str:
+    return f"address-{hashlib.sha256(f'{salt}:{text}'.encode()).hexdigest()[:10]}"

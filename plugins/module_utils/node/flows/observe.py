@@ -1,0 +1,200 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What flows this node had: once, or over a window that the kernel keeps by itself."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Mapping
+from typing import Any, Callable, Optional, TypeVar
+
+from ...calico.bad_input import BadInput
+from . import conntrack, document, flow_table
+from .routes import Routes
+from .sockets import Owners
+
+GAPS = {
+    "one-shot": "Only what the kernel still knew was seen: about two minutes, and no refused connection.",
+    "no-window": "No window is open on this node, and none was known to be.",
+    "table-gone": "The table was deleted or flushed since the window began; its flows are lost.",
+    "table-replaced": "The table is another than the one that the window began with.",
+    "rules-gone": "Rules of the table were removed; it no longer saw everything.",
+    "rebooted": "The node was started again since the window began; flows before are lost.",
+    "set-full": "A set was full, and so was the one that keeps nets: connections were not recorded.",
+    "connections-full": "The table of connections is nearly full: the kernel may have dropped entries.",
+    "connections-cut": "More distinct flows than the limit: some of the table of connections were left out.",
+    "not-tracked": "This node tracks no connections of an address family, so none of them are known.",
+}
+_Result = TypeVar("_Result")
+_NEARLY_FULL = 0.95
+_LIMIT = 100_000
+
+
+def once(node: str, limit: int = _LIMIT) -> dict[str, Any]:
+    """What the table of connections and the sockets say now; reads only.
+
+    :param limit: the most distinct flows that are kept one by one
+    :raises BadInput: not permitted, or the kernel has no such table
+    """
+    now = time.time()
+    owners, routes = Owners(), Routes()
+    found = _connections(owners, limit)
+    legs: document.Legs = {}
+    document.add_connections(legs, found.flows, routes, in_window=False)
+    gaps = ["one-shot", *_gaps_of(found)]
+    if len(_tracked()) < len(flow_table.FAMILIES):
+        gaps.append("not-tracked")
+    interfaces = routes.addresses()
+    routes.close()
+    flows = document.records(legs, owners, ())
+    return _document(node, "once", (now, now), gaps, found.lost, interfaces, flows)
+
+
+def start(node: str, *, size: int = flow_table.DEFAULT_SIZE, enable_tracking: bool = False) -> dict[str, Any]:
+    """Open a window, unless one is open.
+
+    :param size: distinct flows of TCP and of UDP that each set keeps one by one
+    :param enable_tracking: open it even where the kernel tracks no connection yet: the table makes it do so
+    :returns: what :func:`collect` needs to tell later whether this window was kept; ``opened`` tells whether
+        this call made it
+    :raises BadInput: not permitted, no nf_tables, or nothing is tracked and ``enable_tracking`` is false
+    """
+    existing = _permitted(flow_table.find)
+    if existing is None and not enable_tracking and not _tracked():
+        raise BadInput(
+            "node",
+            node,
+            "this node tracks no connections, and a window would make it; allow that with enable_tracking",
+        )
+    window = existing or _permitted(lambda: flow_table.start(round(time.time(), 3), size))
+    return {
+        "node": node,
+        "boot_id": _boot_id(),
+        "handle": window.handle,
+        "start": window.start,
+        "opened": existing is None,
+    }
+
+
+def is_open() -> bool:
+    """Whether a window is open."""
+    return _permitted(flow_table.find) is not None
+
+
+def collect(node: str, started: Optional[Mapping[str, Any]] = None, limit: int = _LIMIT) -> dict[str, Any]:
+    """What the open window saw until now; it stays open.
+
+    :param started: what :func:`start` returned: tells a window that was lost meanwhile
+    :raises BadInput: not permitted, or no window is open and none was started
+    """
+    now = time.time()
+    window = _permitted(flow_table.find)
+    if window is None and not started:
+        raise BadInput("node", node, "no window is open on this node; open one with state=started")
+    owners, routes = Owners(), Routes()
+    gaps = _gaps_of_window(window, started or {})
+    legs: document.Legs = {}
+    not_recorded = 0
+    openers: list[flow_table.Opener] = []
+    if window is not None:
+        legs = document.from_table(flow_table.flows(), routes)
+        openers = list(flow_table.openers())
+        health = flow_table.health()
+        not_recorded = health.lost
+        if not health.intact:
+            gaps.append("rules-gone")
+        if not_recorded:
+            gaps.append("set-full")
+    found = _connections(owners, limit)
+    document.add_connections(legs, found.flows, routes, in_window=window is not None)
+    interfaces = routes.addresses()
+    routes.close()
+    since = window.start if window and window.start else float((started or {}).get("start") or now)
+    return _document(
+        node,
+        "window",
+        (since, now),
+        [*gaps, *_gaps_of(found)],
+        not_recorded + found.lost,
+        interfaces,
+        document.records(legs, owners, openers),
+    )
+
+
+def stop() -> bool:
+    """Close the window; whether one was open."""
+    return _permitted(flow_table.delete)
+
+
+def _gaps_of_window(window: Optional[flow_table.Window], started: Mapping[str, Any]) -> list[str]:
+    if started and started.get("boot_id") != _boot_id():
+        return ["rebooted"]
+    if window is None:
+        return ["table-gone"]
+    if started and (started.get("handle"), started.get("start")) != (window.handle, window.start):
+        return ["table-replaced"]
+    return [] if window.start else ["table-replaced"]
+
+
+def _gaps_of(found: conntrack.Connections) -> list[str]:
+    gaps = ["connections-cut"] if found.lost else []
+    entries, most = conntrack.fill()
+    return [*gaps, "connections-full"] if most and entries >= most * _NEARLY_FULL else gaps
+
+
+def _connections(owners: Owners, limit: int) -> conntrack.Connections:
+    return _permitted(lambda: conntrack.read(limit, owners.listening()))
+
+
+def _tracked() -> frozenset[int]:
+    return _permitted(conntrack.tracked_families)
+
+
+def _permitted(call: Callable[[], _Result]) -> _Result:
+    try:
+        return call()
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.EACCES):
+            raise BadInput(
+                "become", False, "reading the kernel's flows needs root (CAP_NET_ADMIN)"
+            ) from error
+        raise BadInput(
+            "kernel",
+            error.strerror,
+            "this kernel offers no nf_tables or no table of connections over netlink; use state=once or none",
+        ) from error
+
+
+def _document(
+    node: str,
+    mode: str,
+    window: tuple[float, float],
+    gaps: list[str],
+    not_recorded: int,
+    interfaces: dict[str, list[str]],
+    flows: list[dict[str, Any]],
+) -> dict[str, Any]:
+    return {
+        "schema": document.SCHEMA,
+        "node": node,
+        "boot_id": _boot_id(),
+        "mode": mode,
+        "window": {
+            "start": round(window[0], 3),
+            "end": round(window[1], 3),
+            "complete": not gaps,
+            "gaps": [{"id": gap, "message": GAPS[gap]} for gap in gaps],
+        },
+        "not_recorded": not_recorded,
+        "interfaces": interfaces,
+        "flows": flows,
+    }
+
+
+def _boot_id() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,235 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: flow_audit
+short_description: Tell what staged policies would do to the traffic that nodes really have
+version_added: 0.2.0
+author: The Hostfence founders (@hostfence)
+description:
+  - Judges the flows that M(hostfence.calico.node_flows) observed, now and with the staged policies enforced,
+    and groups what changes - what would be denied, from where, at which nodes, by which rule, and the
+    smallest rule that would allow it.
+  - Files are read one at a time, and rows are kept, not flows.
+  - RV(gate) says whether the policies may be enforced - V(pass), V(fail), or V(inconclusive) where too little
+    was seen to say so.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.attributes
+  - hostfence.calico.attributes.cluster
+  - hostfence.calico.judged_objects
+attributes:
+  check_mode:
+    support: full
+    description: Only reads.
+  diff_mode:
+    support: N/A
+    description: Only reads.
+  idempotent:
+    support: full
+options:
+  flows:
+    description: A file with RV(hostfence.calico.node_flows#module:flows) as JSON, or a directory of them.
+    type: path
+    required: true
+  candidate:
+    description:
+      - A YAML file or directory of policies that are not in the cluster yet. They are judged as if they were
+        staged.
+    type: path
+  generalise:
+    description:
+      - How much wider than what was seen a remedy may be - V(none), V(subnet) for /24 and /64, or V(label).
+    type: str
+    choices: [none, subnet, label]
+    default: none
+  variables:
+    description:
+      - Values of the variables of role P(hostfence.calico.policies#role), so that remedies can name what to
+        add to them.
+    type: dict
+    default: {}
+  min_window:
+    description: Seconds that each node has to be watched for. A shorter window makes the gate inconclusive.
+    type: int
+    default: 86400
+  accepted:
+    description:
+      - What is known to be denied and accepted. Each entry has C(reason) and C(until) (YYYY-MM-DD, that day
+        included), and at least one of C(direction), C(protocol), C(port), C(peer) (a CIDR) and C(node);
+        C(group) limits it to one group.
+    type: list
+    elements: dict
+    default: []
+  max_rows:
+    description: The most rows that are returned, worst first. All are counted.
+    type: int
+    default: 1000
+  anonymise:
+    description:
+      - Replace addresses in the result by hashes, which are the same throughout one result.
+        Remedies are of no use then.
+    type: bool
+    default: false
+seealso:
+  - module: hostfence.calico.node_flows
+  - module: hostfence.calico.flow_verdict
+"""
+
+EXAMPLES = r"""
+- name: What would the staged policies deny?
+  hostfence.calico.flow_audit:
+    flows: audit/flows
+  register: audited
+
+- name: Show it
+  ansible.builtin.debug:
+    var: audited.message
+
+- name: Judge a directory that is in no cluster yet, and accept what is known
+  hostfence.calico.flow_audit:
+    flows: audit/flows
+    candidate: policies/
+    min_window: 604800
+    accepted:
+      - protocol: tcp
+        port: 9999
+        reason: The old backup agent, which is switched off at the end of the year.
+        until: "2026-12-31"
+"""
+
+RETURN = r"""
+gate:
+  description: V(pass), V(fail) or V(inconclusive).
+  returned: always
+  type: str
+reasons:
+  description: Why it fails or is inconclusive; of what would be denied the three biggest.
+  returned: always
+  type: list
+  elements: str
+message:
+  description: The whole in words.
+  returned: always
+  type: list
+  elements: str
+counts:
+  description: Distinct flows of each group; C(allow) and C(deny) are those that nothing changes for.
+  returned: always
+  type: dict
+rows:
+  description: Flows that get the same answers for the same reasons, worst first.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    group:
+      description: >-
+        V(would_deny), V(established_only), V(unknown), V(allowed_only_by_failsafe) or V(would_allow).
+      type: str
+    text:
+      description: The row in words.
+      type: str
+    now:
+      description: C(verdict), C(reason_code) and C(decided_by) of today.
+      type: dict
+    then:
+      description: The same with the candidate enforced.
+      type: dict
+    remedy:
+      description: C(text), and C(variable) with C(add), or C(policies) and the same as C(yaml).
+      type: dict
+rows_left_out:
+  description: How many rows O(max_rows) left out.
+  returned: always
+  type: int
+nodes:
+  description: How many nodes gave data.
+  returned: always
+  type: int
+accepted:
+  description: How many rows O(accepted) covers.
+  returned: always
+  type: int
+expired:
+  description: Entries of O(accepted) that have ended.
+  returned: always
+  type: list
+  elements: str
+origin:
+  description: Where the objects came from.
+  returned: always
+  type: str
+"""
+
+import datetime
+import secrets
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.audit import Audit
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.candidate import with_candidate
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate import parse_accepted
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.peers import GENERALISE
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import Wishes
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.report import Asked, conclude
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flow_documents, module
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import CONNECTION_OPTIONS
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.judged_objects import (
+    SOURCE_OPTIONS,
+    SOURCE_RULES,
+    gather,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_files import as_yaml, read_path
+
+OPTIONS: dict[str, Any] = {
+    "flows": {"type": "path", "required": True},
+    "candidate": {"type": "path"},
+    "generalise": {"type": "str", "choices": list(GENERALISE), "default": "none"},
+    "variables": {"type": "dict", "default": {}},
+    "min_window": {"type": "int", "default": 86400},
+    "accepted": {"type": "list", "elements": "dict", "default": []},
+    "max_rows": {"type": "int", "default": 1000},
+    "anonymise": {"type": "bool", "default": False},
+    **SOURCE_OPTIONS,
+}
+
+
+def work(params: dict[str, Any]) -> dict[str, Any]:
+    accepted = parse_accepted(params["accepted"])
+    paths = flow_documents.files(params["flows"])
+    judged = gather(params, "compare", with_pods=True)
+    objects = judged.objects
+    if params["candidate"]:
+        objects = with_candidate(objects, [found.value for found in read_path(params["candidate"])])
+    audit = Audit(objects, judged.options, judged.dataplanes, judged.nodes)
+    for document in flow_documents.documents(paths):
+        audit.add(document)
+    asked = Asked(
+        Wishes(params["generalise"], params["variables"]),
+        accepted,
+        params["min_window"],
+        datetime.datetime.now(tz=datetime.timezone.utc).date(),
+        max(params["max_rows"], 0),
+        params["anonymise"],
+        secrets.token_hex(8) if params["anonymise"] else "",
+    )
+    result = conclude(audit, asked)
+    for row in result["rows"]:
+        if row["remedy"] and row["remedy"]["policies"]:
+            row["remedy"]["yaml"] = as_yaml(row["remedy"]["policies"])
+    return {"changed": False, **result, "origin": judged.origin}
+
+
+def main() -> None:
+    ansible = AnsibleModule(
+        argument_spec={**CONNECTION_OPTIONS, **OPTIONS}, supports_check_mode=True, **SOURCE_RULES
+    )
+    module.conclude(ansible, lambda: work(ansible.params))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: node_flows
+short_description: Observe which flows a node has
+version_added: 0.2.0
+author: The Hostfence founders (@hostfence)
+description:
+  - Tells which connections the node has, as flows that M(hostfence.calico.flow_audit) and
+    M(hostfence.calico.flow_verdict) judge - direction, interface, source, destination and port before and
+    after DNAT, who listens or opens.
+  - O(state=once) reads the kernel's table of connections, the sockets and the routes, and changes nothing.
+    It looks back about two minutes.
+  - O(state=started) makes one nftables table, C(inet hostfence_flows), in which the kernel keeps each
+    distinct flow. The table accepts everything, so it changes no verdict, and no process runs meanwhile.
+  - O(state=collected) reads it, O(state=stopped) reads it and removes it. A window that was lost meanwhile -
+    by a reboot, or C(nft flush ruleset) - is reported in RV(flows.window.gaps).
+  - Reads no packet's content, sets no kernel parameter and leaves Calico's tables alone. Client addresses are
+    personal data; they are in the result.
+  - What no source can see is listed in C(docs/auditing.md).
+extends_documentation_fragment:
+  - hostfence.calico.attributes
+attributes:
+  check_mode:
+    support: full
+    description: Tells whether a window would be opened or closed; reads as usual.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  state:
+    description: What to do.
+    type: str
+    choices: [once, started, collected, stopped]
+    default: once
+  node:
+    description: The node's name in Kubernetes, for the records.
+    type: str
+    required: true
+  started:
+    description:
+      - What O(state=started) returned as RV(started). With it O(state=collected) and O(state=stopped) can
+        tell that a window was lost.
+    type: dict
+  set_size:
+    description:
+      - Distinct flows of TCP, and as many of UDP, that the kernel keeps one by one for each direction and
+        address family. Beyond, it keeps sources as nets (/16, /48).
+    type: int
+    default: 65536
+  limit:
+    description: Distinct flows of the table of connections that are kept one by one.
+    type: int
+    default: 100000
+  enable_tracking:
+    description:
+      - Open a window even on a node whose kernel tracks no connections so far. The table makes it do so while
+        the window is open. A node with Calico's iptables or nftables data plane always tracks.
+    type: bool
+    default: false
+seealso:
+  - module: hostfence.calico.flow_verdict
+requirements:
+  - python >= 3.9
+"""
+
+EXAMPLES = r"""
+- name: Look once
+  hostfence.calico.node_flows:
+    node: "{{ inventory_hostname }}"
+  become: true
+  register: observed
+
+- name: Open a window
+  hostfence.calico.node_flows:
+    node: "{{ inventory_hostname }}"
+    state: started
+  become: true
+  register: window
+
+- name: Read what it saw, a day later
+  hostfence.calico.node_flows:
+    node: "{{ inventory_hostname }}"
+    state: collected
+    started: "{{ window.started }}"
+  become: true
+  register: observed
+"""
+
+RETURN = r"""
+started:
+  description: The window that is open, to be handed in again as O(started).
+  returned: with O(state=started), unless in check mode where none is open
+  type: dict
+  contains:
+    node:
+      description: The node's name.
+      type: str
+    boot_id:
+      description: The kernel's number of this start of the node.
+      type: str
+    handle:
+      description: The kernel's number of the table.
+      type: int
+    start:
+      description: When the window began, in seconds since 1970 (UTC).
+      type: float
+    opened:
+      description: Whether this call opened it.
+      type: bool
+flows:
+  description: The document C(hostfence.flows/1).
+  returned: with O(state=once), O(state=collected) and O(state=stopped)
+  type: dict
+  contains:
+    schema:
+      description: V(hostfence.flows/1).
+      type: str
+    node:
+      description: The node's name.
+      type: str
+    boot_id:
+      description: The kernel's number of this start of the node.
+      type: str
+    mode:
+      description: V(once) or V(window).
+      type: str
+    window:
+      description: C(start) and C(end) in seconds since 1970, C(complete), C(gaps) (C(id), C(message)).
+      type: dict
+    not_recorded:
+      description: Connections that found no place in a set.
+      type: int
+    interfaces:
+      description: The node's interfaces and their addresses with prefix length.
+      type: dict
+    flows:
+      description: One entry for each distinct flow and direction.
+      type: list
+      elements: dict
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.node.flows import observe
+
+OPTIONS: dict[str, Any] = {
+    "state": {"type": "str", "choices": ["once", "started", "collected", "stopped"], "default": "once"},
+    "node": {"type": "str", "required": True},
+    "started": {"type": "dict"},
+    "set_size": {"type": "int", "default": 65536},
+    "limit": {"type": "int", "default": 100000},
+    "enable_tracking": {"type": "bool", "default": False},
+}
+SIZES = range(64, 4_194_305)
+
+
+def work(params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
+    for name in ("set_size", "limit"):
+        if params[name] not in SIZES:
+            raise BadInput(name, params[name], f"a number from {SIZES[0]} to {SIZES[-1]}")
+    node, state = params["node"], params["state"]
+    if state == "once":
+        return {"changed": False, "flows": observe.once(node, params["limit"])}
+    if state == "started":
+        if check_mode and not observe.is_open():
+            return {"changed": True}
+        started = observe.start(node, size=params["set_size"], enable_tracking=params["enable_tracking"])
+        return {"changed": started["opened"], "started": started}
+    if state == "stopped" and not params["started"] and not observe.is_open():
+        return {"changed": False}
+    flows = observe.collect(node, params["started"], params["limit"])
+    closing = state == "stopped" and observe.is_open()
+    if closing and not check_mode:
+        observe.stop()
+    return {"changed": closing, "flows": flows}
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    try:
+        result = work(module.params, check_mode=module.check_mode)
+    except BadInput as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

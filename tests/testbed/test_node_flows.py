@@ -1,0 +1,266 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the module saw of a node's traffic, against what was made of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from traffic.lab import CLIENT, NODE, POD, SERVER, Lab
+from traffic.plan import TCP, Flow, make
+
+ROOT = Path(__file__).resolve().parents[2]
+PROBES = int(os.environ.get("HOSTFENCE_PROBES", "600"))
+SEED = int(os.environ.get("HOSTFENCE_SEED", "7"))
+SIXTY_FOUR = (64, 65)  # Kernels differ in whether the last place counts.
+TABLE = "table inet hostfence_flows"
+REFUSED = {444, 9001, *range(3000, 3020), *range(4000, 4010)}
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="makes network namespaces")
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab() as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def no_window(lab):
+    yield
+    module(lab, state="stopped")
+
+
+def module(lab: Lab, *, fails: bool = False, **options):
+    """Run node_flows on the node, as Ansible runs it there."""
+    arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {"node": "node", **options}})
+    done = subprocess.run(
+        lab.inside(NODE, sys.executable, str(ROOT / "plugins/modules/node_flows.py")),
+        input=arguments,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    answer = json.loads(done.stdout or "{}")
+    assert bool(answer.get("failed")) == fails, done.stdout + done.stderr
+    return answer
+
+
+def flow_of(record) -> Flow:
+    flow = record["flow"]
+    return Flow(
+        flow["direction"],
+        flow["protocol"],
+        flow["source"],
+        flow["destination"],
+        flow.get("destination_port"),
+        flow.get("original_destination"),
+        flow.get("original_destination_port"),
+        (flow["icmp_type"], flow["icmp_code"]) if "icmp_type" in flow else None,
+        flow.get("interface", ""),
+        flow.get("out_interface", ""),
+    )
+
+
+def gaps(answer) -> list[str]:
+    return [gap["id"] for gap in answer["flows"]["window"]["gaps"]]
+
+
+def retransmissions(lab: Lab) -> int:
+    """Segments of TCP that the four hosts sent again so far."""
+    total = 0
+    for role in (CLIENT, NODE, POD, SERVER):
+        names, values = (
+            line.split()
+            for line in lab.run(role, "cat", "/proc/net/snmp").splitlines()
+            if line.startswith("Tcp:")
+        )
+        total += int(values[names.index("RetransSegs")])
+    return total
+
+
+def old_connection(lab: Lab, source: str):
+    holder = lab.spawn(
+        CLIENT, str(Path(__file__).parent / "traffic" / "hold.py"), source, "10.77.0.21", "6443"
+    )
+    assert holder.stdout.readline() == "open\n"
+
+
+def test_a_window_sees_every_flow_with_its_interfaces_ports_and_count(lab):
+    """n of n: also the connection that is older than the window."""
+    plan = make(PROBES, SEED)
+    old_connection(lab, "10.77.2.60")
+    started = module(lab, state="started")["started"]
+    sent_again = retransmissions(lab)
+    lab.probe(plan.probes)
+
+    answer = module(lab, state="stopped", started=started)
+
+    seen = {flow_of(record): record for record in answer["flows"]["flows"]}
+    missed = [flow for flow in plan.flows if flow not in seen]
+    assert not missed
+    excess = {
+        flow: seen[flow]["seen"]["count"] - made
+        for flow, made in plan.flows.items()
+        if flow.protocol in (1, 6, 58)
+    }
+    # A SYN that is sent again counts again.
+    assert min(excess.values()) >= 0
+    assert sum(excess.values()) <= retransmissions(lab) - sent_again
+    assert all(seen[flow]["seen"]["interface_by"] == "hook" for flow in plan.flows)
+    older = Flow("ingress", TCP, "10.77.2.60", "10.77.0.21", 6443, interface="eth0")
+    assert older in seen
+    assert answer["flows"]["window"]["complete"]
+    assert len({flow.direction for flow in plan.flows}) == 3
+
+
+def test_one_look_sees_what_was_answered_and_misses_what_was_refused(lab):
+    """The table in docs/auditing.md says so; a change of it must be noticed."""
+    plan = make(120, SEED + 1)
+    lab.run(NODE, "conntrack", "-F")
+    lab.probe(plan.probes)
+
+    answer = module(lab)
+
+    seen = {flow_of(record) for record in answer["flows"]["flows"]}
+    refused = {flow for flow in plan.flows if flow.protocol == TCP and flow.port in REFUSED}
+    assert refused
+    assert not refused & seen
+    assert not [flow for flow in plan.flows if flow not in seen and flow not in refused]
+    assert gaps(answer) == ["one-shot"]
+    assert not answer["changed"]
+
+
+def test_a_listener_has_a_name(lab):
+    lab.probe({CLIENT: [{"kind": "tcp", "to": "10.77.0.21", "port": 22, "source": "10.77.2.1"}]})
+
+    found = [
+        record["owner"]
+        for record in module(lab)["flows"]["flows"]
+        if record["flow"].get("destination_port") == 22 and record["flow"]["direction"] == "ingress"
+    ]
+
+    assert found
+    assert found[0]["process"].startswith("python")
+    assert found[0]["uid"] == 0
+
+
+def test_start_and_stop_do_nothing_twice_and_nothing_in_check_mode(lab):
+    check = {"_ansible_check_mode": True}
+    assert module(lab, state="started", **check)["changed"]
+    assert TABLE not in lab.run(NODE, "nft", "list", "tables")
+
+    assert module(lab, state="started")["changed"]
+    assert not module(lab, state="started")["changed"]
+    assert not module(lab, state="started", **check)["changed"]
+
+    assert module(lab, state="stopped", **check)["changed"]
+    assert TABLE in lab.run(NODE, "nft", "list", "tables")
+    assert module(lab, state="stopped")["changed"]
+    assert not module(lab, state="stopped")["changed"]
+    assert TABLE not in lab.run(NODE, "nft", "list", "tables")
+
+
+def test_reading_keeps_the_window_open(lab):
+    started = module(lab, state="started")["started"]
+
+    answer = module(lab, state="collected", started=started)
+
+    assert not answer["changed"]
+    assert gaps(answer) == []
+    assert TABLE in lab.run(NODE, "nft", "list", "tables")
+
+
+@pytest.mark.parametrize(
+    ("done", "gap"),
+    [
+        (["delete", "table", "inet", "hostfence_flows"], "table-gone"),
+        (["flush", "table", "inet", "hostfence_flows"], "rules-gone"),
+        (["flush", "chain", "inet", "hostfence_flows", "input6_tcp"], "rules-gone"),
+    ],
+)
+def test_a_table_that_was_touched_is_a_gap(lab, done, gap):
+    started = module(lab, state="started")["started"]
+    lab.run(NODE, "nft", *done)
+
+    assert gaps(module(lab, state="collected", started=started)) == [gap]
+
+
+def test_a_window_of_another_boot_or_of_another_table_is_a_gap(lab):
+    started = module(lab, state="started")["started"]
+
+    assert gaps(module(lab, state="collected", started={**started, "boot_id": "another"})) == ["rebooted"]
+    assert gaps(module(lab, state="collected", started={**started, "handle": 1})) == ["table-replaced"]
+
+
+def test_without_a_window_there_is_nothing_to_collect(lab):
+    answer = module(lab, state="collected", fails=True)
+
+    assert "no window is open" in answer["msg"]
+
+
+def test_a_full_set_widens_sources_and_then_counts_what_it_could_not_hold(lab):
+    """64 distinct flows one by one, 16 nets more, and every connection beyond is counted."""
+    started = module(lab, state="started", set_size=64)["started"]
+    probes = [
+        {"kind": "tcp", "to": "10.77.0.21", "port": 2000 + port, "source": f"10.77.2.{number}"}
+        for number in range(1, 11)
+        for port in range(10)
+    ]
+    lab.probe({CLIENT: probes})
+
+    answer = module(lab, state="stopped", started=started)
+
+    found = [r["seen"] for r in answer["flows"]["flows"] if r["flow"]["direction"] == "ingress"]
+    wide = [seen for seen in found if seen["source_prefix"] == 16]
+    exact = [seen for seen in found if seen["source_prefix"] is None and "set" in seen["by"]]
+    assert len(exact) in SIXTY_FOUR
+    assert wide
+    assert sum(seen["count"] for seen in (*wide, *exact)) == len(probes)
+    assert answer["flows"]["not_recorded"] == 0
+
+    started = module(lab, state="started", set_size=64)["started"]
+    probes = [
+        {"kind": "tcp", "to": "10.77.0.21", "port": 3000 + port, "source": "10.77.2.1"} for port in range(100)
+    ]
+    lab.probe({CLIENT: probes})
+
+    answer = module(lab, state="stopped", started=started)
+
+    seen = [r["seen"] for r in answer["flows"]["flows"] if r["flow"].get("destination_port", 0) >= 3000]
+    assert answer["flows"]["not_recorded"] == 100 - sum(one["count"] for one in seen if "set" in one["by"])
+    assert 100 - 65 - 17 <= answer["flows"]["not_recorded"] <= 100 - 64 - 16
+    assert gaps(answer) == ["set-full"]
+
+
+def test_a_node_that_tracks_nothing_is_not_made_to_unless_asked():
+    name = f"hfa{os.getpid()}-still"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        still = Lab()
+        still.names[NODE] = name
+        answer = module(still, state="started", fails=True)
+        assert "enable_tracking" in answer["msg"]
+        assert module(still, state="started", enable_tracking=True)["changed"]
+    finally:
+        subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+@pytest.mark.parametrize("state", ["once", "started", "collected"])
+def test_without_rights_it_says_what_is_missing(lab, state):
+    arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {"node": "node", "state": state}})
+    done = subprocess.run(
+        lab.inside(NODE, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all",
+                   sys.executable, str(ROOT / "plugins/modules/node_flows.py")),
+        input=arguments, text=True, capture_output=True, check=False,
+    )  # fmt: skip
+
+    assert "needs root" in json.loads(done.stdout)["msg"]

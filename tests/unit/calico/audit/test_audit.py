@@ -1,0 +1,351 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What an audit says of observed flows: groups, rows, remedies, the gate, and input that wants to do harm."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, Optional
+
+import pytest
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.audit import Audit
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.candidate import with_candidate
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate import parse_accepted
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import Document
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import Wishes
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.report import Asked, conclude
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.dataplanes import Dataplanes
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_files import as_yaml
+
+Object = dict[str, Any]
+V3 = "projectcalico.org/v3"
+TODAY = datetime.date(2026, 11, 28)
+DAY = 86400
+
+
+def thing(kind: str, name: str, labels: Optional[Object] = None, api: str = V3, **spec: Any) -> Object:
+    return {"apiVersion": api, "kind": kind, "metadata": {"name": name, "labels": labels or {}}, "spec": spec}
+
+
+def node(number: int) -> Object:
+    found = thing("Node", f"n{number}", api="v1")
+    found["status"] = {"addresses": [{"type": "InternalIP", "address": f"10.0.3.{number}"}]}
+    return found
+
+
+def hep(number: int) -> Object:
+    return thing(
+        "HostEndpoint",
+        f"n{number}",
+        {"host-endpoint": "ingress"},
+        node=f"n{number}",
+        interfaceName="*",
+        expectedIPs=[f"10.0.3.{number}"],
+        profiles=["projectcalico-default-allow"],
+    )
+
+
+def staged(name: str, tier: str = "hostfence", **spec: Any) -> Object:
+    given = {"order": 100, "selector": "host-endpoint == 'ingress'", "types": ["Ingress"], **spec}
+    return thing("StagedGlobalNetworkPolicy", f"{tier}.{name}", tier=tier, **given)
+
+
+def cluster(*policies: Object, nodes: int = 3) -> list[Object]:
+    tier = thing("Tier", "hostfence", order=100, defaultAction="Deny")
+    numbers = range(1, nodes + 1)
+    return [tier, *map(node, numbers), *map(hep, numbers), *policies]
+
+
+ONLY_WEB = staged("web", ingress=[{"action": "Allow", "protocol": "TCP", "destination": {"ports": [443]}}])
+
+
+def record(source: str = "192.0.2.9", port: int = 9100, **seen: Any) -> Object:
+    flow = {
+        "direction": "ingress",
+        "interface": "eth0",
+        "protocol": 6,
+        "source": source,
+        "destination": "10.0.3.1",
+        "destination_port": port,
+        **seen.pop("flow", {}),
+    }
+    owner = seen.pop("owner", None)
+    return {
+        "flow": flow,
+        "seen": {"count": 1, "replied": True, "interface_by": "hook", **seen},
+        "owner": owner,
+    }
+
+
+def document(*records: Object, of: str = "n1", seconds: float = DAY, gaps: Any = (), **more: Any) -> Object:
+    return {
+        "schema": "hostfence.flows/1",
+        "node": of,
+        "window": {"start": 0, "end": seconds, "complete": not gaps, "gaps": [{"id": gap} for gap in gaps]},
+        "not_recorded": 0,
+        "flows": list(records),
+        **more,
+    }
+
+
+def audited(objects: list[Object], *documents: Object, accepted: Any = (), **asked: Any) -> Object:
+    audit = Audit(objects, Options(calico_version="v3.32.1"), Dataplanes(objects))
+    for index, raw in enumerate(documents):
+        audit.add(Document(raw, f"documents[{index}]"))
+    wishes = Wishes(asked.pop("generalise", "none"), asked.pop("variables", {}))
+    given = {"min_window": DAY, "rows": 100, "anonymise": False, **asked}
+    return conclude(audit, Asked(wishes, parse_accepted(accepted), today=TODAY, **given))
+
+
+def all_nodes(*records: Object, nodes: int = 3) -> list[Object]:
+    return [document(*records, of=f"n{number}") for number in range(1, nodes + 1)]
+
+
+def test_nodes_that_behave_alike_make_one_row():
+    documents = [
+        document(record(f"10.0.3.{peer}", count=10, owner={"process": "node_exporter"}), of=f"n{number}")
+        for number in (1, 2, 3)
+        for peer in (4, 5, 6, 7)
+    ]
+
+    result = audited(cluster(ONLY_WEB, nodes=7), *documents)
+
+    (row,) = result["rows"]
+    assert row["text"] == "from 10.0.3.4/30 (4 nodes) to tcp/9100 of 3 nodes, node_exporter, 120 times"
+    assert (row["group"], row["then"]["reason_code"], row["nodes"]) == ("would_deny", "end-of-tier", 3)
+    assert row["then"]["decided_by"]["tier"] == "hostfence"
+    assert result["counts"]["would_deny"] == 12
+
+
+def test_what_stays_as_it_is_makes_no_row_and_is_counted():
+    result = audited(cluster(ONLY_WEB), *all_nodes(record(port=443)))
+
+    assert result["rows"] == []
+    assert result["counts"]["allow"] == 3
+    assert result["gate"] == "pass"
+
+
+def test_a_connection_that_is_older_than_the_window_would_only_live_until_it_ends():
+    result = audited(cluster(ONLY_WEB), *all_nodes(record(older_than_window=True)))
+
+    assert [row["group"] for row in result["rows"]] == ["established_only"]
+    assert result["gate"] == "fail"
+
+
+def test_what_only_a_failsafe_allows_is_named_and_fails_nothing():
+    result = audited(cluster(ONLY_WEB), *all_nodes(record(port=22)))
+
+    (row,) = result["rows"]
+    assert row["group"] == "allowed_only_by_failsafe"
+    assert row["then"]["reason_code"] == "end-of-tier"
+    assert result["gate"] == "pass"
+
+
+def test_what_is_denied_now_and_would_be_allowed_is_named():
+    denied = thing("GlobalNetworkPolicy", "hostfence.web", tier="hostfence", order=100, types=["Ingress"],
+                   selector="host-endpoint == 'ingress'", ingress=[{"action": "Deny"}])  # fmt: skip
+
+    result = audited(cluster(denied, ONLY_WEB), *all_nodes(record(port=443)))
+
+    assert [row["group"] for row in result["rows"]] == ["would_allow"]
+
+
+def test_a_net_that_a_rule_splits_is_unknown_and_another_is_not():
+    half = staged("half", ingress=[{"action": "Allow", "source": {"nets": ["198.51.100.0/24"]}}])
+
+    split = audited(cluster(half), *all_nodes(record("198.51.0.0", source_prefix=16)))
+    whole = audited(cluster(half), *all_nodes(record("203.0.0.0", source_prefix=16)))
+
+    assert [row["group"] for row in split["rows"]] == ["unknown"]
+    assert "198.51.0.0/16" in split["rows"][0]["assumptions"][0]
+    assert split["gate"] == "inconclusive"
+    assert [row["group"] for row in whole["rows"]] == ["would_deny"]
+
+
+# -- remedies ------------------------------------------------------------------------------------
+
+
+def test_the_remedy_is_a_policy_that_allows_exactly_what_was_seen():
+    objects = cluster(ONLY_WEB)
+    records = [record("192.0.2.8"), record("192.0.2.9"), record("fd00::9", flow={"destination": "fd00::1"})]
+    (row,) = audited(objects, *all_nodes(*records))["rows"]
+    (policy,) = row["remedy"]["policies"]
+
+    assert [rule["source"]["nets"] for rule in policy["spec"]["ingress"]] == [
+        ["192.0.2.8/31"],
+        ["fd00::9/128"],
+    ]
+    again = audited(with_candidate(objects, [policy]), *all_nodes(*records))
+    assert again["gate"] == "pass"
+    wider = audited(with_candidate(objects, [policy]), *all_nodes(record("192.0.2.10"), record(port=9101)))
+    assert wider["counts"]["would_deny"] == 6
+
+
+@pytest.mark.parametrize("stage", ["preDNAT", "normal", "forward"])
+def test_a_remedy_is_of_the_class_that_denies(stage):
+    drop = {"order": 2000, "ingress": [{"action": "Deny"}]}
+    if stage != "normal":
+        drop["applyOnForward"] = True
+    if stage == "preDNAT":
+        drop["preDNAT"] = True
+    objects = cluster(staged("mine", **drop))
+    seen = record(port=8080)
+    if stage == "forward":
+        seen["flow"].update(direction="forward", out_interface="cali1", destination="10.244.1.7")
+        seen["flow"].update(original_destination="10.0.3.1", original_destination_port=30080)
+    (row,) = audited(objects, *all_nodes(seen))["rows"]
+
+    again = audited(with_candidate(objects, row["remedy"]["policies"]), *all_nodes(seen))
+
+    assert again["gate"] == "pass", again["message"]
+
+
+@pytest.mark.parametrize(
+    ("source", "port", "variable", "net"),
+    [
+        ("192.0.2.9", 2222, "policies_ssh_sources", "192.0.2.9/32"),
+        ("10.0.3.2", 9100, "policies_node_cidrs", "10.0.3.2/32"),
+    ],
+)
+def test_the_shipped_sets_are_put_right_by_their_variables(source, port, variable, net):
+    drop = staged("ingress-lockdown-drop", preDNAT=True, applyOnForward=True, ingress=[{"action": "Deny"}])
+
+    result = audited(cluster(drop), *all_nodes(record(source, port)), variables={"policies_ssh_port": 2222})
+
+    (row,) = result["rows"]
+    assert (row["remedy"]["variable"], row["remedy"]["add"]) == (variable, [net])
+    assert row["remedy"]["text"] == f"add {net} to {variable}"
+
+
+def test_the_operator_may_let_a_remedy_be_a_subnet():
+    result = audited(cluster(ONLY_WEB), *all_nodes(record()), generalise="subnet")
+
+    assert result["rows"][0]["remedy"]["policies"][0]["spec"]["ingress"][0]["source"]["nets"] == [
+        "192.0.2.0/24"
+    ]
+
+
+# -- the gate ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("documents", "reason"),
+    [
+        ([document(), document(of="n2")], "no data of n3"),
+        (
+            [document(of=f"n{n}", seconds=60) for n in (1, 2, 3)],
+            "a window shorter than 86400 s at n1, n2, n3",
+        ),
+        ([*all_nodes(), document(gaps=["rebooted"])], "rebooted at n1"),
+        ([*all_nodes(), document(not_recorded=3)], "not-recorded at n1"),
+        ([*all_nodes(), document(of="x")], "data of nodes that the cluster does not have: x"),
+        ([*all_nodes(), document({"flow": 1})], "1 flows that cannot be read"),
+        ([*all_nodes(), document(record(flow={"protocol": "?"}))], "1 flows that cannot be read"),
+    ],
+)
+def test_what_was_not_seen_makes_the_gate_inconclusive(documents, reason):
+    result = audited(cluster(ONLY_WEB), *documents)
+
+    assert result["gate"] == "inconclusive"
+    assert any(text.startswith(reason) for text in result["reasons"]), result["reasons"]
+
+
+def test_a_candidate_that_selects_nothing_was_not_audited():
+    result = audited(cluster(staged("web", selector="role == 'none'")), *all_nodes(record()))
+
+    assert result["gate"] == "inconclusive"
+    assert "selects no host endpoint" in result["reasons"][0]
+
+
+def test_what_fails_are_the_three_biggest_rows():
+    records = [record(port=port, count=port) for port in (1001, 1002, 1003, 1004, 1005)]
+
+    result = audited(cluster(ONLY_WEB), *all_nodes(*records))
+
+    assert result["gate"] == "fail"
+    assert [reason.split(" of ")[0][-8:] for reason in result["reasons"]] == [
+        "tcp/1005",
+        "tcp/1004",
+        "tcp/1003",
+    ]
+
+
+ACCEPTED = {"protocol": "tcp", "port": 9100, "reason": "it is switched off", "until": "2026-11-28"}
+
+
+def test_what_is_accepted_does_not_fail_until_its_day_has_passed():
+    documents = all_nodes(record())
+
+    assert audited(cluster(ONLY_WEB), *documents, accepted=[ACCEPTED])["gate"] == "pass"
+    late = audited(cluster(ONLY_WEB), *documents, accepted=[{**ACCEPTED, "until": "2026-11-27"}])
+    assert (late["gate"], late["expired"]) == ("fail", ["it is switched off (until 2026-11-27)"])
+    other = audited(cluster(ONLY_WEB), *documents, accepted=[{**ACCEPTED, "peer": "198.51.100.0/24"}])
+    assert other["gate"] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("entry", "field"),
+    [
+        ({**ACCEPTED, "reason": " "}, "audit_accepted[0].reason"),
+        ({**ACCEPTED, "until": "soon"}, "audit_accepted[0].until"),
+        ({"reason": "all", "until": "2027-01-01"}, "audit_accepted[0]"),
+        ({**ACCEPTED, "peer": "everybody"}, "audit_accepted[0].peer"),
+        ({**ACCEPTED, "ignore": True}, "audit_accepted[0].ignore"),
+        ("all", "audit_accepted[0]"),
+    ],
+)
+def test_there_is_no_bare_ignore(entry, field):
+    with pytest.raises(BadInput) as refused:
+        parse_accepted([entry])
+    assert refused.value.field == field
+
+
+# -- input that wants to do harm -----------------------------------------------------------------
+
+
+def test_a_scan_is_some_rows_with_nets():
+    """70,000 sources, and as many ports: what is kept does not grow with them."""
+    peers = [record(f"198.{number >> 8 & 255}.{number & 255}.7") for number in range(0, 65536)]
+    ports = [record(port=port) for port in range(1000, 6000)]
+
+    result = audited(cluster(ONLY_WEB), *all_nodes(nodes=3), document(*peers, *ports))
+
+    assert len(result["rows"]) < 80
+    assert sum(row["flows"] for row in result["rows"]) == len(peers) + len(ports)
+    scan = max(result["rows"], key=lambda row: row["flows"])
+    assert len(scan["peers"]) <= 256
+    assert scan["peers_widened"]
+    assert scan["remedy"]["text"].startswith("no rule: too many peers")
+
+
+def test_names_from_a_node_reach_neither_report_nor_yaml_as_anything_else():
+    evil = '"}\n- action: Allow {{ lookup("pipe", "id") }} <script>\x1b[31m'
+
+    result = audited(cluster(ONLY_WEB), *all_nodes(record(owner={"process": evil})))
+
+    (row,) = result["rows"]
+    shown = "\n".join((row["text"], *result["message"], as_yaml(row["remedy"]["policies"])))
+    assert not {"{{", "<script", "\x1b", '"}'} & {
+        part for part in ("{{", "<script", "\x1b", '"}') if part in shown
+    }
+    assert "\n- action: Allow {" not in shown
+
+
+@pytest.mark.parametrize(
+    "raw", [None, [], {"schema": "other"}, {"schema": "hostfence.flows/1", "node": 1},
+            {"schema": "hostfence.flows/1", "node": "n", "flows": {}},
+            {"schema": "hostfence.flows/1", "node": "n", "flows": [], "window": {"start": "x"}}]
+)  # fmt: skip
+def test_what_is_no_document_is_one_clear_error(raw):
+    with pytest.raises(BadInput) as refused:
+        Document(raw, "flows/n1.json")
+    assert "flows/n1.json" in str(refused.value)
+
+
+def test_addresses_can_be_kept_out_of_the_result():
+    result = audited(cluster(ONLY_WEB), *all_nodes(record()), anonymise=True, salt="s")
+
+    assert "192.0.2.9" not in str(result)
+    assert "address-" in result["rows"][0]["text"]
