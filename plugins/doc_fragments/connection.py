@@ -15,7 +15,9 @@ options:
       - Left out, it is E(K8S_AUTH_KUBECONFIG), else C(~/.kube/config) unless O(host) is given.
     type: raw
   context:
-    description: Name of a context of the kubeconfig. Left out, it is E(K8S_AUTH_CONTEXT), else the current one.
+    description:
+      - Name of a context of the kubeconfig.
+      - Left out, it is E(K8S_AUTH_CONTEXT), else the current one.
     type: str
   host:
     description: URL of the API server. Left out, it is E(K8S_AUTH_HOST), else the kubeconfig's.
@@ -34,7 +36,9 @@ options:
     type: path
     aliases: [cert_file]
   client_key:
-    description: Path of the key of O(client_cert). Left out, it is E(K8S_AUTH_KEY_FILE), else the kubeconfig's.
+    description:
+      - Path of the key of O(client_cert).
+      - Left out, it is E(K8S_AUTH_KEY_FILE), else the kubeconfig's.
     type: path
     aliases: [key_file]
   ca_cert:
@@ -44,14 +48,18 @@ options:
     type: path
     aliases: [ssl_ca_cert]
   validate_certs:
-    description: Whether to verify the API server's certificate. Left out, it is E(K8S_AUTH_VERIFY_SSL), else V(true).
+    description:
+      - Whether to verify the API server's certificate.
+      - Left out, it is E(K8S_AUTH_VERIFY_SSL), else V(true).
     type: bool
     aliases: [verify_ssl]
   proxy:
     description: URL of an HTTP proxy to the API server. Left out, it is E(K8S_AUTH_PROXY).
     type: str
   no_proxy:
-    description: Hosts, domains and nets, joined by commas, that O(proxy) is not for. Left out, it is E(K8S_AUTH_NO_PROXY).
+    description:
+      - Hosts, domains and nets, joined by commas, that O(proxy) is not for.
+      - Left out, it is E(K8S_AUTH_NO_PROXY).
     type: str
   proxy_headers:
     description: Headers for the proxy.
@@ -62,13 +70,17 @@ options:
           E(K8S_AUTH_PROXY_HEADERS_PROXY_BASIC_AUTH).
         type: str
       basic_auth:
-        description: User and password, joined by a colon. Left out, it is E(K8S_AUTH_PROXY_HEADERS_BASIC_AUTH).
+        description:
+          - User and password, joined by a colon.
+          - Left out, it is E(K8S_AUTH_PROXY_HEADERS_BASIC_AUTH).
         type: str
       user_agent:
         description: The header C(User-Agent). Left out, it is E(K8S_AUTH_PROXY_HEADERS_USER_AGENT).
         type: str
   persist_config:
-    description: Whether to write renewed tokens back to the kubeconfig. Left out, it is E(K8S_AUTH_PERSIST_CONFIG).
+    description:
+      - Whether to write renewed tokens back to the kubeconfig.
+      - Left out, it is E(K8S_AUTH_PERSIST_CONFIG).
     type: bool
   impersonate_user:
     description: User to act as. Left out, it is E(K8S_AUTH_IMPERSONATE_USER).
