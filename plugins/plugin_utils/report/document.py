@@ -269,11 +269,14 @@ def _sentence(document: Json, status: str) -> str:
     total = counts["nodes"]
     if not total:
         return "No node was looked at."
+    covered = f"{counts['covered']} of {total} nodes have a HostEndpoint"
+    verified = f"the failsafes of {counts['failsafes_verified']} of {total} were verified in the kernel"
     parts = [
-        f"{counts['covered']} of {total} nodes have a HostEndpoint",
-        f"the failsafes of {counts['failsafes_verified']} of {total} were verified in the kernel",
+        "HostEndpoints were not looked at" if _missing(document, "nodes") else covered,
+        "no kernel was read" if _missing(document, "failsafes") else verified,
+        "policy sets were not looked at" if _missing(document, "sets") else _policy_clause(document),
     ]
-    sentence = ", ".join(parts) + f", and {_policy_clause(document)}."
+    sentence = f"{parts[0]}, {parts[1]}, and {parts[2]}."
     if status == FAILED and counts["checks"][FAIL]:
         failing = sum(FAIL in node["checks"].values() for node in document["nodes"])
         sentence += f" {failing} of {total} nodes {'fails' if failing == 1 else 'fail'} a check."
