@@ -19,7 +19,7 @@ description:
     C(host_endpoint), the name of the HostEndpoint that covers the node, or null.
   - The file's name ends in C(nodes.yml), C(nodes.yaml), C(hostfence.yml) or C(hostfence.yaml).
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - constructed
   - inventory_cache
 requirements:

@@ -18,7 +18,7 @@ description:
     calico-node.
   - Refuses, before anything is written, what Calico would accept and misread.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.reach
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster

@@ -14,7 +14,7 @@ description:
     requests, and one more for every 250 nodes.
   - Says which API group Calico's resources are in, whether Calico works, and what stands in the way.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
 attributes:

@@ -14,7 +14,7 @@ description:
     few requests
     for all nodes together, the objects that it compares the node with, trimmed to what matters.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
 attributes:

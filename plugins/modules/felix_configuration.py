@@ -16,7 +16,7 @@ description:
   - A change makes every Felix it reaches restart, which takes a few seconds; the kernel's rules stay
     meanwhile.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.reach
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster

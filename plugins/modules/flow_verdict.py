@@ -16,7 +16,7 @@ description:
   - What the objects leave open gives the verdict V(undetermined), with the assumptions that would settle it.
   - How a packet is judged, and every reason code, is in C(docs/verdict.md) of the collection.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
   - hostfence.calico.judged_objects

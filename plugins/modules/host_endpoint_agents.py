@@ -15,7 +15,7 @@ description:
   - Removes what these modes put into a cluster, found by label - rights first, then pods, then what
     restricted them. The HostEndpoints stay.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
 attributes:

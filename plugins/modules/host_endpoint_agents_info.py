@@ -14,7 +14,7 @@ description:
   - Fails where neither happens in time, with what the pods themselves say - an image that cannot be pulled, a
     crash, a permission or an admission policy that stands in the way.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
 attributes:

@@ -15,7 +15,7 @@ description:
   - Removes HostEndpoints that it made for nodes that are gone or no longer selected. Those that
     others made are reported, never touched.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.reach
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster

@@ -12,7 +12,7 @@ author: The Hostfence founders (@hostfence)
 description:
   - Lists the HostEndpoints of a cluster beside its nodes, in a few requests.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
 attributes:

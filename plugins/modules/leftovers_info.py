@@ -13,7 +13,7 @@ description:
   - Finds objects by the label C(app.kubernetes.io/managed-by=hostfence), and Calico's automatic
     HostEndpoints if this collection switched them on. Objects that are being deleted are left out.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
 attributes:

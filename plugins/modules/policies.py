@@ -19,7 +19,7 @@ description:
   - Touches only objects that it labelled C(app.kubernetes.io/managed-by=hostfence) and
     C(hostfence.io/set=<name>).
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.reach
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster

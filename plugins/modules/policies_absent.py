@@ -15,7 +15,7 @@ description:
     state before. Removing one set after the other cannot promise that.
   - Tiers that hold other people's policies stay, with C(defaultAction) Pass.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
 attributes:

@@ -13,7 +13,7 @@ description:
   - Lists the sets that M(hostfence.calico.policies) made, the tiers they use, and the global policies of
     others that select a HostEndpoint.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
 attributes:

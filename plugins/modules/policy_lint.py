@@ -14,7 +14,7 @@ description:
   - Staged policies are looked at as if they were enforced.
   - Every rule, with its stable id, is in C(docs/lint.md) of the collection.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
   - hostfence.calico.judged_objects
