@@ -166,9 +166,9 @@ def _check(
     policies = [_typed(obj, POLICY, served) for obj in live[POLICY]]
     policies += _namespaced(cluster, served)
     refuse_others(change, [p for p in policies if not is_guard(p)])
-    refuse_shared_sets(change, old, policies)
-    coming = [*policies, *(_typed(obj, POLICY, served) for tier in change.tiers for obj in tier.new)]
-    refuse_matching(coming, 1)
+    refuse_shared_sets(change, old, [p for p in policies if not is_guard(p)])
+    refuse_matching(policies, 1)
+    refuse_matching([_typed(obj, POLICY, served) for tier in change.tiers for obj in tier.new], 1)
     single = wish[0] if len(wish) == 1 and wish[0] in (waving.ALL, waving.CANARY) else list(wish)
     return waving.compute(single, _hosts(cluster, heps))
 

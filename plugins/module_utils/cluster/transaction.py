@@ -387,7 +387,7 @@ class Transaction:
         return self.nodes.dry_run(obj, self._served.path(POLICY, name))
 
     def _prove(self, wave: Wave, before: Mapping[str, Proof], script: Script) -> None:
-        after = self.nodes.prove(wave.nodes, self._targets, self.options.proofs)
+        after = self.nodes.prove(wave.nodes, self._targets, self.options.proofs, before)
         for node, proof in after.items():
             broken = [name for name in proof.failed if name in before[node].worked]
             if broken:
@@ -560,8 +560,10 @@ def is_alive(process: str) -> bool:
 
 
 def _start(pid: int) -> str:
+    """When a process started, in clock ticks; empty where it does not run (a zombie does not)."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]
     except (OSError, IndexError):
         return ""
 

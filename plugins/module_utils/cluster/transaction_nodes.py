@@ -8,9 +8,10 @@ import copy
 import inspect
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 from ..calico import selector as selectors
 from ..calico.bad_input import BadInput
@@ -24,6 +25,8 @@ from .ssh import Login, run_on
 
 _PROGRAM = inspect.getsource(switch_probe)
 _POLL_SECONDS = 0.25
+KUBELET = "kubelet from the API"
+KUBELET_SECONDS = 8
 
 
 @dataclass(frozen=True)
@@ -95,21 +98,34 @@ class Observer:
         nodes: Sequence[str],
         targets: Mapping[str, Sequence[Sequence[Any]]],
         extra: Sequence[Mapping[str, Any]],
+        before: Optional[Mapping[str, Proof]] = None,
     ) -> dict[str, Proof]:
         """New connections to, from and by way of each node.
 
         :param targets: by node, ``[name, protocol, address, port]``
         :param extra: ``{host, port, from}`` that the user adds; without ``from``, from every node
+        :param before: what worked before; what did not is not tried again
         """
-        wanted = {node: [*targets.get(node, ()), *_of_user(extra, node)] for node in nodes}
+        wanted = {
+            node: [
+                t
+                for t in (*targets.get(node, ()), *_of_user(extra, node))
+                if _worked(before, node, str(t[0]))
+            ]
+            for node in nodes
+        }
         chosen = [self.logins[node] for node in nodes if node in self.logins]
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            kubelets = pool.map(self._kubelet, nodes)
-            answers = run_on(chosen, _PROGRAM, lambda node: {"connect": [list(t[1:]) for t in wanted[node]]})
-            by_api = dict(zip(nodes, kubelets))
+        kubelets = [node for node in nodes if _worked(before, node, KUBELET)]
+        # The API server itself waits 30 s for a node that drops: nobody need wait for it with us.
+        pool = ThreadPoolExecutor(max_workers=8)
+        asked = {node: pool.submit(self._kubelet, node) for node in kubelets}
+        end = time.monotonic() + KUBELET_SECONDS
+        answers = run_on(chosen, _PROGRAM, lambda node: {"connect": [list(t[1:]) for t in wanted[node]]})
+        by_api = {node: _in_time(answer, end) for node, answer in asked.items()}
+        pool.shutdown(wait=False, cancel_futures=True)
         proofs = {}
         for node in nodes:
-            found = {"kubelet from the API": by_api[node]}
+            found = {KUBELET: by_api[node]} if node in by_api else {}
             if node in answers:
                 found["SSH from here"] = answers[node].error
                 if not answers[node].error:
@@ -178,6 +194,17 @@ class Observer:
 def _all_chains(write: Write) -> frozenset[str]:
     tier = write.name.partition(".")[0]
     return chain_names(write.name, tier, "Ingress") | chain_names(write.name, tier, "Egress")
+
+
+def _worked(before: Optional[Mapping[str, Proof]], node: str, name: str) -> bool:
+    return before is None or name in before[node].worked
+
+
+def _in_time(answer: Future[str], end: float) -> str:
+    try:
+        return answer.result(max(0, end - time.monotonic()))
+    except FutureTimeout:
+        return f"no answer in {KUBELET_SECONDS} s"
 
 
 def _of_user(extra: Sequence[Mapping[str, Any]], node: str) -> list[list[Any]]:

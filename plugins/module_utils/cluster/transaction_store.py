@@ -57,14 +57,20 @@ class Stored:
         return found
 
     def begin(self, state: State, old: Contents, new: Contents) -> None:
-        """Create the record: whoever does is the only one.
+        """Create the record, or take that of a settled transaction: whoever does is the only one.
 
-        :raises Busy: there is one
+        :raises Busy: there is one that is not settled
         """
         obj = states.record_object(self.served.api_version, state, old, new)
+        last = self.cluster.find(self._path(states.RECORD))
+        ended = states.read_record(last) if last else None
         self.writes += 1
         try:
-            self.cluster.create(self.served.path(NETWORK_SET), obj)
+            if last and ended and ended[0].phase == states.SETTLED:
+                obj["metadata"]["resourceVersion"] = last["metadata"]["resourceVersion"]
+                self.cluster.replace(self._path(states.RECORD), obj)
+            else:
+                self.cluster.create(self.served.path(NETWORK_SET), obj)
         except ApiError as error:
             if not error.conflict:
                 raise

@@ -157,15 +157,15 @@ def refuse_shared_sets(change: Change, old: Contents, policies: Sequence[Object]
     new = [obj for tier in change.tiers for obj in tier.new]
     before = _by_name(old, NETWORK_SET)
     removed = [before[name] for kind, name in change.gone if kind == NETWORK_SET]
-    for sets, readers in (
-        (change.added_sets, list(policies)),
-        (removed, [*_elsewhere(change, policies), *new]),
-        (change.late_sets, [*policies, *new]),
-        ([before[obj["metadata"]["name"]] for obj in change.late_sets], [*policies, *new]),
+    changed = [*change.late_sets, *(before[obj["metadata"]["name"]] for obj in change.late_sets)]
+    for sets, *readers in (
+        (change.added_sets, policies),
+        (removed, _elsewhere(change, policies), new),
+        (changed, policies, new),
     ):
         for network_set in sets:
             _name, labels, _bad = merged_metadata(network_set)
-            found = matched_by(labels, readers)
+            found = next(filter(None, (matched_by(labels, some) for some in readers)), "")
             if found:
                 raise NoSwitch(
                     f"GlobalNetworkSet {network_set['metadata']['name']}",
