@@ -169,8 +169,7 @@ def _check(
     refuse_shared_sets(change, old, [p for p in policies if not is_guard(p)])
     refuse_matching(policies, 1)
     refuse_matching([_typed(obj, POLICY, served) for tier in change.tiers for obj in tier.new], 1)
-    single = wish[0] if len(wish) == 1 and wish[0] in (waving.ALL, waving.CANARY) else list(wish)
-    return waving.compute(single, _hosts(cluster, heps))
+    return waves_of(cluster, served, heps, wish)
 
 
 def _hosts(cluster: Cluster, heps: Sequence[Object]) -> list[waving.Host]:
@@ -186,6 +185,22 @@ def _hosts(cluster: Cluster, heps: Sequence[Object]) -> list[waving.Host]:
             name, effective_labels(hep), _CONTROL_PLANE in labels, labels.get(waving.ZONE, ""), roles
         )
     return list(found.values())
+
+
+def both_sides(
+    cluster: Cluster, served: Flavour, writes: Iterable[Mapping[str, Any]]
+) -> tuple[Contents, Contents]:
+    """What changes, as it is and as it shall be."""
+    before = _contents({kind: list_stored(cluster, served, kind) for kind in _DECISIVE})
+    return compare(before, _with(before, writes, served))
+
+
+def waves_of(
+    cluster: Cluster, served: Flavour, heps: Sequence[Object], wish: Sequence[str]
+) -> tuple[Wave, ...]:
+    """The waves that a wish means for the hosts that there are."""
+    single = wish[0] if len(wish) == 1 and wish[0] in (waving.ALL, waving.CANARY) else list(wish)
+    return waving.compute(single, _hosts(cluster, heps))
 
 
 def _namespaced(cluster: Cluster, served: Flavour) -> list[Object]:
