@@ -138,7 +138,8 @@ def refuse_others(change: Change, policies: Iterable[Object]) -> None:
             continue
         if obj["kind"] != POLICY or labels.get(OWNER_LABEL) != OWNER:
             namespace = obj["metadata"].get("namespace")
-            where = f"{namespace}/{name}" if namespace else name
+            shown = name or obj["metadata"]["name"]
+            where = f"{namespace}/{shown}" if namespace else shown
             raise NoSwitch(
                 "tier",
                 tier_of(obj),
