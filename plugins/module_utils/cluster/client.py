@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import urlencode, urlsplit
 
@@ -171,6 +172,11 @@ class Cluster:
     def host(self) -> str:
         """URL of the API server as the connection options name it."""
         return self._host
+
+    def authority(self) -> str:
+        """The certificates, as PEM, that this connection trusts; empty for those of the system."""
+        path = self._api.configuration.ssl_ca_cert
+        return Path(path).read_text(encoding="utf-8") if path else ""
 
     def request(
         self,

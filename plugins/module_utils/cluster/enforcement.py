@@ -1,0 +1,279 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the modules enforce, confirm and rollback do: from options to a transaction, and from it to a result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Optional
+
+from ..calico.bad_input import BadInput
+from ..calico.host_endpoint import effective_labels
+from ..calico.policy.definition import NETWORK_SET, POLICY, TIER
+from ..calico.transaction import state as states
+from ..calico.transaction import waves as waving
+from ..calico.transaction.change import (
+    NoSwitch,
+    change_of,
+    compare,
+    is_guard,
+    refuse_matching,
+    refuse_others,
+    refuse_shared_sets,
+)
+from ..calico.transaction.state import Contents, Object, State, Wave
+from ..calico.transaction.steps import Write
+from . import flavour
+from .client import Cluster, ClusterError
+from .flavour import Flavour, list_stored
+from .module import Unfinished
+from .ssh import logins
+from .transaction import Options, Transaction, begin
+
+_DECISIVE = (TIER, NETWORK_SET, POLICY)
+_CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+_ROLE = "node-role.kubernetes.io/"
+
+
+def enforce(cluster: Cluster, params: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
+    """:raises Unfinished: a wave went back; carries the result"""
+    served = flavour.require(cluster)
+    options = Options(
+        window=params["window"],
+        bake=params["bake"],
+        confirm=params["confirm"],
+        watchdogs=params["watchdogs"],
+        proofs=params["proofs"],
+        settle=params["settle"],
+        keep=params["keep"],
+    )
+    heps = list_stored(cluster, served, "HostEndpoint")
+    transaction = Transaction(cluster, served, logins(params["nodes"]), heps, options)
+    pending = None if check else _guarded(transaction, lambda: transaction.take_up())
+    live = {kind: list_stored(cluster, served, kind) for kind in _DECISIVE}
+    before = _contents(live)
+    after = _with(before, params["writes"], served)
+    if pending:
+        state, old, new = pending
+        if states.packed(compare(old, after)[1]) != states.packed(new):
+            raise ClusterError(
+                f"waves of a transaction of {state.who} (sets {', '.join(state.sets)}, begun {state.since}) are "
+                "confirmed, and what is wanted now is not what it brings: enforce the same again, or run "
+                "hostfence.calico.rollback first"
+            )
+        return _finished(transaction, state, lambda: transaction.go_on(state, old, new), params)
+    old, new = compare(before, after)
+    if not (old.objects or new.objects):
+        if not check:
+            _rest(transaction, params["writes"])
+        changed = bool(params["writes"]) if check else transaction.stored.writes > 0
+        return {**_result(transaction, None), "changed": changed}
+    try:
+        waves = _check(cluster, served, old, new, live, heps, params["waves"])
+    except NoSwitch as reason:
+        return {**_result(transaction, None), "changed": False, "without_switch": str(reason)}
+    state = begin(params["sets"], waves, options)
+    if check:
+        return {**_result(transaction, state), "changed": True}
+    return _finished(transaction, state, lambda: transaction.run(state, old, new), params)
+
+
+def confirm(cluster: Cluster, params: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
+    transaction = _existing(cluster, params)
+    found = transaction.stored.record()
+    if found is None or found[0].phase == states.SETTLED:
+        raise BadInput("confirm", "", "no transaction is under way")
+    state, old, new = found
+    if check:
+        return {**_result(transaction, state), "changed": True}
+    return _finished(transaction, state, lambda: transaction.confirm(state, old, new), params)
+
+
+def roll_back(cluster: Cluster, params: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
+    transaction = _existing(cluster, params)
+    found = transaction.stored.record()
+    if found is None:
+        return {**_result(transaction, None), "changed": False}
+    state, old, new = found
+    if check:
+        return {**_result(transaction, state), "changed": True}
+    if state.phase == states.SETTLED:
+        return _back_after(cluster, transaction, state, old, new, params)
+    if state.phase == states.SETTLING:
+        raise ClusterError(
+            "the transaction is being settled: enforce again, which ends that, and then roll back"
+        )
+    _guarded(transaction, lambda: transaction.roll_back(state, old, new, "rolled back by the operator"))
+    return {**_result(transaction, None), "changed": True}
+
+
+def _back_after(
+    cluster: Cluster,
+    transaction: Transaction,
+    state: State,
+    old: Contents,
+    new: Contents,
+    params: Mapping[str, Any],
+) -> dict[str, Any]:
+    """A settled transaction the other way round."""
+    served = transaction.stored.served
+    live = {kind: list_stored(cluster, served, kind) for kind in _DECISIVE}
+    before = _contents(live)
+    kept = {_key(obj): obj for obj in old.objects}
+    writes: list[dict[str, Any]] = [
+        {"kind": kind, "name": name, "object": obj} for (kind, name), obj in kept.items()
+    ]
+    writes += [
+        {"kind": kind, "name": name, "object": None}
+        for kind, name in map(_key, new.objects)
+        if (kind, name) not in kept
+    ]
+    was, will = compare(before, _with(before, writes, served))
+    if not (was.objects or will.objects):
+        transaction.stored.forget()
+        return {**_result(transaction, None), "changed": True}
+    heps = list_stored(cluster, served, "HostEndpoint")
+    waves = _check(cluster, served, was, will, live, heps, [waving.ALL])
+    transaction.stored.forget()
+    back = begin(state.sets, waves, transaction.options)
+    return _finished(transaction, back, lambda: transaction.run(back, was, will), {"writes": writes})
+
+
+def _existing(cluster: Cluster, params: Mapping[str, Any]) -> Transaction:
+    served = flavour.require(cluster)
+    heps = list_stored(cluster, served, "HostEndpoint")
+    # Back must work from anywhere: a watchdog is for what goes forward.
+    options = Options(settle=params["settle"], watchdogs=0, keep=False)
+    return Transaction(cluster, served, logins(params["nodes"]), heps, options)
+
+
+def _check(
+    cluster: Cluster,
+    served: Flavour,
+    old: Contents,
+    new: Contents,
+    live: Mapping[str, Sequence[Object]],
+    heps: Sequence[Object],
+    wish: Sequence[str],
+) -> tuple[Wave, ...]:
+    """The waves, once nothing forbids a switch."""
+    if not served.serves(TIER):
+        raise NoSwitch(
+            "tier", "", "this Calico has no tiers (they came with 3.29): set enforce_without_switch"
+        )
+    change = change_of(old, new, [t for t in live[TIER] if not is_guard(t)])
+    policies = [_typed(obj, POLICY, served) for obj in live[POLICY]]
+    policies += _namespaced(cluster, served)
+    refuse_others(change, [p for p in policies if not is_guard(p)])
+    refuse_shared_sets(change, old, [p for p in policies if not is_guard(p)])
+    refuse_matching(policies, 1)
+    refuse_matching([_typed(obj, POLICY, served) for tier in change.tiers for obj in tier.new], 1)
+    return waves_of(cluster, served, heps, wish)
+
+
+def _hosts(cluster: Cluster, heps: Sequence[Object]) -> list[waving.Host]:
+    nodes = {n["metadata"]["name"]: n["metadata"].get("labels") or {} for n in cluster.list("/api/v1/nodes")}
+    found: dict[str, waving.Host] = {}
+    for hep in heps:
+        name = str(hep["spec"].get("node"))
+        labels = nodes.get(name)
+        if labels is None or name in found:
+            continue
+        roles = ",".join(sorted(key[len(_ROLE) :] for key in labels if key.startswith(_ROLE)))
+        found[name] = waving.Host(
+            name, effective_labels(hep), _CONTROL_PLANE in labels, labels.get(waving.ZONE, ""), roles
+        )
+    return list(found.values())
+
+
+def both_sides(
+    cluster: Cluster, served: Flavour, writes: Iterable[Mapping[str, Any]]
+) -> tuple[Contents, Contents]:
+    """What changes, as it is and as it shall be."""
+    before = _contents({kind: list_stored(cluster, served, kind) for kind in _DECISIVE})
+    return compare(before, _with(before, writes, served))
+
+
+def waves_of(
+    cluster: Cluster, served: Flavour, heps: Sequence[Object], wish: Sequence[str]
+) -> tuple[Wave, ...]:
+    """The waves that a wish means for the hosts that there are."""
+    single = wish[0] if len(wish) == 1 and wish[0] in (waving.ALL, waving.CANARY) else list(wish)
+    return waving.compute(single, _hosts(cluster, heps))
+
+
+def _namespaced(cluster: Cluster, served: Flavour) -> list[Object]:
+    path = f"/apis/{served.group}/{served.version}/networkpolicies"
+    found = cluster.list_if_readable(path) or []
+    return [_typed(obj, "NetworkPolicy", served) for obj in found]
+
+
+def _contents(live: Mapping[str, Sequence[Object]]) -> Contents:
+    return Contents(
+        tuple(states.clean({**obj, "kind": k}) for k, objs in live.items() for obj in objs if _is_policy(obj))
+    )
+
+
+def _is_policy(obj: Object) -> bool:
+    name = str(obj["metadata"]["name"])
+    return not (is_guard(obj) or name == states.RECORD or name.startswith(states.SWITCH_PREFIX))
+
+
+def _with(before: Contents, writes: Iterable[Mapping[str, Any]], served: Flavour) -> Contents:
+    objects = {_key(obj): obj for obj in before.objects}
+    for write in writes:
+        key = (write["kind"], write["name"])
+        if write["kind"] not in _DECISIVE:
+            continue
+        if write["object"]:
+            objects[key] = states.clean({**write["object"], "kind": write["kind"]})
+        else:
+            objects.pop(key, None)
+    return Contents(tuple(objects.values()))
+
+
+def _rest(transaction: Transaction, writes: Iterable[Mapping[str, Any]]) -> None:
+    """What decides nothing: staged policies, and labels and annotations of the others."""
+    last = {(w["kind"], w["name"]): w["object"] for w in writes}
+    order = {POLICY: 0, NETWORK_SET: 1, TIER: 3}
+    for kind in sorted({kind for kind, _name in last}, key=lambda k: order.get(k, 2)):
+        transaction.stored.put([Write(k, n, obj) for (k, n), obj in last.items() if k == kind])
+
+
+def _finished(transaction: Transaction, state: State, work: Any, params: Mapping[str, Any]) -> dict[str, Any]:
+    ended = _guarded(transaction, work, state)
+    if ended.phase == states.SETTLED and "writes" in params:
+        _rest(transaction, params["writes"])
+    return {**_result(transaction, ended), "changed": True}
+
+
+def _guarded(transaction: Transaction, work: Any, state: Optional[State] = None) -> Any:
+    """:raises Unfinished: in place of every other error, with what was done until then"""
+    try:
+        return work()
+    except NoSwitch:
+        raise
+    except ClusterError as error:
+        result = {**_result(transaction, state), "changed": transaction.stored.writes > 0}
+        raise Unfinished(str(error), result)
+
+
+def _result(transaction: Transaction, state: Optional[State]) -> dict[str, Any]:
+    return {
+        "phase": state.phase if state else "",
+        "transaction": state.id if state else "",
+        "waves": [asdict(wave) for wave in state.waves] if state else [],
+        "timeline": transaction.progress.timeline,
+        "remarks": transaction.progress.remarks,
+        "without_switch": "",
+        "writes": transaction.stored.writes,
+    }
+
+
+def _typed(obj: Object, kind: str, served: Flavour) -> Object:
+    return {**obj, "kind": kind, "apiVersion": served.api_version}
+
+
+def _key(obj: Object) -> tuple[str, str]:
+    return obj["kind"], obj["metadata"]["name"]

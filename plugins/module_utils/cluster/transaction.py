@@ -1,0 +1,584 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Enforcement as a transaction: prepare, arm, switch, prove, confirm or roll back, settle.
+
+Whatever ends a run ends it in a state that the next one takes up: every step says what shall be, the record says
+which step, and only compare-and-swap turns a switch.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Optional
+
+from ..calico.bad_input import BadInput
+from ..calico.policy.definition import POLICY, TIER
+from ..calico.transaction import state as states
+from ..calico.transaction.change import Change, change_of, is_guard
+from ..calico.transaction.state import Contents, State, Switch, Wave
+from ..calico.transaction.steps import Script, Write
+from .client import Cluster, ClusterError
+from .flavour import Flavour, list_stored
+from .ssh import Login
+from .transaction_nodes import Observer, Proof
+from .transaction_store import Busy, Lost, Stored, now
+from .watchdogs import Watchdogs, endpoints, revoke
+
+AUTO, MANUAL = "auto", "manual"
+_ACKNOWLEDGE_SECONDS = 20
+_PROGRAM_SECONDS = 20
+_FAREWELL_SECONDS = 1.5
+# The switch must be seen in the kernels, and proved, before the window ends.
+_SHARE_OF_WINDOW = 0.8
+
+
+class RolledBack(ClusterError):
+    """A wave went back; says why, and what every host has now."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to go about it.
+
+    :ivar window: seconds until an unconfirmed wave goes back
+    :ivar bake: seconds to wait after a wave before the next
+    :ivar watchdogs: how many; 0 goes without
+    :ivar settle: seconds within which Felix sees a write, where no node can be looked at
+    """
+
+    window: int = 120
+    bake: int = 0
+    confirm: str = AUTO
+    watchdogs: int = 2
+    proofs: Sequence[Mapping[str, Any]] = ()
+    settle: float = 1
+    keep: bool = True
+
+    def __post_init__(self) -> None:
+        if not 30 <= self.window <= 240:
+            raise BadInput("window", self.window, "from 30 to 240 seconds")
+        if self.watchdogs < 0 or self.watchdogs > 9:
+            raise BadInput("watchdogs", self.watchdogs, "from 0 to 9")
+
+
+@dataclass
+class Progress:
+    """What happened, for the result.
+
+    :ivar timeline: ``{event, wave, seconds}``, seconds since the run began
+    """
+
+    timeline: list[dict[str, Any]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    def note(self, event: str, wave: str = "") -> None:
+        seconds = round(time.monotonic() - self.began, 1)
+        self.timeline.append({"event": event, "wave": wave, "seconds": seconds})
+
+
+class Transaction:
+    """One run.
+
+    :param logins: by node
+    :param host_endpoints: all of the cluster
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        served: Flavour,
+        logins: Mapping[str, Login],
+        host_endpoints: Sequence[states.Object],
+        options: Options,
+    ) -> None:
+        self.stored = Stored(cluster, served)
+        self.options = options
+        self.progress = Progress()
+        self.nodes = Observer(cluster, logins, host_endpoints, options.settle)
+        self._cluster = cluster
+        self._served = served
+        self._watchdogs: Optional[Watchdogs] = None
+
+    # -- from outside ---------------------------------------------------------------------------------
+
+    def take_up(self) -> Optional[tuple[State, Contents, Contents]]:
+        """Bring what an earlier run left into an end, unless waves of it are confirmed.
+
+        :returns: the transaction whose confirmed waves go on, or None
+        :raises Busy: another run is at work, or somebody may still confirm
+        """
+        found = self.stored.record()
+        if found is None:
+            return None
+        state, old, new = found
+        if state.phase == states.SETTLED:
+            return None
+        self._refuse_busy(state)
+        self.progress.remarks.append(
+            f"found a transaction of {state.who}, begun {state.since}, in phase {state.phase}"
+        )
+        switches = self.stored.switches()
+        if state.phase == states.SETTLING:
+            self.settle(state, old, new)
+            return None
+        confirmed = [s for s in switches if s.phase == states.CONFIRMED and s.on]
+        for switch in switches:
+            if switch.on and switch.phase != states.CONFIRMED:
+                self._back(switch, "the run that switched it is gone")
+        if state.phase == states.RUNNING and confirmed:
+            return found
+        self.undo(state, old, new)
+        return None
+
+    def run(self, state: State, old: Contents, new: Contents) -> State:
+        """All of it, from the record to the end.
+
+        :raises NoSwitch: before anything is written
+        :raises RolledBack: a wave was not proved or not confirmed
+        """
+        change = self._change(old, new)
+        self.stored.begin(state, old, new)
+        try:
+            self._prepare(state, change)
+            state = self._phase(state, old, new, states.RUNNING)
+        except ClusterError:
+            self.undo(state, old, new)
+            raise
+        return self.go_on(state, old, new)
+
+    def go_on(self, state: State, old: Contents, new: Contents) -> State:
+        """The waves that are not confirmed yet, then the end.
+
+        :raises RolledBack: a wave was not proved or not confirmed
+        """
+        for number, wave in enumerate(state.waves, start=1):
+            switch = self._need(number)
+            if switch.phase == states.CONFIRMED and switch.on:
+                continue
+            try:
+                confirmed = self._wave(state, self._change(old, new), number, wave)
+            except (ClusterError, KeyboardInterrupt) as problem:
+                raise self._stopped(state, old, new, number, problem)
+            if not confirmed:
+                return state
+            if number < len(state.waves):
+                time.sleep(self.options.bake)
+        return self.settle(state, old, new)
+
+    def confirm(self, state: State, old: Contents, new: Contents) -> State:
+        """Confirm the wave that waits for it; after the last one, settle.
+
+        :raises BadInput: none waits
+        :raises Lost: it went back meanwhile
+        """
+        waiting = [switch for switch in self.stored.switches() if switch.phase == states.SWITCHED]
+        if not waiting:
+            raise BadInput("confirm", state.phase, "no wave waits for a confirmation")
+        self._confirmed(waiting[0], state.waves[waiting[0].number - 1])
+        left = [s for s in self.stored.switches() if not (s.phase == states.CONFIRMED and s.on)]
+        return state if left else self.settle(state, old, new)
+
+    def roll_back(self, state: State, old: Contents, new: Contents, reason: str) -> None:
+        """Every wave back to old policy, confirmed or not, and the transaction away."""
+        for switch in self.stored.switches():
+            if switch.on:
+                self._back(switch, reason)
+        self.undo(state, old, new)
+
+    def settle(self, state: State, old: Contents, new: Contents) -> State:
+        """Bring the tiers themselves to new policy while nobody evaluates them, and remove the rest."""
+        state = self._phase(state, old, new, states.SETTLING)
+        script = self._script(state, self._change(old, new))
+        everywhere = _nodes_of(state)
+        if any(switch.on for switch in self.stored.switches()):
+            self._put(script.tiers())
+            self._put(script.settle_guards())
+            self._see(everywhere, present=script.settle_guards())
+            self._put(script.policies())
+            self._put([_deleted(write) for write in script.old_guards()])
+            self._see(everywhere, absent=script.old_guards(), present=script.settle_guards())
+            for switch in self.stored.switches():
+                if switch.on:
+                    self.stored.turn(switch, states.SETTLED, self._noted("settled"), on=False)
+            self._see(everywhere, guards=[*script.new_guards(), *script.settle_guards()])
+        self._dismantle(script)
+        self._put(script.last())
+        state = replace(state, phase=states.SETTLED, finished=now())
+        self._end(state, old, new, keep=self.options.keep)
+        self.progress.note("settled")
+        return state
+
+    def undo(self, state: State, old: Contents, new: Contents) -> None:
+        """Remove all that the transaction made, while every switch is off."""
+        state = self._phase(state, old, new, states.UNDOING)
+        script = self._script(state, self._change(old, new))
+        self._dismantle(script)
+        self._put([Write(write.kind, write.name) for write in script.sets()])
+        self._end(state, old, new, keep=False)
+        self.progress.note("undone")
+
+    # -- steps ----------------------------------------------------------------------------------------
+
+    def _prepare(self, state: State, change: Change) -> None:
+        script = self._script(state, change)
+        everywhere = _nodes_of(state)
+        for number, wave in enumerate(state.waves, start=1):
+            self.stored.create_switch(number, state.id, wave.name)
+        self._put(script.sets())
+        self._put(script.next_tiers_open())
+        time.sleep(self.options.settle)
+        # While Felix does not know the switch, a guard of old policy would let everything pass.
+        self._put(script.new_guards())
+        self._see(everywhere, present=script.new_guards(), guards=script.new_guards())
+        if not script.new_guards():
+            time.sleep(self.options.settle)
+        self._put([*script.old_guards(), *script.moved()])
+        self._put(script.next_tiers())
+        self._see(
+            everywhere,
+            present=[*script.new_guards(), *script.old_guards(), *script.moved()],
+            guards=[*script.new_guards(), *script.old_guards()],
+        )
+        self._refuse_forward(change, everywhere)
+        self.progress.note("prepared")
+        self._start_watchdogs(state)
+
+    def _refuse_forward(self, change: Change, nodes: Sequence[str]) -> None:
+        """Without any forward policy Calico accepts what is forwarded; with some that passes, the kernel decides."""
+        if change.forward_before == change.forward_after:
+            return
+        for node, found in self.nodes.facts(nodes).items():
+            if found and found["kernel"]["forward_drops"]:
+                raise NoSwitchHere(
+                    f"node {node}: its FORWARD chain drops by default, and the change has applyOnForward policies "
+                    "on one side only: while it is prepared, forwarded packets would be dropped. Set "
+                    "enforce_without_switch, or add such policies to both sides"
+                )
+
+    def _start_watchdogs(self, state: State) -> None:
+        count = self.options.watchdogs
+        if not count:
+            self.progress.remarks.append(
+                "NO WATCHDOG runs: if this run dies after a switch, new policy stays until somebody rolls back"
+            )
+            return
+        chosen = self._hosts_of_watchdogs(state, count)
+        self._watchdogs = Watchdogs(self._cluster, self._served, state.id, count, len(state.waves))
+        self._watchdogs.grant()
+        seen = self.nodes.facts([login.node for login in chosen])
+        servers = [pair for found in seen.values() if found for pair in found["targets"]["api"]]
+        problems = self._watchdogs.start_on(chosen, self._life(state), servers)
+        if problems:
+            raise ClusterError(f"a watchdog did not start: {problems[0]}")
+
+    def _hosts_of_watchdogs(self, state: State, count: int) -> list[Login]:
+        """Control-plane nodes first, which are in the last waves."""
+        late_first = list(dict.fromkeys(node for wave in reversed(state.waves) for node in wave.nodes))
+        others = [node for node in self.nodes.logins if node not in late_first]
+        found = [self.nodes.logins[n] for n in [*late_first, *others] if n in self.nodes.logins]
+        if len(found) < count:
+            raise ClusterError(
+                f"{count} watchdogs are wanted, and {len(found)} nodes can be logged in to: add nodes, lower "
+                "enforce_watchdogs, or set it to 0 to go without"
+            )
+        return found[:count]
+
+    def _life(self, state: State) -> int:
+        rounds = len(state.waves)
+        return rounds * (self.options.window + self.options.bake + 120) + 600
+
+    def _wave(self, state: State, change: Change, number: int, wave: Wave) -> bool:
+        """One wave; whether it is confirmed."""
+        script = self._script(state, change)
+        before = self._baseline(wave)
+        arming = uuid.uuid4().hex
+        self._arm(number, wave, arming)
+        window = self.options.window
+        noted = {states.DEADLINE: f"{time.time() + window:.0f}", states.WINDOW: str(window)}
+        end = time.monotonic() + window * _SHARE_OF_WINDOW
+        switch = self.stored.turn(
+            self._need(number), states.SWITCHED, {**self._noted("switched"), **noted}, on=True
+        )
+        self.progress.note("switched", wave.name)
+        self._see(
+            wave.nodes,
+            guards=[w for w in script.new_guards() if _is_of(w, number)],
+            full=False,
+            seconds=max(1, min(_PROGRAM_SECONDS, end - time.monotonic())),
+        )
+        self._prove(wave, before, script)
+        self.progress.note("proved", wave.name)
+        if self.options.confirm == MANUAL:
+            self.progress.remarks.append(
+                f"wave {wave.name} waits for hostfence.calico.confirm until {time.ctime(switch.deadline)}"
+            )
+            return False
+        if self._watchdogs and len(self._watchdogs.alive()) < self.options.watchdogs:
+            raise ClusterError("a watchdog has stopped, so nobody would have rolled back: not confirmed")
+        self._confirmed(switch, wave)
+        return True
+
+    def _arm(self, number: int, wave: Wave, arming: str) -> None:
+        noted = {states.ARMING: arming, states.WINDOW: str(self.options.window)}
+        self.stored.turn(self._need(number), states.ARMED, {**self._noted("armed"), **noted}, on=False)
+        if self._watchdogs is None and self.options.watchdogs:
+            self._watchdogs = Watchdogs(
+                self._cluster, self._served, "", self.options.watchdogs, len(self.stored.switches())
+            )
+        if self._watchdogs:
+            seen = self._watchdogs.wait_for(arming, _ACKNOWLEDGE_SECONDS)
+            if len(seen) < self.options.watchdogs:
+                raise ClusterError(
+                    f"{len(seen)} of {self.options.watchdogs} watchdogs acknowledged within "
+                    f"{_ACKNOWLEDGE_SECONDS} s, so nothing was switched"
+                )
+        self.progress.note("armed", wave.name)
+
+    def _confirmed(self, switch: Switch, wave: Wave) -> None:
+        self.stored.turn(switch, states.CONFIRMED, {**self._noted("confirmed"), states.DEADLINE: "0"})
+        self.progress.note("confirmed", wave.name)
+
+    # -- proof ----------------------------------------------------------------------------------------
+
+    def _baseline(self, wave: Wave) -> dict[str, Proof]:
+        """What works before: only that can break."""
+        self._targets = self._targets_of(wave)
+        self._dry_before = self._dry_run()
+        found = self.nodes.prove(wave.nodes, self._targets, self.options.proofs)
+        lost = [node for node, proof in found.items() if "SSH from here" in proof.failed]
+        if lost:
+            raise ClusterError(f"cannot be logged in to before the switch: {proof_text(lost[0], found)}")
+        return found
+
+    def _targets_of(self, wave: Wave) -> dict[str, list[list[Any]]]:
+        by_api = endpoints(self._cluster)
+        found: dict[str, list[list[Any]]] = {}
+        for node, facts in self.nodes.facts(wave.nodes).items():
+            if not facts:
+                continue
+            targets = [
+                [f"API {host}:{port}", "tcp", host, port]
+                for host, port in [*by_api, *facts["targets"]["api"]]
+            ]
+            targets += [[f"Typha {host}", "tcp", host, port] for host, port in facts["targets"]["typha"]]
+            for host, port in facts["targets"]["dns"]:
+                targets += [
+                    [f"DNS {host} over UDP", "udp-dns", host, port],
+                    [f"DNS {host} over TCP", "tcp", host, port],
+                ]
+            found[node] = list({str(target[0]): target for target in targets}.values())
+        return found
+
+    def _dry_run(self) -> str:
+        tier = {"kind": POLICY, "apiVersion": self._served.api_version}
+        guards = self.stored.labelled(POLICY)
+        if not guards:
+            return ""
+        name = str(guards[0]["metadata"]["name"])
+        obj = {**tier, "metadata": {"name": name}, "spec": guards[0]["spec"]}
+        return self.nodes.dry_run(obj, self._served.path(POLICY, name))
+
+    def _prove(self, wave: Wave, before: Mapping[str, Proof], script: Script) -> None:
+        after = self.nodes.prove(wave.nodes, self._targets, self.options.proofs, before)
+        for node, proof in after.items():
+            broken = [name for name in proof.failed if name in before[node].worked]
+            if broken:
+                raise ClusterError(
+                    f"node {node}: {broken[0]} worked before and does not now: {proof.failed[broken[0]]}"
+                )
+        if not self._dry_before:
+            problem = self._dry_run()
+            if problem:
+                raise ClusterError(f"policy could be written before and cannot now: {problem}")
+        flows = sum(len(proof.worked) for proof in after.values())
+        self.progress.remarks.append(f"wave {wave.name}: {flows} new connections work on {len(after)} nodes")
+
+    # -- back -----------------------------------------------------------------------------------------
+
+    def _stopped(
+        self, state: State, old: Contents, new: Contents, number: int, problem: BaseException
+    ) -> RolledBack:
+        """Switch the wave back, and say what every host has now."""
+        switch = self.stored.switch(number)
+        if switch and switch.on and switch.phase != states.CONFIRMED:
+            self._back(switch, str(problem) or type(problem).__name__)
+        done = [w for n, w in enumerate(state.waves, 1) if n < number]
+        why = f"wave {state.waves[number - 1].name}: {problem or type(problem).__name__}"
+        if not done:
+            self.undo(state, old, new)
+            return RolledBack(
+                f"{why}. Every host has the policy that it had before, and nothing else is left"
+            )
+        hosts = sum(len(wave.nodes) for wave in done)
+        return RolledBack(
+            f"{why}. The {hosts} hosts of the waves {', '.join(w.name for w in done)} keep the new policy, all others "
+            "have the one from before. Fix the cause and enforce again, or run hostfence.calico.rollback"
+        )
+
+    def _back(self, switch: Switch, reason: str) -> None:
+        """Old policy again; a watchdog may be quicker, and then it is done as well."""
+        seen: Optional[Switch] = switch
+        for _attempt in range(20):
+            if seen is None or not seen.on:
+                break
+            noted = {**self._noted("rolled back"), states.REASON: reason[:200]}
+            try:
+                self.stored.turn(seen, states.ROLLED_BACK, noted, on=False)
+                break
+            except Lost:
+                seen = self.stored.switch(switch.number)
+            except ClusterError:
+                time.sleep(1)
+                seen = self._try_switch(switch)
+        self.progress.note("rolled back", states.switch_name(switch.number))
+
+    def _try_switch(self, switch: Switch) -> Optional[Switch]:
+        try:
+            return self.stored.switch(switch.number)
+        except ClusterError:
+            return switch
+
+    def _dismantle(self, script: Script) -> None:
+        """Remove guards, neighbours and switches, in the order in which each step changes no verdict."""
+        everywhere = [node for wave in script.waves for node in wave.nodes]
+        there = {o["metadata"]["name"] for o in self.stored.labelled(TIER)}
+        self._put([write for write in script.next_tiers_open() if write.name in there])
+        new_guards = script.new_guards()
+        own = {write.name for write in new_guards}
+        left = [o["metadata"]["name"] for o in self.stored.labelled(POLICY)]
+        self._put([Write(POLICY, name) for name in left if name not in own])
+        self._see(everywhere, absent=[*script.moved(), *script.old_guards(), *script.settle_guards()])
+        self._put([Write(POLICY, name) for name in left if name in own])
+        self._see(everywhere, absent=new_guards)
+        self._put([Write(TIER, name) for name in sorted(there)])
+        self.stored.drop_switches()
+
+    def _end(self, state: State, old: Contents, new: Contents, *, keep: bool) -> None:
+        # Watchdogs that see the switches gone end by themselves, while they still may look.
+        time.sleep(_FAREWELL_SECONDS if self._watchdogs else 0)
+        revoke(self._cluster)
+        if keep:
+            self.stored.keep(state, old, new)
+        else:
+            self.stored.forget()
+
+    # -- small ----------------------------------------------------------------------------------------
+
+    def _see(self, nodes: Sequence[str], **wanted: Any) -> None:
+        late = self.nodes.wait(nodes, **wanted)
+        if late:
+            node, why = next(iter(late.items()))
+            more = f" (and {len(late) - 1} more nodes)" if len(late) > 1 else ""
+            raise ClusterError(f"node {node}: {why}{more}")
+
+    def _put(self, writes: Sequence[Write]) -> None:
+        if writes:
+            self.stored.put(writes)
+
+    def _change(self, old: Contents, new: Contents) -> Change:
+        return change_of(
+            old, new, [t for t in list_stored(self._cluster, self._served, TIER) if not is_guard(t)]
+        )
+
+    def _script(self, state: State, change: Change) -> Script:
+        return Script(state.id, self._served.api_version, change, state.waves)
+
+    def _phase(self, state: State, old: Contents, new: Contents, phase: str) -> State:
+        if state.phase == phase:
+            return state
+        changed = replace(state, phase=phase, process=this_process())
+        self.stored.keep(changed, old, new)
+        return changed
+
+    def _need(self, number: int) -> Switch:
+        switch = self.stored.switch(number)
+        if switch is None:
+            raise ClusterError(f"{states.switch_name(number)} is gone: somebody removed it")
+        return switch
+
+    def _noted(self, _event: str) -> dict[str, str]:
+        return {states.BY: operator(), states.AT: now(), states.REASON: ""}
+
+    def _refuse_busy(self, state: State) -> None:
+        if is_alive(state.process):
+            raise Busy(
+                f"{state.who} is at it: a transaction has run since {state.since} (process {state.process})"
+            )
+        for switch in self.stored.switches():
+            left = switch.deadline - time.time()
+            if switch.phase == states.SWITCHED and left > 0 and state.who != operator():
+                raise Busy(
+                    f"{state.who} has until {time.ctime(switch.deadline)} to confirm a transaction begun {state.since}; "
+                    "hostfence.calico.rollback ends it"
+                )
+
+
+class NoSwitchHere(ClusterError):
+    """What a node's kernel says forbids a switch."""
+
+
+def begin(sets: Sequence[str], waves: Sequence[Wave], options: Options) -> State:
+    """A transaction that begins now."""
+    return State(
+        id=uuid.uuid4().hex[:12],
+        who=operator(),
+        since=now(),
+        process=this_process(),
+        sets=tuple(sets),
+        waves=tuple(waves),
+        window=options.window,
+    )
+
+
+def operator() -> str:
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}@{socket.gethostname()}"
+
+
+def this_process() -> str:
+    """Which process runs a transaction: machine, id, and its start, which tells it from a later one of that id."""
+    return f"{socket.gethostname()}/{os.getpid()}/{_start(os.getpid())}"
+
+
+def is_alive(process: str) -> bool:
+    """Whether a process of this machine still runs; of another machine's nobody can tell, and no is the answer."""
+    host, _slash, rest = process.partition("/")
+    pid, _slash, start = rest.partition("/")
+    if host != socket.gethostname() or not pid.isdigit() or int(pid) == os.getpid():
+        return False
+    return bool(start) and _start(int(pid)) == start
+
+
+def _start(pid: int) -> str:
+    """When a process started, in clock ticks; empty where it does not run (a zombie does not)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return "" if fields[0] in "ZX" else fields[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _nodes_of(state: State) -> list[str]:
+    return [node for wave in state.waves for node in wave.nodes]
+
+
+def _deleted(write: Write) -> Write:
+    return Write(write.kind, write.name)
+
+
+def _is_of(write: Write, number: int) -> bool:
+    return f"-{number}-" in write.name.rpartition(".")[2]
+
+
+def proof_text(node: str, proofs: Mapping[str, Proof]) -> str:
+    return f"{node}: " + "; ".join(f"{name}: {why}" for name, why in proofs[node].failed.items())

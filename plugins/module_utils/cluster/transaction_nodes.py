@@ -1,0 +1,222 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Look at the nodes of a transaction: what their kernels hold, and what new connections they can make."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from ..calico import selector as selectors
+from ..calico.bad_input import BadInput
+from ..calico.host_endpoint import effective_labels
+from ..calico.policy.definition import POLICY
+from ..calico.transaction.chains import chain_names
+from ..calico.transaction.steps import Write
+from ..node import switch_probe
+from .client import Cluster, ClusterError, Object
+from .ssh import Login, run_on
+
+_PROGRAM = inspect.getsource(switch_probe)
+_POLL_SECONDS = 0.25
+KUBELET = "kubelet from the API"
+KUBELET_SECONDS = 8
+
+
+@dataclass(frozen=True)
+class Proof:
+    """New connections of one node.
+
+    :ivar worked: names of those that work
+    :ivar failed: name to reason
+    """
+
+    worked: frozenset[str] = frozenset()
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+class Observer:
+    """:param logins: by node; without any, nothing is seen, and what is to be waited for is waited for by time"""
+
+    def __init__(
+        self, cluster: Cluster, logins: Mapping[str, Login], host_endpoints: Sequence[Object], settle: float
+    ) -> None:
+        self._cluster = _impatient(cluster)
+        self.logins = dict(logins)
+        self._settle = settle
+        self._labels: dict[str, list[Mapping[str, str]]] = {}
+        for hep in host_endpoints:
+            self._labels.setdefault(str(hep["spec"].get("node")), []).append(effective_labels(hep))
+
+    def wait(
+        self,
+        nodes: Iterable[str],
+        *,
+        present: Sequence[Write] = (),
+        absent: Sequence[Write] = (),
+        guards: Sequence[Write] = (),
+        full: bool = True,
+        seconds: float = 20,
+    ) -> dict[str, str]:
+        """Until the kernels of all nodes hold the chains of the policies present and none of those absent.
+
+        :param guards: whose set of addresses is to be full, or empty
+        :returns: node to what is not as it shall be, when the time was over
+        """
+        time.sleep(0 if self.logins else self._settle)
+        waiting = [self.logins[node] for node in nodes if node in self.logins]
+        end = time.monotonic() + seconds
+        while True:
+            names = sorted({name for guard in guards for name in _all_chains(guard)})
+            answers = run_on(waiting, _PROGRAM, lambda _node: {"guards": names})
+            late: dict[str, str] = {}
+            for node, answer in answers.items():
+                problem = answer.error or self._differs(
+                    node, answer.document["kernel"], present, absent, guards, full
+                )
+                if problem:
+                    late[node] = problem
+            if not late or time.monotonic() > end:
+                return late
+            waiting = [self.logins[node] for node in late]
+            time.sleep(_POLL_SECONDS)
+
+    def facts(self, nodes: Iterable[str]) -> dict[str, Any]:
+        """What the nodes' kernels say of themselves, and which targets their programs use."""
+        chosen = [self.logins[node] for node in nodes if node in self.logins]
+        answers = run_on(chosen, _PROGRAM, lambda _node: {"guards": [], "targets": True})
+        return {node: answer.document if not answer.error else None for node, answer in answers.items()}
+
+    def prove(
+        self,
+        nodes: Sequence[str],
+        targets: Mapping[str, Sequence[Sequence[Any]]],
+        extra: Sequence[Mapping[str, Any]],
+        before: Optional[Mapping[str, Proof]] = None,
+    ) -> dict[str, Proof]:
+        """New connections to, from and by way of each node.
+
+        :param targets: by node, ``[name, protocol, address, port]``
+        :param extra: ``{host, port, from}`` that the user adds; without ``from``, from every node
+        :param before: what worked before; what did not is not tried again
+        """
+        wanted = {
+            node: [
+                t
+                for t in (*targets.get(node, ()), *_of_user(extra, node))
+                if _worked(before, node, str(t[0]))
+            ]
+            for node in nodes
+        }
+        chosen = [self.logins[node] for node in nodes if node in self.logins]
+        kubelets = [node for node in nodes if _worked(before, node, KUBELET)]
+        # The API server itself waits 30 s for a node that drops: nobody need wait for it with us.
+        pool = ThreadPoolExecutor(max_workers=8)
+        asked = {node: pool.submit(self._kubelet, node) for node in kubelets}
+        end = time.monotonic() + KUBELET_SECONDS
+        answers = run_on(chosen, _PROGRAM, lambda node: {"connect": [list(t[1:]) for t in wanted[node]]})
+        by_api = {node: _in_time(answer, end) for node, answer in asked.items()}
+        pool.shutdown(wait=False, cancel_futures=True)
+        proofs = {}
+        for node in nodes:
+            found = {KUBELET: by_api[node]} if node in by_api else {}
+            if node in answers:
+                found["SSH from here"] = answers[node].error
+                if not answers[node].error:
+                    names = [str(target[0]) for target in wanted[node]]
+                    found.update(zip(names, answers[node].document["connect"]))
+            failed = {name: why for name, why in found.items() if why}
+            proofs[node] = Proof(frozenset(found) - frozenset(failed), failed)
+        return proofs
+
+    def dry_run(self, policy: Object, path: str) -> str:
+        """Whether policy can still be written, admission webhooks included; empty, or why not."""
+        try:
+            self._cluster.apply(path, policy, dry_run=True)
+        except ClusterError as error:
+            return str(error)
+        return ""
+
+    def _kubelet(self, node: str) -> str:
+        try:
+            self._cluster.text(f"/api/v1/nodes/{node}/proxy/healthz")
+        except ClusterError as error:
+            return str(error)
+        return ""
+
+    def _differs(
+        self,
+        node: str,
+        kernel: Mapping[str, Any],
+        present: Sequence[Write],
+        absent: Sequence[Write],
+        guards: Sequence[Write],
+        full: bool,
+    ) -> str:
+        chains = set(kernel["chains"])
+        for write in present:
+            for names in self._chains(write, node):
+                if not names & chains:
+                    return f"policy {write.name} is not in its kernel yet"
+        for write in absent:
+            if _all_chains(write) & chains:
+                return f"policy {write.name} is still in its kernel"
+        wanted = "full" if full else "empty"
+        for write in guards:
+            for names in self._chains(write, node):
+                state = next(
+                    (kernel["guards"][name] for name in names if name in kernel["guards"]), "unknown"
+                )
+                if state != wanted:
+                    return f"the switch's addresses are {state} in its kernel, not {wanted} ({write.name})"
+        return ""
+
+    def _chains(self, write: Write, node: str) -> list[frozenset[str]]:
+        """Names of the chains that a node should have of a policy: none if it selects no HostEndpoint there."""
+        spec = (write.wanted or {}).get("spec") or {}
+        if write.kind != POLICY or spec.get("namespaceSelector") or spec.get("serviceAccountSelector"):
+            return []
+        try:
+            selector = selectors.parse(str(spec.get("selector") or ""))
+        except BadInput:
+            return []
+        if not any(selector.matches(labels) for labels in self._labels.get(node, ())):
+            return []
+        return [chain_names(write.name, spec["tier"], direction) for direction in spec["types"]]
+
+
+def _all_chains(write: Write) -> frozenset[str]:
+    tier = write.name.partition(".")[0]
+    return chain_names(write.name, tier, "Ingress") | chain_names(write.name, tier, "Egress")
+
+
+def _worked(before: Optional[Mapping[str, Proof]], node: str, name: str) -> bool:
+    return before is None or name in before[node].worked
+
+
+def _in_time(answer: Future[str], end: float) -> str:
+    try:
+        return answer.result(max(0, end - time.monotonic()))
+    except FutureTimeout:
+        return f"no answer in {KUBELET_SECONDS} s"
+
+
+def _of_user(extra: Sequence[Mapping[str, Any]], node: str) -> list[list[Any]]:
+    return [
+        [f"{entry['host']}:{entry['port']}", "tcp", entry["host"], int(entry["port"])]
+        for entry in extra
+        if entry.get("from") in (None, "", node)
+    ]
+
+
+def _impatient(cluster: Cluster) -> Cluster:
+    """The same connection, for questions whose answer may well be no: nothing is asked twice."""
+    once = copy.copy(cluster)
+    once._retries = once._retries.new(total=0, connect=0, read=0, status=0)
+    return once

@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Start a watchdog on this node: it outlives the login, and leaves nothing behind.
+
+One file, standard library only, Python 3.9: sent over SSH, with ``PARAMETERS``: ``name``, ``program``,
+``options``. The token goes into a file of mode 0600 on tmpfs, never into a command line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import Any, Optional
+
+DIRECTORY = "/run/hostfence"
+
+
+def start(parameters: dict[str, Any]) -> dict[str, Any]:
+    """:returns: ``mode``: by what it was started"""
+    os.makedirs(DIRECTORY, mode=0o700, exist_ok=True)
+    name = parameters["name"]
+    program, options, log_file = (os.path.join(DIRECTORY, f"{name}.{end}") for end in ("py", "json", "log"))
+    _write(program, parameters["program"])
+    _write(options, json.dumps({**parameters["options"], "remove": [program, options, log_file]}))
+    command = [sys.executable, program, options]
+    if os.path.isdir("/run/systemd/system") and shutil.which("systemd-run"):
+        unit = ["systemd-run", "--quiet", "--collect", f"--unit={name}", "--property=Restart=on-failure"]
+        subprocess.run([*unit, *command], check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        return {"mode": "systemd"}
+    with open(log_file, "ab") as log:
+        subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+        )
+    return {"mode": "session"}
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(text)
+
+
+PARAMETERS: Optional[dict[str, Any]] = globals().get("PARAMETERS")
+if PARAMETERS is not None:
+    print(json.dumps(start(PARAMETERS)))

@@ -1,0 +1,194 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: enforce
+short_description: Change what is enforced as a transaction
+version_added: 0.3.0
+author: The Hostfence founders (@hostfence)
+description:
+  - Brings the policy that is enforced from what it is to what it shall be. The new policy stands in the kernel
+    of every node before it decides, becomes live by one write for each wave of hosts, is proved over new
+    connections, and goes back by one write if nobody confirms it in time. See C(docs/enforcing.md).
+  - What is to be comes from rehearsals of M(hostfence.calico.policies), which have judged it.
+  - A run that was ended anywhere is taken up by the next one.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.transaction
+  - hostfence.calico.attributes
+  - hostfence.calico.attributes.cluster
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  writes:
+    description: The RV(hostfence.calico.policies#module:rehearsal) of every set, one after the other.
+    type: list
+    elements: dict
+    required: true
+  sets:
+    description: Names of the sets, for whoever asks what is under way.
+    type: list
+    elements: str
+    default: []
+  waves:
+    description:
+      - Which hosts change together. V(canary) is one worker, then one of each zone and role, a tenth, half and the
+        rest, and control-plane nodes singly and last. V(all) is all at once.
+      - Or selectors of HostEndpoints, one a wave; hosts that none matches come last.
+    type: list
+    elements: str
+    default: [canary]
+  window:
+    description: Seconds, 30 to 240, after which a wave that nobody confirmed goes back.
+    type: int
+    default: 120
+  bake:
+    description: Seconds to wait between waves.
+    type: int
+    default: 0
+  confirm:
+    description:
+      - V(auto) confirms a wave once it is proved. V(manual) leaves that to M(hostfence.calico.confirm).
+    type: str
+    choices: [auto, manual]
+    default: auto
+  keep:
+    description: Whether to keep the policy from before, for M(hostfence.calico.rollback).
+    type: bool
+    default: true
+  watchdogs:
+    description:
+      - How many programs on nodes switch back at the end of the window. All of them must have seen a wave armed
+        before it is switched.
+    type: int
+    default: 2
+  proofs:
+    description: Further connections that must work after a switch if they did before.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      host:
+        description: Address to connect to.
+        type: str
+        required: true
+      port:
+        description: TCP port.
+        type: int
+        required: true
+      from:
+        description: Node to connect from; every node of the wave without it.
+        type: str
+seealso:
+  - module: hostfence.calico.confirm
+  - module: hostfence.calico.rollback
+  - module: hostfence.calico.policies
+"""
+
+EXAMPLES = r"""
+- name: Rehearse a set
+  hostfence.calico.policies:
+    name: edge
+    state: enforced
+    src: policies/edge
+  check_mode: true
+  register: edge
+
+- name: Enforce it
+  hostfence.calico.enforce:
+    writes: "{{ edge.rehearsal }}"
+    sets: [edge]
+    nodes:
+      - node: node1
+        host: 192.0.2.11
+        user: root
+      - node: node2
+        host: 192.0.2.12
+        user: root
+"""
+
+RETURN = r"""
+phase:
+  description: V(settled), V(running) where waves wait, or empty where nothing was to change.
+  returned: always
+  type: str
+transaction:
+  description: Its name.
+  returned: always
+  type: str
+waves:
+  description: The waves, each with name, selector and nodes.
+  returned: always
+  type: list
+  elements: dict
+timeline:
+  description: What happened when, in seconds since the module began.
+  returned: always
+  type: list
+  elements: dict
+  sample: [{event: switched, wave: all, seconds: 4.2}]
+remarks:
+  description: What else there is to say.
+  returned: always
+  type: list
+  elements: str
+without_switch:
+  description: Why no switch can make the change, or empty; nothing was written then.
+  returned: always
+  type: str
+writes:
+  description: How many writes were sent.
+  returned: always
+  type: int
+"""
+
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import enforcement
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.ssh import OPTIONS as NODES
+
+OPTIONS: dict[str, Any] = {
+    "writes": {"type": "list", "elements": "dict", "required": True},
+    "sets": {"type": "list", "elements": "str", "default": []},
+    "waves": {"type": "list", "elements": "str", "default": ["canary"]},
+    "window": {"type": "int", "default": 120},
+    "bake": {"type": "int", "default": 0},
+    "confirm": {"type": "str", "choices": ["auto", "manual"], "default": "auto"},
+    "keep": {"type": "bool", "default": True},
+    "watchdogs": {"type": "int", "default": 2},
+    "proofs": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "host": {"type": "str", "required": True},
+            "port": {"type": "int", "required": True},
+            "from": {"type": "str"},
+        },
+    },
+    "settle": {"type": "float", "default": 1},
+    **NODES,
+}
+
+
+def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
+    return enforcement.enforce(cluster, module.params, check=module.check_mode)
+
+
+def main() -> None:
+    run(OPTIONS, work)
+
+
+if __name__ == "__main__":
+    main()

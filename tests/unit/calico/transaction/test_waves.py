@@ -1,0 +1,56 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Waves: who changes together, and that everybody has exactly one switch."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.selector import parse
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.waves import (
+    HOSTNAME,
+    Host,
+    compute,
+)
+
+
+def hosts(workers: int, control_plane: int = 3) -> list[Host]:
+    found = [Host(f"w{n}", {HOSTNAME: f"w{n}", "n": str(n)}, zone="abc"[n % 3]) for n in range(workers)]
+    return found + [Host(f"c{n}", {HOSTNAME: f"c{n}", "cp": ""}, True) for n in range(control_plane)]
+
+
+def test_canary_grows_and_ends_with_single_control_plane_nodes() -> None:
+    waves = compute("canary", hosts(100))
+    assert [len(wave.nodes) for wave in waves] == [1, 3, 6, 40, 50, 1, 1, 1]
+    assert [wave.name for wave in waves][:2] == ["canary", "one of each zone and role"]
+    assert all(wave.nodes[0].startswith("c") for wave in waves[-3:])
+
+
+@pytest.mark.parametrize(
+    "wish", ["canary", "all", ["has(cp)", "n == '1'"], ["n in {'1', '2'}", "n == '2' || has(cp)"]]
+)
+@pytest.mark.parametrize("count", [0, 1, 5, 100])
+def test_every_endpoint_is_in_exactly_one_wave(wish: object, count: int) -> None:
+    everybody = hosts(count)
+    if isinstance(wish, list) and count < 2:
+        return
+    waves = compute(wish, everybody)  # type: ignore[arg-type]
+    pod = {"app": "web"}
+    for labels in [*(host.labels for host in everybody), pod, {HOSTNAME: "came-later"}]:
+        assert sum(parse(wave.selector).matches(labels) for wave in waves) == 1
+    for host in everybody:
+        wave = next(w for w in waves if parse(w.selector).matches(host.labels))
+        assert host.node in wave.nodes
+
+
+def test_they_are_the_same_each_time() -> None:
+    assert compute("canary", hosts(30)) == compute("canary", list(reversed(hosts(30))))
+
+
+def test_what_cannot_be_told_apart_is_refused() -> None:
+    with pytest.raises(BadInput, match="has no label kubernetes.io/hostname"):
+        compute("canary", [Host("a", {}), Host("b", {})])
+    with pytest.raises(BadInput, match="matches no HostEndpoint"):
+        compute(["has(cp)", "has(cp)"], hosts(3))
+    with pytest.raises(BadInput, match=r"waves\[0\]"):
+        compute(["has("], hosts(3))
