@@ -123,10 +123,10 @@ class Outcome:
 
 
 def hurt(outcome: Outcome, record: Record, paths: Sequence[VitalPath]) -> list[str]:
-    """Why this run broke its promise, or nothing: refused or rolled back is fine, a green end must do no harm.
+    """Why this run broke its promise, or nothing.
 
-    A run that ends green must leave every path open that was (I3, I5); one that fails must leave
-    everything as it was (I4).
+    A run that ends green must leave every path open that was (I3, I5); one that fails, whether it refused or
+    rolled back, must leave everything as it was (I4).
     """
     lost = sorted(newly_denied(record, paths) | shut_at_the_end(record))
     if outcome.code == 0 and lost:
