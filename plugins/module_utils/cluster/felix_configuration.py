@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..calico.felix.configuration import INBOUND_FIELD, OPTIONAL_FIELDS, OUTBOUND_FIELD, changed_fields
+from ..calico.plan.judgement import with_felix
 from . import reach
 from .client import ApiError, Cluster
 from .flavour import Flavour, FlavourKind, detect, refuse_during_migration
@@ -91,7 +92,7 @@ def _look_ahead(
         served,
         params,
         f"FelixConfiguration {name}",
-        lambda objects: reach.with_felix(objects, name, fields, served.api_version),
+        lambda objects: with_felix(objects, name, fields, served.api_version),
     )
 
 
