@@ -9,6 +9,8 @@ from ipaddress import ip_network
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
 from ..calico.bad_input import BadInput
 from ..calico.policy.definition import EGRESS, INGRESS, Definitions, Document, parse
 from ..calico.policy.planner import ABSENT, PolicySet
@@ -59,6 +61,18 @@ SET_OPTIONS: dict[str, Any] = {
     },
     "default_action": {"type": "str", "choices": ["Deny", "Pass"], "default": "Deny"},
 }
+
+
+def checked(given: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """A set's options where it is one of a list: types converted, defaults filled in.
+
+    :raises BadInput: an option that the module policies does not have, or of another type
+    """
+    result = ArgumentSpecValidator(SET_OPTIONS).validate(dict(given))
+    if result.error_messages:
+        raise BadInput(place, given.get("name"), "; ".join(result.error_messages))
+    found: dict[str, Any] = result.validated_parameters
+    return found
 
 
 def policy_set(params: Mapping[str, Any], slices: Callable[[], list[Object]], host: str) -> PolicySet:

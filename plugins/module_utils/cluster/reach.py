@@ -161,15 +161,30 @@ def of_nodes(objects: Sequence[Object], logins: Sequence[Mapping[str, Any]] = ()
         port, else 22, of an address of theirs
     """
     governed = {obj["spec"].get("node") for obj in objects if obj["kind"] == "HostEndpoint"}
-    governed -= {login["node"] for login in logins}
+    assumed = [login for login in _assumed(objects, logins) if login["node"] in governed]
+    return of_logins([*logins, *assumed])
+
+
+def assumed_logins(
+    nodes: Sequence[Object], logins: Sequence[Mapping[str, Any]]
+) -> dict[str, list[Connection]]:
+    """SSH to nodes that nobody tried to log in to, by the node's name; as :func:`of_nodes`."""
+    found: dict[str, list[Connection]] = {}
+    told = [login for login in logins if login["ssh_connection"]]
+    for connection in of_logins([*told, *_assumed(nodes, logins)])[len(told) :]:
+        found.setdefault(connection.node, []).append(connection)
+    return found
+
+
+def _assumed(objects: Sequence[Object], logins: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    tried = {login["node"] for login in logins}
     ports = {login["port"] for login in logins}
     port = ports.pop() if len(ports) == 1 else 22
-    assumed = [
+    return [
         {"node": name, "ssh_connection": "", "host": str(address), "port": port}
         for address, name in _by_address(objects).items()
-        if name in governed
+        if name not in tried
     ]
-    return of_logins([*logins, *assumed])
 
 
 def of_logins(logins: Sequence[Mapping[str, Any]]) -> list[Connection]:
@@ -194,12 +209,15 @@ def of_logins(logins: Sequence[Mapping[str, Any]]) -> list[Connection]:
     return found
 
 
-def of_api(cluster: Cluster, objects: Sequence[Object]) -> list[Connection]:
+def of_api(
+    cluster: Cluster, objects: Sequence[Object], slices: Optional[Sequence[Object]] = None
+) -> list[Connection]:
     """The connection to the API, as far as it ends at a node of the cluster.
 
     Behind a load balancer it ends at those nodes where the API servers are, and nobody tells from where.
 
     :param objects: the Nodes among them are looked at
+    :param slices: of the service ``kubernetes``; read where they are not given
     """
     server = urlsplit(cluster.host)
     port = server.port or 443
@@ -213,7 +231,7 @@ def of_api(cluster: Cluster, objects: Sequence[Object]) -> list[Connection]:
     doubt = f"{server.hostname} hands the connection on under the address {source}"
     return [
         Connection(nodes[address], API, source, address, number, doubt)
-        for address, number in _api_servers(cluster)
+        for address, number in _api_servers(read_slices(cluster) or [] if slices is None else slices)
         if address in nodes and address.version == source.version
     ]
 
@@ -243,8 +261,8 @@ def _by_address(objects: Sequence[Object]) -> dict[Address, str]:
     return found
 
 
-def _api_servers(cluster: Cluster) -> list[tuple[Address, int]]:
-    found = endpoints_of(read_slices(cluster) or [])
+def _api_servers(slices: Sequence[Object]) -> list[tuple[Address, int]]:
+    found = endpoints_of(slices)
     parsed = [(parse_address(endpoint.address), endpoint.port) for endpoint in found]
     return [(address, port) for address, port in parsed if address]
 
