@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional
 
 from ..calico.plan.view import AROUND
 from . import api_endpoints, kube_controllers
-from .client import CONCURRENCY, Cluster, Object
+from .client import CONCURRENCY, ApiError, Cluster, Object
 from .flavour import PLURALS, Flavour, detect, list_stored, migration_phase
 from .host_endpoints import NODES
 
@@ -63,6 +63,15 @@ class HostView:
     def single(self, kind: str) -> Optional[Object]:
         """The object ``default`` of a kind, where there is one."""
         return next(iter(self.of(kind)), None)
+
+    def readable(self, kind: str) -> list[Object]:
+        """All objects of a kind; none where this user may not list them."""
+        try:
+            return self.of(kind)
+        except ApiError as error:
+            if error.status in (403, 404):
+                return []
+            raise
 
     def api_slices(self) -> list[Object]:
         """The EndpointSlices of the service ``kubernetes``; none where they may not be listed."""

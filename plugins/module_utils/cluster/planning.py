@@ -278,7 +278,7 @@ class _Planning:
             return ()
         both = [agent_objects.DAEMONSET, agent_objects.JOB]
         modes = [agent_objects.JOB] if given["mode"] == wish.DAEMONSET else both
-        parts = agent_objects.find(self._cluster, modes)
+        parts = agent_objects.find(self._cluster, modes, self._view.readable("DaemonSet"))
         namespaces = agent_objects.find_namespaces(self._cluster) if modes == both else []
         return tuple(
             Write(DELETE, part.kind, part.name, {"metadata": {"name": part.name}}, None, part.namespace)
