@@ -80,6 +80,27 @@ options:
         elements: str
         choices: [Ingress, Egress]
         default: [Ingress, Egress]
+      set:
+        description:
+          - Which of the shipped sets. V(platform-flows) and V(platform-tier) allow what the platform's hosts
+            need; V(ingress-lockdown) and V(nodeport) deny, too.
+        type: str
+        choices: [ingress-lockdown, nodeport, platform-flows, platform-tier]
+        default: platform-flows
+      nodeport_ports:
+        description: Of V(nodeport), ports of NodePort services.
+        type: list
+        elements: str
+        default: ["30000:32767"]
+      nodeport_sources:
+        description: Networks that may use them, besides the cluster itself.
+        type: list
+        elements: str
+        default: []
+      nodeport_source_selector:
+        description: Selector of GlobalNetworkSets whose networks may use them, too.
+        type: str
+        default: ""
       pre_dnat:
         description: Whether to allow what comes in before DNAT too, past a preDNAT deny of another set.
         type: bool

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ..calico.bad_input import BadInput
+from ..calico.policy import presets
 from ..calico.policy.definition import EGRESS, INGRESS, Definitions, Document, parse
 from ..calico.policy.planner import ABSENT, PolicySet
-from ..calico.policy.required_flows import PLATFORMS, Shape, Surroundings, required_flows
-from ..calico.policy.required_flows import policies as allowing
+from ..calico.policy.required_flows import PLATFORMS, Shape, Surroundings
 from .api_endpoints import endpoints_of
 from .policy_files import read_definitions, read_path
 
@@ -44,6 +44,10 @@ SET_OPTIONS: dict[str, Any] = {
                 "default": [INGRESS, EGRESS],
             },
             "pre_dnat": {"type": "bool", "default": False},
+            "set": {"type": "str", "choices": list(presets.SHIPPED), "default": presets.PLATFORM_FLOWS},
+            "nodeport_ports": {**NETWORKS, "default": ["30000:32767"]},
+            "nodeport_sources": NETWORKS,
+            "nodeport_source_selector": {"type": "str", "default": ""},
             **dict.fromkeys(("nodes", "cluster", "api", "control_plane", "dns", "ntp", "ssh"), NETWORKS),
             "api_ports": {"type": "list", "elements": "int", "default": []},
             "local": {**NETWORKS, "default": ["127.0.0.0/8", "::1/128", "169.254.20.10/32"]},
@@ -133,8 +137,13 @@ def _platform(
         directions=tuple(options["directions"]),
         pre_dnat=options["pre_dnat"],
     )
-    flows = required_flows(options["preset"], around)
-    return [Document(p, f"platform {options['preset']}") for p in allowing(flows, around, shape)]
+    ports = presets.NodePorts(
+        tuple(options["nodeport_ports"]),
+        tuple(options["nodeport_sources"]),
+        options["nodeport_source_selector"],
+    )
+    found = presets.preset(options["set"], options["preset"], around, shape, ports)
+    return [Document(policy, f"platform {options['preset']}") for policy in found]
 
 
 def _discover_api(slices: Iterable[Object], host: str) -> tuple[list[str], list[int]]:
