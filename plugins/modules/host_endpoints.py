@@ -199,6 +199,10 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpo
     plan,
     plan_removal,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.judgement import (
+    open_without_policy,
+    with_host_endpoints,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, host_endpoints, reach
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.bulk import Outcome
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
@@ -280,14 +284,14 @@ def _look_ahead(
     """
     written = [change.wanted for change in planned.changes if change.wanted]
     shuts = reach.enforces(cluster, served) if planned.changes else False
-    if not shuts and all(map(reach.open_without_policy, written)):
+    if not shuts and all(map(open_without_policy, written)):
         return reach.Outlook()
     ahead = reach.outlook(
         cluster,
         served,
         module.params,
         "the change of HostEndpoints",
-        lambda objects: reach.with_changes(objects, planned.changes),
+        lambda objects: with_host_endpoints(objects, planned.changes),
     )
     ahead.warn(module)
     return ahead

@@ -80,6 +80,27 @@ options:
         elements: str
         choices: [Ingress, Egress]
         default: [Ingress, Egress]
+      set:
+        description:
+          - Which of the shipped sets. V(platform-flows) and V(platform-tier) allow what the platform's hosts
+            need; V(ingress-lockdown) and V(nodeport) deny, too.
+        type: str
+        choices: [ingress-lockdown, nodeport, platform-flows, platform-tier]
+        default: platform-flows
+      nodeport_ports:
+        description: Of V(nodeport), ports of NodePort services.
+        type: list
+        elements: str
+        default: ["30000:32767"]
+      nodeport_sources:
+        description: Networks that may use them, besides the cluster itself.
+        type: list
+        elements: str
+        default: []
+      nodeport_source_selector:
+        description: Selector of GlobalNetworkSets whose networks may use them, too.
+        type: str
+        default: ""
       pre_dnat:
         description: Whether to allow what comes in before DNAT too, past a preDNAT deny of another set.
         type: bool
@@ -322,74 +343,25 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run i
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.judgement import traps
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import planner
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
-    EGRESS,
-    INGRESS,
     TIER,
-    Definitions,
-    Document,
-    parse,
-)
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
-    PLATFORMS,
-    Shape,
-    Surroundings,
-    required_flows,
-)
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
-    policies as allowing,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.reach import Obstacle
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, policies, reach
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.api_endpoints import read_slices
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster, ClusterError
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.host_view import HostView
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_files import (
-    read_definitions,
-    read_path,
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_sets import (
+    SET_OPTIONS,
+    policy_set,
 )
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-NETWORKS: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
-
 OPTIONS: dict[str, Any] = {
-    "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["staged", "enforced", "absent"], "default": "staged"},
-    "definitions": {"type": "list", "elements": "raw", "default": []},
-    "src": {"type": "path"},
-    "platform": {
-        "type": "dict",
-        "options": {
-            "preset": {"type": "str", "required": True, "choices": sorted(PLATFORMS)},
-            "selector": {"type": "str", "default": "host-endpoint == 'ingress'"},
-            "control_plane_selector": {
-                "type": "str",
-                "default": "has(node-role.kubernetes.io/control-plane)",
-            },
-            "directions": {
-                "type": "list",
-                "elements": "str",
-                "choices": [INGRESS, EGRESS],
-                "default": [INGRESS, EGRESS],
-            },
-            "pre_dnat": {"type": "bool", "default": False},
-            **dict.fromkeys(("nodes", "cluster", "api", "control_plane", "dns", "ntp", "ssh"), NETWORKS),
-            "api_ports": {"type": "list", "elements": "int", "default": []},
-            "local": {**NETWORKS, "default": ["127.0.0.0/8", "::1/128", "169.254.20.10/32"]},
-            "ssh_port": {"type": "int", "default": 22},
-        },
-    },
-    "tier": {
-        "type": "dict",
-        "default": {},
-        "options": {
-            "name": {"type": "str", "default": "hostfence"},
-            "order": {"type": "float", "default": 100},
-        },
-        "apply_defaults": True,
-    },
-    "default_action": {"type": "str", "choices": ["Deny", "Pass"], "default": "Deny"},
+    **SET_OPTIONS,
     "lint": {"type": "bool", "default": True},
     **reach.OPTIONS,
     "rehearsed": {"type": "list", "elements": "dict", "default": []},
@@ -404,14 +376,7 @@ OPTIONS: dict[str, Any] = {
 
 def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     params = module.params
-    wanted = planner.PolicySet(
-        name=params["name"],
-        state=params["state"],
-        definitions=_definitions(params, cluster),
-        tier=params["tier"]["name"],
-        tier_order=params["tier"]["order"],
-        default_action=params["default_action"],
-    )
+    wanted = policy_set(params, lambda: read_slices(cluster) or [], cluster.host)
     absent = wanted.state == planner.ABSENT
     # Where there is no Calico yet, check mode tells what would be made, and nothing is to be removed.
     served = flavour.detect(cluster) if module.check_mode or absent else flavour.require(cluster)
@@ -457,7 +422,7 @@ def _look(
     judged = planner.changes_enforcement(inventory, planned)
     if not (linted or judged):
         return [], []
-    now = policies.beside(cluster, served)
+    now = HostView(cluster, served).around()
     around = reach.with_upcoming(now, params["upcoming"], served.api_version)
     hosts = sum(obj["kind"] == "HostEndpoint" for obj in around)
     options = reach.options_of(cluster, served)
@@ -500,47 +465,6 @@ def _heed(module: AnsibleModule, bites: bool, errors: list[Finding]) -> None:
         if bites:
             raise trap
         module.warn(f"to be mended before the set decides about hosts: {trap}")
-
-
-def _definitions(params: dict[str, Any], cluster: Cluster) -> Definitions:
-    if params["state"] == planner.ABSENT:
-        return Definitions()
-    documents = read_definitions(params["definitions"])
-    if params["src"]:
-        found = read_path(params["src"])
-        if not found:
-            # Taking a set away is said by its state.
-            raise BadInput("src", params["src"], "holds no document; to take the set away, set state: absent")
-        documents += found
-    if params["platform"]:
-        documents += _platform(params["name"], params["platform"], cluster)
-    return parse(documents, params["tier"]["name"])
-
-
-def _platform(name: str, options: dict[str, Any], cluster: Cluster) -> list[Document]:
-    api, ports = options["api"], options["api_ports"]
-    if not (api and ports):
-        found_api, found_ports = policies.discover_api(cluster)
-        api = api or found_api
-        ports = ports or sorted({*found_ports, PLATFORMS[options["preset"]].api_port})
-    networks = {key: tuple(options[key]) for key in ("nodes", "cluster", "control_plane", "dns", "ntp")}
-    around = Surroundings(
-        **networks,
-        local=tuple(options["local"]),
-        ssh=tuple(options["ssh"]),
-        ssh_port=options["ssh_port"],
-        api=tuple(api),
-        api_ports=tuple(ports),
-    )
-    shape = Shape(
-        set_name=name,
-        selector=options["selector"],
-        control_plane_selector=options["control_plane_selector"],
-        directions=tuple(options["directions"]),
-        pre_dnat=options["pre_dnat"],
-    )
-    flows = required_flows(options["preset"], around)
-    return [Document(p, f"platform {options['preset']}") for p in allowing(flows, around, shape)]
 
 
 def _plan(

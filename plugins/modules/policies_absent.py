@@ -83,6 +83,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
     reach,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.host_view import HostView
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     if in_use:
         planned = leftovers.plan_policy_removal(inventory, in_use)
     if module.params["reach"] and planner.changes_enforcement(inventory, planned):
-        around = policies.beside(cluster, served)
+        around = HostView(cluster, served).around()
         logins = reach.of_nodes(around)
         blocking = reach.obstacles_of(cluster, served, inventory, planned, logins, around, around)
         for warning in reach.heed("the removal of all sets", blocking):

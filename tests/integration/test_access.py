@@ -23,6 +23,7 @@ from ansible_collections.hostfence.calico.plugins.modules import (
     felix_configuration,
     host_endpoints,
     host_endpoints_info,
+    plan,
     policies,
     policies_info,
     policy_lint,
@@ -41,6 +42,7 @@ MODULES = {
     "host_endpoints": host_endpoints,
     "host_endpoints_info": host_endpoints_info,
     "policies": policies,
+    "plan": plan,
     "policies_info": policies_info,
     "policy_lint": policy_lint,
 }
@@ -323,6 +325,7 @@ def work(api, run):
     ok("host_endpoints", state="absent")
     ok("auto_host_endpoints", state="absent", wait=False, allow_uncovered=True)
     ok("host_endpoints_info")
+    ok("plan", felix={}, policies={"sets": [{"name": "one", "state": "absent"}]})
 
 
 def policy(name):

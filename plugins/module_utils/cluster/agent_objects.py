@@ -85,19 +85,27 @@ def meaning(obj: Object) -> Object:
     return {**{k: v for k, v in obj.items() if k != "status"}, "metadata": metadata}
 
 
-def find(cluster: Cluster, modes: Sequence[str]) -> list[Part]:
+def find(cluster: Cluster, modes: Sequence[str], daemonsets: Optional[Sequence[Object]] = None) -> list[Part]:
     """Everything of these modes but namespaces, in the order in which it should go.
 
     Three requests where nothing is there. A kind that this user may not list is taken for absent: who may not
     see it did not make it.
+
+    :param daemonsets: all of the cluster, where they were read already
     """
     selector = f"{OWNER_LABEL}={OWNER},{MODE_LABEL} in ({','.join(modes)})"
-    marks = _parts(cluster, _MARKS, selector)
+    asked = [kind for kind in _MARKS if kind != "DaemonSet" or daemonsets is None]
+    known = [_part("DaemonSet", COLLECTIONS["DaemonSet"], o) for o in daemonsets or () if _is_of(o, modes)]
+    marks = [*_parts(cluster, asked, selector), *known]
     if not marks:
         return []
     rest = _parts(cluster, [kind for kind in COLLECTIONS if kind not in (*_MARKS, "Namespace")], selector)
     order = list(COLLECTIONS)
     return sorted((*marks, *rest), key=lambda part: order.index(part.kind))
+
+
+def _is_of(obj: Object, modes: Sequence[str]) -> bool:
+    return is_owned(obj) and (obj["metadata"].get("labels") or {}).get(MODE_LABEL) in modes
 
 
 def remove(cluster: Cluster, parts: Iterable[Part], patience: float) -> None:

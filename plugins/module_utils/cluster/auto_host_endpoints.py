@@ -224,6 +224,19 @@ def reconcile(cluster: Cluster, request: Request, dry_run: bool = False) -> Repo
     return Report(Plan(AutoHostEndpoints(), {}, {}, {}), nothing, nothing, [])
 
 
+def plan_of(
+    cluster: Cluster, flavour: Flavour, request: Request, seen: Seen
+) -> tuple[Plan, list[Object], list[Finding]]:
+    """What would be written, the HostEndpoints that kube-controllers would then hold, and what to know.
+
+    :raises BadInput: kube-controllers would misread it, or this API does not know a field
+    :raises ClusterError: a node would be left without a HostEndpoint
+    """
+    run = _Run(cluster, flavour, request)
+    planned = run.plan(seen)
+    return planned, run.host_endpoints_to_be(seen, planned), _findings(seen, seen, planned)
+
+
 class _Run:
     """One run over one cluster."""
 
@@ -234,9 +247,7 @@ class _Run:
 
     def reconcile(self, dry_run: bool) -> Report:
         seen = self._look()
-        plan = self._plan(seen)
-        _refuse(seen, plan, self._request.allow_uncovered)
-        self._try_out(seen, plan)
+        plan = self.plan(seen)
         ahead = self._look_ahead(seen, plan)
         report = Report(plan, seen, seen, _findings(seen, seen, plan), ahead=ahead)
         report.progress = self._progress(report)
@@ -278,6 +289,13 @@ class _Run:
         if not names:
             raise BadInput("node_selector", selector, "selects no node of this cluster")
         return names
+
+    def plan(self, seen: Seen) -> Plan:
+        """What is to be written, after the API has said that it would take it."""
+        plan = self._plan(seen)
+        _refuse(seen, plan, self._request.allow_uncovered)
+        self._try_out(seen, plan)
+        return plan
 
     def _plan(self, seen: Seen) -> Plan:
         hands_off = self._request.state == ABSENT and not is_enabled_by_us(
@@ -325,7 +343,7 @@ class _Run:
         """
         if not plan.changes or not reach.enforces(self._cluster, self._flavour):
             return reach.Outlook()
-        to_be = self._host_endpoints_to_be(seen, plan)
+        to_be = self.host_endpoints_to_be(seen, plan)
         params = {"reach": self._request.reach, "logins": self._request.logins}
         return reach.outlook(
             self._cluster,
@@ -335,7 +353,7 @@ class _Run:
             lambda objects: [o for o in objects if o["kind"] != "HostEndpoint" or not is_auto(o)] + to_be,
         )
 
-    def _host_endpoints_to_be(self, seen: Seen, plan: Plan) -> list[Object]:
+    def host_endpoints_to_be(self, seen: Seen, plan: Plan) -> list[Object]:
         """What kube-controllers will make.
 
         One for a named interface is told by its addresses: by which interface a node is reached, nobody says.

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Callable, Optional, TypeVar
 
 from ..calico.host_endpoint_auto import ENVIRONMENT_OVERRIDE, is_enabled, is_enabled_by_us
@@ -15,14 +15,13 @@ from ..calico.host_endpoint_plan import made_by
 from ..calico.node_object import is_control_plane, is_true
 from ..calico.preflight import AutoHostEndpointsFact, Facts, HostEndpointFact, NodeFact, Workload
 from . import kube_controllers, permissions
+from .api_endpoints import endpoints_of
 from .client import CONCURRENCY, ApiError, Cluster, Object
-from .flavour import Flavour, detect, list_stored, migration_phase
-from .host_endpoints import NODES
+from .flavour import Flavour
+from .host_view import HostView
 
 T = TypeVar("T")
 
-_DAEMONSETS = "/apis/apps/v1/daemonsets"
-_API_ENDPOINTS = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 _WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 # calico/node, rancher/hardened-calico and the like; the Windows DaemonSet has no HostEndpoints.
 _FELIX_IMAGE = re.compile(r"(^|/)(calico/node|calico-node|hardened-calico|mirrored-calico-node)([:@]|$)")
@@ -60,30 +59,38 @@ class ClusterFacts:
     user: str
 
 
-def read(cluster: Cluster, tasks: Optional[Sequence[str]] = None, granted: str = "") -> ClusterFacts:
+def read(
+    cluster: Cluster,
+    tasks: Optional[Sequence[str]] = None,
+    granted: str = "",
+    view: Optional[HostView] = None,
+) -> ClusterFacts:
     """Read it all, side by side.
 
     :param tasks: check the permissions of these (:data:`permissions.TASKS`); None checks none
     :param granted: name of the user to whom role access grants them, and who need not be able to do so itself
+    :param view: of this cluster, where what it has read is wanted again
     :raises ClusterError: the API does not answer; nodes may not be listed, and no permission is checked
     """
-    flavour = detect(cluster)
+    view = view or HostView(cluster)
+    flavour = view.flavour
+    view.begin(("Node", "ClusterInformation", "KubeControllersConfiguration", "HostEndpoint", "DaemonSet"))
     with ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
 
         def start(work: Callable[..., T], *arguments: Any) -> Future[T]:
             return pool.submit(work, *arguments)
 
         version = start(cluster.get, "/version")
-        nodes = start(_nodes, cluster, tasks is not None)
+        nodes = start(_nodes, view, tasks is not None)
         served = start(_served, cluster, flavour)
-        information = start(_readable, cluster, flavour, "ClusterInformation")
-        configuration = start(_readable, cluster, flavour, "KubeControllersConfiguration")
-        heps = start(_host_endpoints, cluster, flavour)
-        deployment = start(kube_controllers.read_deployment, cluster)
-        felix = start(_felix, cluster)
-        migration = start(migration_phase, cluster)
+        information = start(_readable, view, "ClusterInformation")
+        configuration = start(_readable, view, "KubeControllersConfiguration")
+        heps = start(_host_endpoints, view)
+        deployment = start(view.deployment)
+        felix = start(_felix, view)
+        migration = start(view.migration)
         schema = start(_schema, cluster, flavour)
-        endpoints = start(_endpoints, cluster)
+        endpoints = start(view.api_slices)
         user = start(_user, cluster)
     found, visible = deployment.result()
     controllers = kube_controllers.KubeControllers(configuration.result(), found, visible)
@@ -118,7 +125,7 @@ def read(cluster: Cluster, tasks: Optional[Sequence[str]] = None, granted: str =
         nodes=node_objects,
         served=served.result(),
         schema=schema.result(),
-        api_endpoints=endpoints.result(),
+        api_endpoints=[asdict(endpoint) for endpoint in endpoints_of(endpoints.result())],
         environment=dict(controllers.environment),
         user=user.result(),
     )
@@ -154,28 +161,26 @@ def _served(cluster: Cluster, flavour: Flavour) -> frozenset[str]:
     return frozenset(str(resource["kind"]) for resource in document.get("resources") or [])
 
 
-def _nodes(cluster: Cluster, permissions_checked: bool) -> list[Object]:
+def _nodes(view: HostView, permissions_checked: bool) -> list[Object]:
     """All nodes; none where they may not be listed and the missing permissions will say so."""
 
     def read_them() -> list[Object]:
-        return list(cluster.list(NODES))
+        return view.of("Node")
 
     return _unless_forbidden(read_them, []) if permissions_checked else read_them()
 
 
-def _readable(cluster: Cluster, flavour: Flavour, kind: str) -> Optional[Object]:
+def _readable(view: HostView, kind: str) -> Optional[Object]:
     """The object ``default`` of a kind; None also where it may not be read, which the permissions tell."""
-    if not flavour.serves(kind):
-        return None
-    return _unless_forbidden(lambda: cluster.find(flavour.path(kind, "default")), None)
+    return _unless_forbidden(lambda: view.single(kind), None)
 
 
-def _host_endpoints(cluster: Cluster, flavour: Flavour) -> list[Object]:
-    return _unless_forbidden(lambda: list_stored(cluster, flavour, "HostEndpoint"), [])
+def _host_endpoints(view: HostView) -> list[Object]:
+    return _unless_forbidden(lambda: view.of("HostEndpoint"), [])
 
 
-def _felix(cluster: Cluster) -> tuple[Optional[Workload], bool]:
-    daemonsets: Optional[list[Object]] = _unless_forbidden(lambda: list(cluster.list(_DAEMONSETS)), None)
+def _felix(view: HostView) -> tuple[Optional[Workload], bool]:
+    daemonsets: Optional[list[Object]] = _unless_forbidden(lambda: view.of("DaemonSet"), None)
     if daemonsets is None:
         return None, False
     found = next((d for d in daemonsets if _is_felix(d)), None)
@@ -196,18 +201,6 @@ def _is_felix(daemonset: Object) -> bool:
         return True
     containers = daemonset["spec"]["template"]["spec"]["containers"]
     return any(_FELIX_IMAGE.search(str(c.get("image", ""))) for c in containers)
-
-
-def _endpoints(cluster: Cluster) -> list[dict[str, Any]]:
-    selector = {"labelSelector": "kubernetes.io/service-name=kubernetes"}
-    slices: list[Object] = _unless_forbidden(lambda: list(cluster.list(_API_ENDPOINTS, **selector)), [])
-    return [
-        {"address": address, "port": port["port"]}
-        for part in slices
-        for endpoint in part.get("endpoints") or []
-        for address in endpoint["addresses"]
-        for port in part.get("ports") or []
-    ]
 
 
 def _user(cluster: Cluster) -> str:

@@ -11,6 +11,7 @@ from ..calico.bad_input import BadInput
 from ..calico.node_object import is_control_plane
 from ..calico.selector import Selector
 from ..calico.stored.reader import inherited_labels, read
+from .api_endpoints import read_slices
 from .client import Cluster
 from .flavour import Flavour, list_stored
 
@@ -23,7 +24,6 @@ SHARED_KINDS = (
     "FelixConfiguration",
     "ClusterInformation",
 )
-API_ENDPOINTS = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 
 
 def collect(cluster: Cluster, served: Flavour) -> tuple[list[Object], dict[str, list[Object]]]:
@@ -104,7 +104,7 @@ def _trimmed_node(node: Object) -> Object:
 
 def _api_endpoints(cluster: Cluster) -> list[Object]:
     # Who may not list them still gets the rest; the node's own kubeconfig names its API server too.
-    slices = cluster.list_if_readable(API_ENDPOINTS, labelSelector="kubernetes.io/service-name=kubernetes")
+    slices = read_slices(cluster)
     return [
         {
             "apiVersion": "discovery.k8s.io/v1",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..calico.felix.configuration import INBOUND_FIELD, OPTIONAL_FIELDS, OUTBOUND_FIELD, changed_fields
+from ..calico.plan.judgement import with_felix
 from . import reach
 from .client import ApiError, Cluster
 from .flavour import Flavour, FlavourKind, detect, refuse_during_migration
@@ -68,16 +69,21 @@ def _write_once(
     fields = changed_fields(before, spec)
     unknown: list[str] = []
     if any(item in OPTIONAL_FIELDS for item in fields):
-        kept = _send(cluster, served, name, live, fields, dry_run=True)
-        unknown = [
-            item for item in fields if item in OPTIONAL_FIELDS and item not in (kept.get("spec") or {})
-        ]
+        unknown = unknown_fields(cluster, served, name, live, fields)
         fields = {item: value for item, value in fields.items() if item not in unknown}
     ahead = _look_ahead(cluster, served, name, fields, params)
     if fields:
         inherited = {} if live or name == ALL_NODES else _inherited(cluster, served, name, fields)
         _send(cluster, served, name, live, {**inherited, **fields}, dry_run=check_mode)
     return Outcome(fields, before, unknown, ahead)
+
+
+def unknown_fields(
+    cluster: Cluster, served: Flavour, name: str, live: Any, fields: Mapping[str, Any]
+) -> list[str]:
+    """Fields that the API would drop; it is asked by a dry run."""
+    kept = _send(cluster, served, name, live, fields, dry_run=True)
+    return [item for item in fields if item in OPTIONAL_FIELDS and item not in (kept.get("spec") or {})]
 
 
 def _look_ahead(
@@ -91,7 +97,7 @@ def _look_ahead(
         served,
         params,
         f"FelixConfiguration {name}",
-        lambda objects: reach.with_felix(objects, name, fields, served.api_version),
+        lambda objects: with_felix(objects, name, fields, served.api_version),
     )
 
 

@@ -126,7 +126,11 @@ def refuse_during_migration(cluster: Cluster) -> None:
 
     :raises ClusterError: a migration has begun and has not ended
     """
-    running = migration_phase(cluster)
+    refuse_migration(migration_phase(cluster))
+
+
+def refuse_migration(running: str) -> None:
+    """:raises ClusterError: a phase of a migration that has begun and has not ended"""
     if running:
         raise ClusterError(
             f"Calico's datastore migration is in phase {running}: wait until it is Complete, then run again"

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Optional
 
 from ..calico.bad_input import BadInput
 
@@ -38,6 +39,28 @@ def match_expressions(selector: str) -> list[dict[str, Any]]:
         found.append(_expression(requirement[1].strip(), selector))
         at = requirement.end()
     return found
+
+
+def selects(expressions: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -> bool:
+    """Whether a node with these labels is selected, as the API server does it."""
+    return all(_holds(expression, labels.get(expression["key"])) for expression in expressions)
+
+
+def _holds(expression: Mapping[str, Any], value: Optional[str]) -> bool:
+    operator, values = expression["operator"], expression.get("values", ())
+    if operator == "Exists":
+        return value is not None
+    if operator == "DoesNotExist":
+        return value is None
+    if operator == "NotIn":
+        return value not in values
+    if operator == "In":
+        return value in values
+    try:
+        number, limit = int(value or ""), int(values[0])
+    except ValueError:
+        return False
+    return number > limit if operator == "Gt" else number < limit
 
 
 def _expression(requirement: str, selector: str) -> dict[str, Any]:

@@ -5,9 +5,7 @@
 from __future__ import annotations
 
 import time
-from ipaddress import ip_network
 from typing import Optional
-from urllib.parse import urlsplit
 
 from ..calico.policy.definition import STAGED_POLICY, normal_spec
 from ..calico.policy.planner import KINDS, Inventory, Write, WritePlan, inventory_of, written_by_us
@@ -46,21 +44,6 @@ def carry_out(
     return len(planned.writes), None
 
 
-def beside(cluster: Cluster, flavour: Flavour) -> list[Object]:
-    """What decides about hosts beside policy: HostEndpoints, Nodes, Felix's settings, and where pods are."""
-    found = [
-        {**obj, "apiVersion": flavour.api_version, "kind": kind}
-        for kind in ("HostEndpoint", "FelixConfiguration")
-        for obj in list_stored(cluster, flavour, kind)
-    ]
-    found += [{**obj, "apiVersion": "v1", "kind": "Node"} for obj in cluster.list("/api/v1/nodes")]
-    for kind, plural in (("NetworkSet", "networksets"), ("IPPool", "ippools")):
-        path = f"/apis/{flavour.group}/{flavour.version}/{plural}"
-        listed = cluster.list_if_readable(path) or []
-        found += [{**obj, "apiVersion": flavour.api_version, "kind": kind} for obj in listed]
-    return found
-
-
 def namespaced_policies(cluster: Cluster, flavour: Flavour, tier: str) -> bool:
     """Whether namespaced policies stand in a tier, or it cannot be told."""
     for plural in ("networkpolicies", "stagednetworkpolicies"):
@@ -72,24 +55,6 @@ def namespaced_policies(cluster: Cluster, flavour: Flavour, tier: str) -> bool:
             if not error.not_found:
                 return True
     return False
-
-
-def discover_api(cluster: Cluster) -> tuple[list[str], list[int]]:
-    """Where the API servers are: networks, and ports.
-
-    :returns: no network where nodes may reach the API by a name, whose addresses nobody tells
-    """
-    path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
-    slices = list(cluster.list(path, labelSelector="kubernetes.io/service-name=kubernetes"))
-    server = urlsplit(cluster.host)
-    ports = {int(p["port"]) for s in slices for p in s.get("ports") or [] if p.get("port")}
-    ports.add(server.port or 443)
-    hosts = [str(server.hostname)] + [a for s in slices for e in s["endpoints"] for a in e["addresses"]]
-    try:
-        nets = [str(ip_network(host)) for host in dict.fromkeys(hosts)]
-    except ValueError:
-        nets = []
-    return nets, sorted(ports)
 
 
 def _carry_out(cluster: Cluster, flavour: Flavour, write: Write) -> None:

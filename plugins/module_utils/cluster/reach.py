@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from urllib.parse import urlsplit
 
 from ..calico.address import Address, parse_address
-from ..calico.host_endpoint import DEFAULT_ALLOW_PROFILE, HostEndpointTemplate, desired
-from ..calico.host_endpoint_plan import Change
-from ..calico.plan.judgement import connections_at_risk
+from ..calico.host_endpoint import HostEndpointTemplate, desired
+from ..calico.plan.judgement import connections_at_risk, lockout, with_felix
 from ..calico.policy import planner
 from ..calico.policy.definition import POLICY
 from ..calico.verdict.judge import Options
@@ -23,12 +22,12 @@ from ..calico.verdict.reach import (
     Connection,
     Obstacle,
     of_session,
-    remedy,
-    sentences,
 )
 from . import policies
+from .api_endpoints import endpoints_of, read_slices
 from .client import Cluster, ClusterError, Object
 from .flavour import Flavour, FlavourKind, calico_version
+from .host_view import HostView
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -48,8 +47,6 @@ OPTIONS: dict[str, Any] = {
         },
     },
 }
-
-_ENDPOINTS = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 
 
 UNSEEN = "reach is off: nobody looked whether this machine can still log in to the nodes and reach the API"
@@ -96,10 +93,10 @@ def outlook(
 
     :param params: of a module, :data:`OPTIONS` among them
     :param what: is changed
-    :param change: makes the objects to be of those that are (:func:`policies.beside`)
+    :param change: makes the objects to be of those that are (:meth:`HostView.around`)
     :raises CutOff: a connection would be denied
     """
-    now = policies.beside(cluster, served)
+    now = HostView(cluster, served).around()
     then = change(now)
     if not any(obj["kind"] == "HostEndpoint" for obj in then):
         return Outlook()
@@ -116,29 +113,6 @@ def enforces(cluster: Cluster, served: Flavour) -> bool:
     return served.serves(POLICY) and any(True for _policy in cluster.list(served.path(POLICY)))
 
 
-def open_without_policy(host_endpoint: Object) -> bool:
-    """Whether a HostEndpoint that no policy selects lets everything pass."""
-    return DEFAULT_ALLOW_PROFILE in (host_endpoint["spec"].get("profiles") or ())
-
-
-def with_changes(objects: Sequence[Object], changes: Sequence[Change]) -> list[Object]:
-    """The objects once HostEndpoints were written."""
-    written = {change.name for change in changes}
-    kept = [o for o in objects if o["kind"] != "HostEndpoint" or o["metadata"]["name"] not in written]
-    return kept + [change.wanted for change in changes if change.wanted]
-
-
-def with_felix(
-    objects: Sequence[Object], name: str, fields: Mapping[str, Any], api_version: str
-) -> list[Object]:
-    """The objects once fields of a FelixConfiguration were set."""
-    kind = "FelixConfiguration"
-    live = next((o for o in objects if (o["kind"], o["metadata"]["name"]) == (kind, name)), None)
-    felix = live or {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}}
-    kept = [o for o in objects if o is not live]
-    return [*kept, {**felix, "spec": {**(felix.get("spec") or {}), **fields}}]
-
-
 def obstacles_of(
     cluster: Cluster,
     served: Flavour,
@@ -150,7 +124,7 @@ def obstacles_of(
 ) -> list[Obstacle]:
     """The connections that are not plainly allowed once the plan is carried out, that to the API among them.
 
-    :param now: what decides beside policy (:func:`policies.beside`)
+    :param now: what decides beside policy (:meth:`HostView.around`)
     :param then: the same as it will be when the plan is carried out
     """
     options = options_of(cluster, served)
@@ -174,10 +148,10 @@ def heed(what: str, blocking: Sequence[Obstacle]) -> list[str]:
     :returns: warnings, of what is not sure and of what was denied before
     :raises CutOff: what would be denied, by what, and what to do
     """
-    shut = [obstacle for obstacle in blocking if obstacle.shuts]
-    if shut:
-        raise CutOff(f"{what} is not written: {'; '.join(sentences(shut))} - {remedy(shut)}")
-    return [f"{what}: {sentence}" for sentence in sentences(blocking)]
+    refusal, warnings = lockout(what, blocking)
+    if refusal:
+        raise CutOff(refusal)
+    return warnings
 
 
 def of_nodes(objects: Sequence[Object], logins: Sequence[Mapping[str, Any]] = ()) -> list[Connection]:
@@ -187,15 +161,30 @@ def of_nodes(objects: Sequence[Object], logins: Sequence[Mapping[str, Any]] = ()
         port, else 22, of an address of theirs
     """
     governed = {obj["spec"].get("node") for obj in objects if obj["kind"] == "HostEndpoint"}
-    governed -= {login["node"] for login in logins}
+    assumed = [login for login in _assumed(objects, logins) if login["node"] in governed]
+    return of_logins([*logins, *assumed])
+
+
+def assumed_logins(
+    nodes: Sequence[Object], logins: Sequence[Mapping[str, Any]]
+) -> dict[str, list[Connection]]:
+    """SSH to nodes that nobody tried to log in to, by the node's name; as :func:`of_nodes`."""
+    found: dict[str, list[Connection]] = {}
+    told = [login for login in logins if login["ssh_connection"]]
+    for connection in of_logins([*told, *_assumed(nodes, logins)])[len(told) :]:
+        found.setdefault(connection.node, []).append(connection)
+    return found
+
+
+def _assumed(objects: Sequence[Object], logins: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    tried = {login["node"] for login in logins}
     ports = {login["port"] for login in logins}
     port = ports.pop() if len(ports) == 1 else 22
-    assumed = [
+    return [
         {"node": name, "ssh_connection": "", "host": str(address), "port": port}
         for address, name in _by_address(objects).items()
-        if name in governed
+        if name not in tried
     ]
-    return of_logins([*logins, *assumed])
 
 
 def of_logins(logins: Sequence[Mapping[str, Any]]) -> list[Connection]:
@@ -220,12 +209,15 @@ def of_logins(logins: Sequence[Mapping[str, Any]]) -> list[Connection]:
     return found
 
 
-def of_api(cluster: Cluster, objects: Sequence[Object]) -> list[Connection]:
+def of_api(
+    cluster: Cluster, objects: Sequence[Object], slices: Optional[Sequence[Object]] = None
+) -> list[Connection]:
     """The connection to the API, as far as it ends at a node of the cluster.
 
     Behind a load balancer it ends at those nodes where the API servers are, and nobody tells from where.
 
     :param objects: the Nodes among them are looked at
+    :param slices: of the service ``kubernetes``; read where they are not given
     """
     server = urlsplit(cluster.host)
     port = server.port or 443
@@ -239,7 +231,7 @@ def of_api(cluster: Cluster, objects: Sequence[Object]) -> list[Connection]:
     doubt = f"{server.hostname} hands the connection on under the address {source}"
     return [
         Connection(nodes[address], API, source, address, number, doubt)
-        for address, number in _api_servers(cluster)
+        for address, number in _api_servers(read_slices(cluster) or [] if slices is None else slices)
         if address in nodes and address.version == source.version
     ]
 
@@ -269,16 +261,10 @@ def _by_address(objects: Sequence[Object]) -> dict[Address, str]:
     return found
 
 
-def _api_servers(cluster: Cluster) -> list[tuple[Address, int]]:
-    slices = list(cluster.list(_ENDPOINTS, labelSelector="kubernetes.io/service-name=kubernetes"))
-    return [
-        (address, int(port["port"]))
-        for part in slices
-        for endpoint in part.get("endpoints") or []
-        for address in map(parse_address, endpoint["addresses"])
-        for port in part.get("ports") or []
-        if address and port.get("port")
-    ]
+def _api_servers(slices: Sequence[Object]) -> list[tuple[Address, int]]:
+    found = endpoints_of(slices)
+    parsed = [(parse_address(endpoint.address), endpoint.port) for endpoint in found]
+    return [(address, port) for address, port in parsed if address]
 
 
 def with_upcoming(objects: Sequence[Object], upcoming: Mapping[str, Any], api_version: str) -> list[Object]:

@@ -11,13 +11,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Optional
 
+from ..host_endpoint import DEFAULT_ALLOW_PROFILE
+from ..host_endpoint_plan import Change
 from ..lint.context import SEVERITIES, Finding
 from ..lint.run import Surroundings, lint, place_of
 from ..verdict.dataplanes import Dataplanes
 from ..verdict.judge import Options
-from ..verdict.reach import Connection, Obstacle, obstacles
+from ..verdict.reach import Connection, Obstacle, obstacles, remedy, sentences
 
-Object = Mapping[str, Any]
+Object = dict[str, Any]
 
 
 def connections_at_risk(
@@ -67,3 +69,38 @@ def traps(
 
 def _gravity(finding: Finding) -> int:
     return SEVERITIES.index(finding.severity)
+
+
+def lockout(what: str, blocking: Sequence[Obstacle]) -> tuple[str, list[str]]:
+    """What would cut off the person who makes a change, and what may.
+
+    :param what: is not written then
+    :returns: why it is refused, or empty; and warnings, of what is not sure and of what was denied before
+    """
+    shut = [obstacle for obstacle in blocking if obstacle.shuts]
+    if shut:
+        return f"{what} is not written: {'; '.join(sentences(shut))} - {remedy(shut)}", []
+    return "", [f"{what}: {sentence}" for sentence in sentences(blocking)]
+
+
+def open_without_policy(host_endpoint: Object) -> bool:
+    """Whether a HostEndpoint that no policy selects lets everything pass."""
+    return DEFAULT_ALLOW_PROFILE in (host_endpoint["spec"].get("profiles") or ())
+
+
+def with_felix(
+    objects: Sequence[Object], name: str, fields: Mapping[str, Any], api_version: str
+) -> list[Object]:
+    """The objects once fields of a FelixConfiguration were set."""
+    kind = "FelixConfiguration"
+    live = next((o for o in objects if (o["kind"], o["metadata"]["name"]) == (kind, name)), None)
+    felix: Object = live or {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}}
+    kept = [o for o in objects if o is not live]
+    return [*kept, {**felix, "spec": {**(felix.get("spec") or {}), **fields}}]
+
+
+def with_host_endpoints(objects: Sequence[Object], changes: Sequence[Change]) -> list[Object]:
+    """The objects once HostEndpoints were written."""
+    written = {change.name for change in changes}
+    kept = [o for o in objects if o["kind"] != "HostEndpoint" or o["metadata"]["name"] not in written]
+    return kept + [change.wanted for change in changes if change.wanted]

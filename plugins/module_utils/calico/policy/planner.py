@@ -216,6 +216,11 @@ def _decides(write: Write, enforced: Sequence[Live]) -> bool:
     return False
 
 
+def inventory_after(inventory: Inventory, planned: WritePlan) -> Inventory:
+    """The inventory once all is written."""
+    return rehearsed(inventory, told(planned))
+
+
 def rehearsed(inventory: Inventory, writes: Iterable[Mapping[str, Any]]) -> Inventory:
     """The inventory once the writes that a rehearsal told (:func:`told`) were done."""
     objects = {(o.kind, o.stored_name): o for o in inventory.objects}

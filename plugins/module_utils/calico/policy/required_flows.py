@@ -173,6 +173,15 @@ def _common() -> tuple[Flow, ...]:
     )
 
 
+def _keeps_the_node(flow: Flow) -> bool:
+    """Without neighbour discovery a node loses IPv6 altogether, failsafe ports included."""
+    basic = flow.protocol in ("ICMP", "ICMPv6") or flow.purpose.startswith("DHCP") or flow.peer is Peer.LOCAL
+    return flow.direction == INGRESS and basic
+
+
+# What comes in to a node whatever it is for.
+NODE_FLOWS = tuple(flow for flow in _common() if _keeps_the_node(flow))
+
 _LINK_LOCAL_METADATA = ("169.254.169.254/32",)
 _RANCHER = (
     *_between("supervisor", "TCP", 9345),
@@ -314,7 +323,7 @@ def policies(flows: Iterable[Flow], around: Surroundings, shape: Shape) -> list[
                 rule
                 for flow in kept
                 if (flow.where, flow.direction) == (where, direction)
-                for rule in _rules(flow, around)
+                for rule in rules_of(flow, around)
             ]
             if not rules:
                 continue
@@ -350,7 +359,7 @@ def _policy(
     return {"apiVersion": API_VERSION, "kind": POLICY, "metadata": {"name": name}, "spec": spec}
 
 
-def _rules(flow: Flow, around: Surroundings) -> Iterator[dict[str, Any]]:
+def rules_of(flow: Flow, around: Surroundings) -> Iterator[dict[str, Any]]:
     """A flow's rules: one, or one for each IP version where networks are named."""
     nets = flow.nets or _networks(flow.peer, around)
     if nets is None:

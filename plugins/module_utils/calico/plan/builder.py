@@ -1,0 +1,405 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is wanted, and what was seen, become a plan: every step judged on what the steps before it leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Optional
+
+from ..bad_input import BadInput
+from ..felix.configuration import INBOUND_FIELD, OUTBOUND_FIELD, changed_fields, wanted_spec
+from ..host_endpoint import desired, is_auto, is_ours
+from ..host_endpoint_plan import Change
+from ..host_endpoint_plan import plan as plan_host_endpoints
+from ..lint.context import ERROR
+from ..policy import planner
+from ..policy.definition import POLICY, STAGED_POLICY, TIER
+from ..preflight import Finding, Level
+from ..verdict.judge import Options
+from ..verdict.reach import Connection, Obstacle
+from . import access, definitions, gates
+from .judgement import (
+    connections_at_risk,
+    lockout,
+    open_without_policy,
+    traps,
+    with_felix,
+    with_host_endpoints,
+)
+from .model import (
+    ACCESS,
+    CRDS,
+    CREATE,
+    FELIX,
+    HOST_ENDPOINTS,
+    POLICIES,
+    UPDATE,
+    Object,
+    Plan,
+    State,
+    Step,
+    Write,
+)
+from .seen import seen_of
+from .view import View, nodes_of
+from .wishes import AUTO, OWN_MODES, FelixWish, HostEndpointsWish, PoliciesWish, Wishes
+
+UNSEEN = "reach is off: nobody looked whether this machine can still log in to the nodes and reach the API"
+
+
+def make_plan(view: View, wishes: Wishes) -> Plan:
+    """The plan.
+
+    Where preflight stops, there are no steps: what they would rest on may not even be readable.
+
+    :raises BadInput: a wish that cannot be fulfilled as it is written
+    """
+    stops = [
+        f"{stop.check}: {stop.finding}: {stop.remedy}."
+        for stop in view.findings
+        if stop.level is Level.STOP and stop.check not in wishes.preflight_ignored
+    ]
+    if stops:
+        return Plan(findings=view.findings, refusals=(f"Nothing was written. {' '.join(stops)}",))
+    return _Builder(view, wishes).plan()
+
+
+class _Builder:
+    """Goes through the steps, and keeps what the cluster holds once the steps so far are done."""
+
+    def __init__(self, view: View, wishes: Wishes) -> None:
+        self.view = view
+        self.wishes = wishes
+        self.now = view.around()
+        self.around = view.around()
+        self.options = Options(calico_version=view.calico_version, native_v3=view.flavour == "v3-native")
+        self.absent = definitions.absent_kinds(view.kinds, view.calico_version) if wishes.crds else []
+        served = view.kinds | {known.kind for known in self.absent}
+        self.inventory = planner.inventory_of(
+            {kind: view.of(kind) for kind in planner.KINDS},
+            frozenset(served & {*planner.KINDS}) or frozenset(planner.KINDS),
+            view.api_version,
+            raw_v1=view.flavour == "v1",
+            calico_version=view.calico_version,
+        )
+
+    def plan(self) -> Plan:
+        steps: list[Step] = []
+        wishes = self.wishes
+        if wishes.crds:
+            steps.append(self._crds())
+        if wishes.access:
+            steps.append(self._access())
+        if wishes.felix:
+            steps.append(self._felix(wishes.felix))
+        if wishes.host_endpoints:
+            steps.append(self._host_endpoints(wishes.host_endpoints))
+        if wishes.policies:
+            steps += self._policies(wishes.policies)
+        plan = Plan(tuple(steps), self.view.findings, seen=seen_of(self.view))
+        return self._with_gates(plan)
+
+    def _with_gates(self, plan: Plan) -> Plan:
+        """Nobody is cut off unseen: a change of policy waits for nodes that cannot be logged in to."""
+        policies = [step for step in plan.steps if step.name == POLICIES and step.changes_enforcement]
+        if not policies:
+            return plan
+        logins = self.view.logins
+        enforcing = any(wanted.state == planner.ENFORCED for wanted in self._sets())
+        unreached = gates.unreached(plan.governed, logins.reached)
+        refused = unreached if enforcing else gates.unreached(plan.governed, logins.tried)
+        if not self.wishes.prove or not refused:
+            return replace(plan, unreached=unreached)
+        return replace(plan, unreached=unreached, refusals=(*plan.refusals, gates.unreached_refusal(refused)))
+
+    def _sets(self) -> Sequence[planner.PolicySet]:
+        return self.wishes.policies.sets if self.wishes.policies else ()
+
+    def _state(self) -> State:
+        policies = self.inventory.objects
+        return State(
+            nodes=nodes_of(self.around),
+            enforced=tuple(sorted(o.stored_name for o in policies if o.kind == POLICY)),
+            staged=tuple(sorted(o.stored_name for o in policies if o.kind == STAGED_POLICY)),
+        )
+
+    # The steps.
+
+    def _crds(self) -> Step:
+        view = self.view
+        absent = self.absent if view.flavour != "aggregated" else []
+        existing = view.of("CustomResourceDefinition")
+        taken = definitions.refused_definitions(absent, view.group, existing)
+        refusals = [
+            f"These definitions exist but the API does not serve {view.api_version} of them: "
+            f"{', '.join(taken)}. Repair them with the manifests of your Calico version; no existing "
+            "definition is changed."
+        ]
+        return Step(
+            CRDS,
+            writes=tuple(definitions.definition_writes(absent, view.group, existing)),
+            refusals=tuple(refusals if taken else ()),
+            after=self._state(),
+        )
+
+    def _access(self) -> Step:
+        wish = self.wishes.access
+        assert wish is not None
+        # It may not widen what it is allowed to do, and has no need to.
+        if self.view.user == wish.user:
+            return Step(ACCESS, after=self._state())
+        wanted = {(o["kind"], o["metadata"]["name"]) for o in access.objects_of(wish)}
+        stored = {
+            kind: obj
+            for kind, name in wanted
+            for obj in self.view.of(kind)
+            if obj["metadata"]["name"] == name
+            and obj["metadata"].get("namespace", wish.namespace) == wish.namespace
+        }
+        return Step(ACCESS, writes=tuple(access.access_writes(wish, stored)), after=self._state())
+
+    def _felix(self, wish: FelixWish) -> Step:
+        name, spec = wish.fields.name, wanted_spec(wish.fields)
+        live = self.view.find("FelixConfiguration", name)
+        changed = changed_fields((live or {}).get("spec") or {}, spec)
+        fields = {k: v for k, v in changed.items() if k not in self.view.unknown_felix_fields}
+        findings = [
+            _warning(
+                "felix", f"this cluster's API does not know FelixConfiguration.spec.{field}", "it is left out"
+            )
+            for field in changed
+            if field not in fields
+        ]
+        findings += [
+            _warning("felix", f"{field} is empty", "no port stays open when a policy is wrong")
+            for field, value in spec.items()
+            if value == []
+        ]
+        before = self.around
+        if fields:
+            self.around = with_felix(before, name, fields, self.view.api_version)
+        judged = bool({INBOUND_FIELD, OUTBOUND_FIELD} & {*fields}) and bool(nodes_of(self.around))
+        step = Step(FELIX, writes=_felix_writes(self.view, name, live, fields), findings=tuple(findings))
+        return self._judged(step, f"FelixConfiguration {name}", judged=judged, reach=wish.reach)
+
+    def _host_endpoints(self, wish: HostEndpointsWish) -> Step:
+        return self._auto(wish) if wish.mode == AUTO else self._own(wish)
+
+    def _auto(self, wish: HostEndpointsWish) -> Step:
+        auto = self.view.auto
+        # Those of Hostfence go once Calico's are there, which sort first and so are the active ones.
+        gone = [
+            Change("delete", str(o["spec"].get("node")), o["metadata"]["name"], live=o)
+            for o in self.around
+            if o["kind"] == "HostEndpoint" and is_ours(o)
+        ]
+        self._set_auto(auto.host_endpoints)
+        self.around = with_host_endpoints(self.around, gone)
+        writes = (*auto.writes, *self.view.agents, *(_of_change(change) for change in gone))
+        step = Step(HOST_ENDPOINTS, writes=writes, findings=auto.findings)
+        judged = bool(writes) and self._enforces() and bool(nodes_of(self.around))
+        return self._judged(step, "the change of automatic HostEndpoints", judged=judged, reach=wish.reach)
+
+    def _own(self, wish: HostEndpointsWish) -> Step:
+        assert wish.mode in OWN_MODES
+        view = self.view
+        if view.auto.enabled and not view.auto.ours and not wish.replace_auto:
+            refusal = (
+                f"host_endpoints_mode is '{wish.mode}', but somebody has switched on Calico's automatic "
+                "HostEndpoints, which would stay the active ones. Set host_endpoints_mode to 'auto' to use "
+                "them, or host_endpoints_replace_auto to true to replace them."
+            )
+            return Step(HOST_ENDPOINTS, refusals=(refusal,), after=self._state())
+        chosen = {*view.selected}
+        nodes = [node for node in view.of("Node") if node["metadata"]["name"] in chosen]
+        if not nodes:
+            raise BadInput("node_selector", wish.node_selector, "selects no node of this cluster")
+        planned = plan_host_endpoints(
+            [desired(node, wish.template, view.api_version) for node in nodes],
+            [str(node["metadata"]["name"]) for node in view.of("Node")],
+            view.of("HostEndpoint"),
+        )
+        self.around = with_host_endpoints(self.around, [_typed(view, change) for change in planned.changes])
+        if view.auto.enabled:
+            self._set_auto(())
+        writes = (*view.agents, *map(_of_change, planned.changes), *view.auto.writes)
+        written = [change.wanted for change in planned.changes if change.wanted]
+        decides = bool(planned.changes or view.auto.writes) and (
+            self._enforces() or not all(map(open_without_policy, written))
+        )
+        findings = [
+            _warning(
+                "HostEndpoints",
+                f"{foreign.node}: Felix uses {foreign.name} of {foreign.made_by}: its name sorts first",
+                "delete one of the two",
+            )
+            for foreign in planned.foreign
+            if foreign.active_instead_of_ours and not (view.auto.enabled and foreign.made_by == "calico")
+        ]
+        step = Step(HOST_ENDPOINTS, writes=writes, findings=tuple(findings))
+        judged = decides and bool(nodes_of(self.around))
+        return self._judged(step, "the change of HostEndpoints", judged=judged, reach=wish.reach)
+
+    def _set_auto(self, host_endpoints: Optional[Sequence[Object]]) -> None:
+        if host_endpoints is None:
+            return
+        kept = [o for o in self.around if o["kind"] != "HostEndpoint" or not is_auto(o)]
+        self.around = [*kept, *(self.view.typed("HostEndpoint", o) for o in host_endpoints)]
+
+    def _policies(self, wish: PoliciesWish) -> list[Step]:
+        """What allows stands before what denies in the list, so it is taken away after it."""
+        if all(wanted.state == planner.ENFORCED for wanted in wish.sets):
+            return [self._set(wish, wanted) for wanted in wish.sets]
+        return [self._set(wish, wanted) for wanted in reversed(wish.sets)]
+
+    def _set(self, wish: PoliciesWish, wanted: planner.PolicySet) -> Step:
+        planned, kept = self._planned(wanted)
+        what = f"set {wanted.name}"
+        findings = [_warning(what, text, "") for text in planned.warnings]
+        findings += [
+            _warning(
+                what,
+                f"tier {tier} stays",
+                "policies of others are in it, and would deny without it",
+            )
+            for tier in kept
+        ]
+        hosts = nodes_of(self.around)
+        refusals: list[str] = []
+        if wish.lint and planned.writes and wanted.state != planner.ABSENT:
+            bites = wanted.state == planner.ENFORCED and bool(hosts)
+            found, refusals = self._traps(what, wanted, bites=bites)
+            findings += found
+        before = self.inventory
+        decides = planner.changes_enforcement(before, planned)
+        self.inventory = planner.inventory_after(before, planned)
+        step = Step(
+            POLICIES,
+            wanted.name,
+            tuple(
+                Write(w.action, w.kind, w.name, w.live, w.wanted, interim=w.interim) for w in planned.writes
+            ),
+            decides,
+            findings=tuple(findings),
+            refusals=tuple(refusals),
+        )
+        return self._judged(
+            step,
+            what,
+            judged=decides and bool(hosts),
+            reach=wish.reach,
+            inventory=before,
+            only_tried=True,
+        )
+
+    def _planned(self, wanted: planner.PolicySet) -> tuple[planner.WritePlan, list[str]]:
+        """The writes, without the removal of tiers that hold policies of kinds Hostfence does not manage."""
+        planned = planner.plan(self.inventory, wanted)
+        leaving = [w.name for w in planned.writes if w.kind == TIER and w.action == "delete"]
+        kept = [tier for tier in leaving if tier in self.view.tiers_in_use]
+        return (planner.plan(self.inventory, wanted, frozenset(kept)) if kept else planned), kept
+
+    # What they mean.
+
+    def _enforces(self) -> bool:
+        return any(o.kind == POLICY for o in self.inventory.objects)
+
+    def _judged(
+        self,
+        step: Step,
+        what: str,
+        *,
+        judged: bool,
+        reach: bool,
+        inventory: Optional[planner.Inventory] = None,
+        only_tried: bool = False,
+    ) -> Step:
+        """The step with what it means for connections, and with what it leaves.
+
+        :param what: is changed
+        :param inventory: the policies before it, where it changes them
+        :param only_tried: whether nodes that nobody tried to log in to are left out, if any was tried
+        """
+        step = replace(step, changes_enforcement=step.changes_enforcement or judged, after=self._state())
+        if not judged:
+            return step
+        if not reach:
+            return replace(step, findings=(*step.findings, _warning(what, UNSEEN, "")))
+        obstacles = self._at_risk(inventory or self.inventory, only_tried=only_tried)
+        refusal, warnings = lockout(what, obstacles)
+        return replace(
+            step,
+            at_risk=tuple(obstacles),
+            refusals=(*step.refusals, *([refusal] if refusal else [])),
+            findings=(*step.findings, *(_warning(what, text, "") for text in warnings)),
+        )
+
+    def _at_risk(self, before: planner.Inventory, *, only_tried: bool) -> list[Obstacle]:
+        nothing = planner.WritePlan()
+        return connections_at_risk(
+            [*planner.objects_after(before, nothing), *self.now],
+            [*planner.objects_after(self.inventory, nothing), *self.around],
+            self._connections(only_tried=only_tried),
+            self.options,
+        )
+
+    def _connections(self, *, only_tried: bool) -> list[Connection]:
+        logins = self.view.logins
+        governed = nodes_of(self.around)
+        assumed = [
+            connection
+            for node in governed
+            if node not in logins.tried
+            for connection in logins.assumed.get(node, ())
+        ]
+        return [*logins.given, *([] if only_tried and logins.tried else assumed), *logins.api]
+
+    def _traps(self, what: str, wanted: planner.PolicySet, *, bites: bool) -> tuple[list[Finding], list[str]]:
+        """Traps in a set once it is enforced; an error refuses it where it ``bites``, and warns elsewhere."""
+        enforced = planner.plan(self.inventory, replace(wanted, state=planner.ENFORCED))
+        final = [w.wanted for w in enforced.writes if w.wanted and not w.interim]
+        focus = {f"{obj['kind']} {planner.calico_name(obj)}" for obj in final}
+        found = traps([*planner.objects_after(self.inventory, enforced), *self.around], self.options, focus)
+        errors = [finding for finding in found if finding.severity == ERROR]
+        refusals = [
+            str(BadInput(e.field or e.rule, e.message, f"{e.remedy} ({e.rule})", e.object)) for e in errors
+        ]
+        shown = [
+            Finding(
+                Level.STOP if finding in errors and bites else Level.WARNING,
+                what,
+                f"{finding.object}: {finding.field}: {finding.message} ({finding.rule})",
+                finding.remedy,
+            )
+            for finding in found
+            if finding.severity != "info"
+        ]
+        return shown, refusals if bites else []
+
+
+def _felix_writes(view: View, name: str, live: Optional[Object], fields: Object) -> tuple[Write, ...]:
+    if not fields:
+        return ()
+    after = {
+        "apiVersion": view.api_version,
+        "kind": "FelixConfiguration",
+        "metadata": {"name": name},
+        "spec": {**((live or {}).get("spec") or {}), **fields},
+    }
+    return (Write(UPDATE if live else CREATE, "FelixConfiguration", name, live, after),)
+
+
+def _of_change(change: Change) -> Write:
+    return Write(change.action, "HostEndpoint", change.name, change.live, change.wanted)
+
+
+def _typed(view: View, change: Change) -> Change:
+    if change.wanted is None:
+        return change
+    return replace(change, wanted=view.typed("HostEndpoint", change.wanted))
+
+
+def _warning(check: str, finding: str, remedy: str) -> Finding:
+    return Finding(Level.WARNING, check, finding, remedy)

@@ -1,0 +1,115 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a plan says: steps with their writes in order, what they mean, and what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+from ..preflight import Finding
+from ..verdict.reach import Obstacle
+
+Object = dict[str, Any]
+
+CRDS, ACCESS, FELIX, HOST_ENDPOINTS, POLICIES = "crds", "access", "felix", "host_endpoints", "policies"
+# In the order in which they are carried out.
+STEPS = (CRDS, ACCESS, FELIX, HOST_ENDPOINTS, POLICIES)
+
+CREATE, UPDATE, DELETE = "create", "update", "delete"
+
+
+@dataclass(frozen=True)
+class Write:
+    """One write.
+
+    :ivar action: ``create``, ``update`` or ``delete``
+    :ivar before: the object as it is stored when the run begins, None where it is not
+    :ivar after: the object, or the fields of it that are written; None where it is deleted
+    :ivar interim: belongs to the way only, as a bridge does that allows all meanwhile
+    """
+
+    action: str
+    kind: str
+    name: str
+    before: Optional[Object] = None
+    after: Optional[Object] = None
+    namespace: str = ""
+    interim: bool = False
+
+    @property
+    def title(self) -> str:
+        return f"{self.kind} {self.namespace + '/' if self.namespace else ''}{self.name}"
+
+
+@dataclass(frozen=True)
+class State:
+    """What decides about hosts once a step is done.
+
+    :ivar nodes: names of the nodes that have a HostEndpoint
+    :ivar enforced: names of the enforced policies, as stored
+    :ivar staged: names of the staged ones
+    """
+
+    nodes: tuple[str, ...] = ()
+    enforced: tuple[str, ...] = ()
+    staged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step, or of the policy sets one set.
+
+    :ivar subject: the set's name; empty for the other steps
+    :ivar changes_enforcement: whether the writes change what is enforced, so that they were judged
+    :ivar at_risk: connections that are not plainly allowed afterwards
+    :ivar findings: what is to be known or fixed
+    :ivar refusals: why none of the plan may be carried out
+    """
+
+    name: str
+    subject: str = ""
+    writes: tuple[Write, ...] = ()
+    changes_enforcement: bool = False
+    at_risk: tuple[Obstacle, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    refusals: tuple[str, ...] = ()
+    after: State = field(default_factory=State)
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} ({self.subject})" if self.subject else self.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would be written, and what it means.
+
+    :ivar findings: of the cluster as a whole
+    :ivar unreached: nodes with a HostEndpoint that could not be logged in to, where what is enforced changes
+    :ivar refusals: why it may not be carried out, beyond those of the steps
+    :ivar seen: a short hash of everything that the plan rests on, by kind and name
+    """
+
+    steps: tuple[Step, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    unreached: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
+    seen: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def all_refusals(self) -> list[str]:
+        return [*self.refusals, *(text for step in self.steps for text in step.refusals)]
+
+    @property
+    def changes_enforcement(self) -> bool:
+        return any(step.changes_enforcement for step in self.steps)
+
+    @property
+    def governed(self) -> Sequence[str]:
+        """Nodes that have a HostEndpoint when all is done."""
+        return self.steps[-1].after.nodes if self.steps else ()
+
+    def has_writes(self, name: str) -> bool:
+        return any(step.writes for step in self.steps if step.name == name)

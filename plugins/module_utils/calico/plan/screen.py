@@ -1,0 +1,80 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A plan for people, on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..preflight import Finding, Level
+from ..verdict.reach import sentences
+from .model import Plan, Step, Write
+
+_NAMES, _LINES = 4, 8
+
+
+def screen(plan: Plan) -> list[str]:
+    """The lines: what would be written, what it means for connections, what to fix."""
+    lines = ["What would be written:", *(f"  {line}" for line in _steps(plan.steps))]
+    lines += _section("What it means for connections:", _connections(plan))
+    lines += _section("Fix first, or nothing is written:", plan.all_refusals)
+    lines += _section("Worth a look:", _warnings(plan))
+    return lines
+
+
+def _section(title: str, texts: Iterable[str]) -> list[str]:
+    lines = list(dict.fromkeys(texts))
+    if not lines:
+        return []
+    more = [f"  ... and {len(lines) - _LINES} more"] if len(lines) > _LINES else []
+    return ["", title, *(f"  {line}" for line in lines[:_LINES]), *more]
+
+
+def _steps(steps: Iterable[Step]) -> Iterator[str]:
+    for step in steps:
+        yield f"{step.title:<34} {_writes(step.writes)}"
+    if not steps:
+        yield "not looked at: see below"
+
+
+def _writes(writes: tuple[Write, ...]) -> str:
+    if not writes:
+        return "nothing to do"
+    groups: dict[tuple[str, str], list[str]] = {}
+    for write in writes:
+        if not write.interim:
+            groups.setdefault((write.action, write.kind), []).append(write.name)
+    return "; ".join(f"{action} {kind} {_some(names)}" for (action, kind), names in groups.items())
+
+
+def _some(names: list[str]) -> str:
+    unique = list(dict.fromkeys(names))
+    more = f" and {len(unique) - _NAMES} more" if len(unique) > _NAMES else ""
+    return ", ".join(unique[:_NAMES]) + more
+
+
+def _connections(plan: Plan) -> Iterator[str]:
+    deciding = [step for step in plan.steps if step.changes_enforcement]
+    if not deciding:
+        yield "nothing that is enforced changes: no packet is treated otherwise than now"
+        return
+    titles = ", ".join(step.title for step in deciding)
+    yield f"what is enforced changes on {len(plan.governed)} nodes, by: {titles}"
+    at_risk = [obstacle for step in deciding for obstacle in step.at_risk]
+    yield from sentences(at_risk)
+    if not at_risk:
+        yield "every connection that was looked at stays allowed: new logins to the nodes, and the API"
+    if plan.unreached:
+        yield f"could not be logged in to: {_some(list(plan.unreached))}"
+
+
+def _warnings(plan: Plan) -> Iterator[str]:
+    findings = [*plan.findings, *(finding for step in plan.steps for finding in step.findings)]
+    for finding in findings:
+        if finding.level is Level.WARNING:
+            yield _sentence(finding)
+
+
+def _sentence(finding: Finding) -> str:
+    remedy = f" -> {finding.remedy}" if finding.remedy else ""
+    return f"{finding.check}: {finding.finding}{remedy}"

@@ -1,0 +1,162 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A policy set as modules are given it: options in, definitions out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
+from typing import Any, Callable
+from urllib.parse import urlsplit
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ..calico.bad_input import BadInput
+from ..calico.policy import presets
+from ..calico.policy.definition import EGRESS, INGRESS, Definitions, Document, parse
+from ..calico.policy.planner import ABSENT, PolicySet
+from ..calico.policy.required_flows import PLATFORMS, Shape, Surroundings
+from .api_endpoints import endpoints_of
+from .policy_files import read_definitions, read_path
+
+Object = dict[str, Any]
+
+NETWORKS: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
+
+SET_OPTIONS: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["staged", "enforced", "absent"], "default": "staged"},
+    "definitions": {"type": "list", "elements": "raw", "default": []},
+    "src": {"type": "path"},
+    "platform": {
+        "type": "dict",
+        "options": {
+            "preset": {"type": "str", "required": True, "choices": sorted(PLATFORMS)},
+            "selector": {"type": "str", "default": "host-endpoint == 'ingress'"},
+            "control_plane_selector": {
+                "type": "str",
+                "default": "has(node-role.kubernetes.io/control-plane)",
+            },
+            "directions": {
+                "type": "list",
+                "elements": "str",
+                "choices": [INGRESS, EGRESS],
+                "default": [INGRESS, EGRESS],
+            },
+            "pre_dnat": {"type": "bool", "default": False},
+            "set": {"type": "str", "choices": list(presets.SHIPPED), "default": presets.PLATFORM_FLOWS},
+            "nodeport_ports": {**NETWORKS, "default": ["30000:32767"]},
+            "nodeport_sources": NETWORKS,
+            "nodeport_source_selector": {"type": "str", "default": ""},
+            **dict.fromkeys(("nodes", "cluster", "api", "control_plane", "dns", "ntp", "ssh"), NETWORKS),
+            "api_ports": {"type": "list", "elements": "int", "default": []},
+            "local": {**NETWORKS, "default": ["127.0.0.0/8", "::1/128", "169.254.20.10/32"]},
+            "ssh_port": {"type": "int", "default": 22},
+        },
+    },
+    "tier": {
+        "type": "dict",
+        "default": {},
+        "options": {
+            "name": {"type": "str", "default": "hostfence"},
+            "order": {"type": "float", "default": 100},
+        },
+        "apply_defaults": True,
+    },
+    "default_action": {"type": "str", "choices": ["Deny", "Pass"], "default": "Deny"},
+}
+
+
+def checked(given: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """A set's options where it is one of a list: types converted, defaults filled in.
+
+    :raises BadInput: an option that the module policies does not have, or of another type
+    """
+    result = ArgumentSpecValidator(SET_OPTIONS).validate(dict(given))
+    if result.error_messages:
+        raise BadInput(place, given.get("name"), "; ".join(result.error_messages))
+    found: dict[str, Any] = result.validated_parameters
+    return found
+
+
+def policy_set(params: Mapping[str, Any], slices: Callable[[], list[Object]], host: str) -> PolicySet:
+    """What is wanted of a set; as :func:`definitions_of`."""
+    return PolicySet(
+        name=params["name"],
+        state=params["state"],
+        definitions=definitions_of(params, slices, host),
+        tier=params["tier"]["name"],
+        tier_order=params["tier"]["order"],
+        default_action=params["default_action"],
+    )
+
+
+def definitions_of(params: Mapping[str, Any], slices: Callable[[], list[Object]], host: str) -> Definitions:
+    """The policies that a set's options name.
+
+    :param params: :data:`SET_OPTIONS`
+    :param slices: reads the EndpointSlices of the service ``kubernetes``, where they are needed
+    :param host: URL of the API server
+    :raises BadInput: what is not read without doubt, with its place
+    """
+    if params["state"] == ABSENT:
+        return Definitions()
+    documents = read_definitions(params["definitions"])
+    if params["src"]:
+        found = read_path(params["src"])
+        if not found:
+            # Taking a set away is said by its state.
+            raise BadInput("src", params["src"], "holds no document; to take the set away, set state: absent")
+        documents += found
+    if params["platform"]:
+        documents += _platform(params["name"], params["platform"], slices, host)
+    return parse(documents, params["tier"]["name"])
+
+
+def _platform(
+    name: str, options: Mapping[str, Any], slices: Callable[[], list[Object]], host: str
+) -> list[Document]:
+    api, ports = options["api"], options["api_ports"]
+    if not (api and ports):
+        found_api, found_ports = _discover_api(slices(), host)
+        api = api or found_api
+        ports = ports or sorted({*found_ports, PLATFORMS[options["preset"]].api_port})
+    networks = {key: tuple(options[key]) for key in ("nodes", "cluster", "control_plane", "dns", "ntp")}
+    around = Surroundings(
+        **networks,
+        local=tuple(options["local"]),
+        ssh=tuple(options["ssh"]),
+        ssh_port=options["ssh_port"],
+        api=tuple(api),
+        api_ports=tuple(ports),
+    )
+    shape = Shape(
+        set_name=name,
+        selector=options["selector"],
+        control_plane_selector=options["control_plane_selector"],
+        directions=tuple(options["directions"]),
+        pre_dnat=options["pre_dnat"],
+    )
+    ports = presets.NodePorts(
+        tuple(options["nodeport_ports"]),
+        tuple(options["nodeport_sources"]),
+        options["nodeport_source_selector"],
+    )
+    found = presets.preset(options["set"], options["preset"], around, shape, ports)
+    return [Document(policy, f"platform {options['preset']}") for policy in found]
+
+
+def _discover_api(slices: Iterable[Object], host: str) -> tuple[list[str], list[int]]:
+    """Where the API servers are: networks, and ports.
+
+    :returns: no network where nodes may reach the API by a name, whose addresses nobody tells
+    """
+    found = endpoints_of(slices)
+    server = urlsplit(host)
+    ports = {*(endpoint.port for endpoint in found), server.port or 443}
+    hosts = [str(server.hostname), *(endpoint.address for endpoint in found)]
+    try:
+        nets = [str(ip_network(host)) for host in dict.fromkeys(hosts)]
+    except ValueError:
+        nets = []
+    return nets, sorted(ports)

@@ -1,0 +1,506 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: plan
+short_description: Say what would be written, step by step, and what it means for connections
+version_added: 0.1.0
+author: The Hostfence founders (@hostfence)
+description:
+  - Reads each kind of object once, judges once, and writes nothing, whether in check mode or not.
+  - The result is a plan - steps with their writes in order, each object before and after, findings,
+    connections at risk, and the reasons why it must not be carried out. Its schema is in C(docs/plan.md).
+  - A step whose option is not given is left out.
+extends_documentation_fragment:
+  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.attributes
+  - hostfence.calico.attributes.cluster
+attributes:
+  check_mode:
+    support: full
+    description: Only reads.
+  diff_mode:
+    support: full
+    description: Shows the objects that would be written.
+  idempotent:
+    support: full
+options:
+  preflight:
+    description: Whether the cluster is fit for host protection. A finding that stops ends the plan.
+    type: dict
+    suboptions:
+      mode:
+        description: V(auto) where kube-controllers makes the HostEndpoints.
+        type: str
+        choices: [auto, direct]
+        default: direct
+      hosts:
+        description: Names in the inventory group of nodes.
+        type: list
+        elements: str
+      permissions_for:
+        description: Checks the permissions of these steps, as of M(hostfence.calico.cluster_info).
+        type: list
+        elements: str
+      granted_to:
+        description: User who need not be able to grant permissions.
+        type: str
+        default: ""
+      ignore:
+        description: Checks whose stops do not count.
+        type: list
+        elements: str
+        default: []
+  crds:
+    description: The definitions of Calico's kinds.
+    type: dict
+    suboptions:
+      api_group:
+        description: Their group on a cluster without Calico.
+        type: str
+        choices: [crd.projectcalico.org, projectcalico.org]
+        default: crd.projectcalico.org
+  access:
+    description: A ServiceAccount for later runs.
+    type: dict
+    suboptions:
+      namespace:
+        description: Its namespace.
+        type: str
+        default: hostfence
+      service_account:
+        description: Its name.
+        type: str
+        default: hostfence
+      permissions_for:
+        description: What it may do, as of M(hostfence.calico.cluster_info).
+        type: list
+        elements: str
+        default: [crds, felix, host_endpoints_auto, host_endpoints_direct, policies, verdicts]
+  felix:
+    description: Fields of a FelixConfiguration, as of M(hostfence.calico.felix_configuration).
+    type: dict
+    suboptions:
+      node:
+        description: Node whose own configuration it is; empty for all nodes.
+        type: str
+        default: ""
+      failsafe_inbound_host_ports: &failsafes
+        description: Failsafe ports.
+        type: list
+        elements: dict
+        suboptions:
+          protocol:
+            description: C(tcp) or C(udp).
+            type: str
+            required: true
+          port:
+            description: Port.
+            type: int
+            required: true
+          net:
+            description: Network of the other side.
+            type: str
+      failsafe_outbound_host_ports: *failsafes
+      dns_trusted_servers:
+        description: Name servers that Calico Enterprise trusts.
+        type: list
+        elements: str
+      flow_logs_enable_host_endpoint:
+        description: Whether Calico Enterprise logs flows of HostEndpoints.
+        type: bool
+      reach: &reach
+        description: Whether a connection that would be denied refuses the plan.
+        type: bool
+        default: true
+  host_endpoints:
+    description: HostEndpoints, as of the role C(host_endpoints).
+    type: dict
+    suboptions:
+      mode:
+        description: Who writes them.
+        type: str
+        choices: [direct, auto, daemonset, job]
+        default: direct
+      node_selector:
+        description: Kubernetes label selector of the nodes.
+        type: str
+        default: kubernetes.io/os!=windows
+      labels:
+        description: Labels of all of them.
+        type: dict
+        default: {host-endpoint: ingress}
+      node_labels:
+        description: Keys of labels to copy from the Node.
+        type: list
+        elements: str
+        default: [kubernetes.io/hostname, node-role.kubernetes.io/control-plane, topology.kubernetes.io/zone]
+      interface:
+        description: V(*), an interface's name, or V(by-ip).
+        type: str
+        default: "*"
+      profiles:
+        description: Names of profiles.
+        type: list
+        elements: str
+        default: [projectcalico-default-allow]
+      ports:
+        description: Named ports.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: Name.
+            type: str
+            required: true
+          protocol:
+            description: Protocol.
+            type: str
+            choices: [TCP, UDP, SCTP]
+            default: TCP
+          port:
+            description: Port.
+            type: int
+            required: true
+      replace_auto:
+        description: Whether automatic HostEndpoints that others switched on may be replaced.
+        type: bool
+        default: false
+      auto_create_default:
+        description: Whether kube-controllers also makes the default HostEndpoint beside those of templates.
+        type: bool
+      auto_templates:
+        description: Templates of automatic HostEndpoints, as of M(hostfence.calico.auto_host_endpoints).
+        type: list
+        elements: dict
+        suboptions:
+          generate_name:
+            description: Part of the name.
+            type: str
+            required: true
+          interface_cidrs:
+            description: Networks.
+            type: list
+            elements: str
+            default: []
+          interface_pattern:
+            description: Pattern of interfaces.
+            type: str
+            default: ""
+          labels:
+            description: Labels.
+            type: dict
+            default: {}
+          node_selector:
+            description: Calico selector of nodes.
+            type: str
+            default: all()
+      reach: *reach
+  policies:
+    description: Policy sets.
+    type: dict
+    suboptions:
+      sets:
+        description:
+          - The sets, each with the options C(name), C(state), C(definitions), C(src), C(platform), C(tier)
+            and C(default_action) of M(hostfence.calico.policies).
+        type: list
+        elements: dict
+        default: []
+      lint:
+        description: Whether a trap refuses to enforce.
+        type: bool
+        default: true
+      reach: *reach
+  prove:
+    description: Whether nodes that cannot be logged in to refuse a change of what is enforced.
+    type: bool
+    default: true
+  logins:
+    description:
+      - By which connections the nodes were logged in to, as of M(hostfence.calico.policies). Of nodes that
+        nobody tried the connection is assumed.
+    type: list
+    elements: dict
+    suboptions:
+      node:
+        description: Its name in Kubernetes.
+        type: str
+        required: true
+      reached:
+        description: Whether it took the login.
+        type: bool
+        default: true
+      ssh_connection:
+        description: C(SSH_CONNECTION) of the session.
+        type: str
+        default: ""
+      host:
+        description: Where it was tried.
+        type: str
+        default: ""
+      port:
+        description: The port there.
+        type: int
+        default: 22
+  save:
+    description: A file for the plan on the machine that runs the module; only its owner may read it.
+    type: path
+  plan_file:
+    description:
+      - A file that O(save) wrote. The module fails, saying what moved, where the cluster or the options are
+        no longer those of that plan.
+    type: path
+seealso:
+  - module: hostfence.calico.policies
+"""
+
+EXAMPLES = r"""
+- name: What would staging a set write?
+  hostfence.calico.plan:
+    policies:
+      sets:
+        - name: edge
+          src: policies/edge
+  register: planned
+
+- name: Show it
+  ansible.builtin.debug:
+    msg: "{{ planned.screen }}"
+"""
+
+RETURN = r"""
+plan:
+  description: The plan, by the schema C(hostfence.plan/1).
+  returned: always
+  type: dict
+screen:
+  description: The plan for people, line by line.
+  returned: always
+  type: list
+  elements: str
+refusals:
+  description: Why it must not be carried out; empty where it may.
+  returned: always
+  type: list
+  elements: str
+changes_enforcement:
+  description: Whether it changes what is enforced.
+  returned: always
+  type: bool
+steps_with_writes:
+  description: Names of the steps that write anything.
+  returned: always
+  type: list
+  elements: str
+deciding_steps:
+  description: Names of the steps that change what is enforced.
+  returned: always
+  type: list
+  elements: str
+requests:
+  description: How many requests were sent.
+  returned: always
+  type: int
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint import (
+    DEFAULT_ALLOW_PROFILE,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan import document
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.model import STEPS, Plan
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.screen import screen
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import permissions, planning, reach
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+_FAILSAFES: dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "options": {
+        "protocol": {"type": "str", "required": True},
+        "port": {"type": "int", "required": True},
+        "net": {"type": "str"},
+    },
+}
+_REACH: dict[str, Any] = {"type": "bool", "default": True}
+OPTIONS: dict[str, Any] = {
+    "preflight": {
+        "type": "dict",
+        "options": {
+            "mode": {"type": "str", "choices": ["auto", "direct"], "default": "direct"},
+            "hosts": {"type": "list", "elements": "str"},
+            "permissions_for": {"type": "list", "elements": "str"},
+            "granted_to": {"type": "str", "default": ""},
+            "ignore": {"type": "list", "elements": "str", "default": []},
+        },
+    },
+    "crds": {
+        "type": "dict",
+        "options": {
+            "api_group": {
+                "type": "str",
+                "choices": ["crd.projectcalico.org", "projectcalico.org"],
+                "default": "crd.projectcalico.org",
+            },
+        },
+    },
+    "access": {
+        "type": "dict",
+        "options": {
+            "namespace": {"type": "str", "default": "hostfence"},
+            "service_account": {"type": "str", "default": "hostfence"},
+            "permissions_for": {"type": "list", "elements": "str", "default": sorted(permissions.TASKS)},
+        },
+    },
+    "felix": {
+        "type": "dict",
+        "options": {
+            "node": {"type": "str", "default": ""},
+            "failsafe_inbound_host_ports": _FAILSAFES,
+            "failsafe_outbound_host_ports": _FAILSAFES,
+            "dns_trusted_servers": {"type": "list", "elements": "str"},
+            "flow_logs_enable_host_endpoint": {"type": "bool"},
+            "reach": _REACH,
+        },
+    },
+    "host_endpoints": {
+        "type": "dict",
+        "options": {
+            "mode": {"type": "str", "choices": ["direct", "auto", "daemonset", "job"], "default": "direct"},
+            "node_selector": {"type": "str", "default": "kubernetes.io/os!=windows"},
+            "labels": {"type": "dict", "default": {"host-endpoint": "ingress"}},
+            "node_labels": {
+                "type": "list",
+                "elements": "str",
+                "default": [
+                    "kubernetes.io/hostname",
+                    "node-role.kubernetes.io/control-plane",
+                    "topology.kubernetes.io/zone",
+                ],
+            },
+            "interface": {"type": "str", "default": "*"},
+            "profiles": {"type": "list", "elements": "str", "default": [DEFAULT_ALLOW_PROFILE]},
+            "ports": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "protocol": {"type": "str", "choices": ["TCP", "UDP", "SCTP"], "default": "TCP"},
+                    "port": {"type": "int", "required": True},
+                },
+            },
+            "replace_auto": {"type": "bool", "default": False},
+            "auto_create_default": {"type": "bool"},
+            "auto_templates": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "generate_name": {"type": "str", "required": True},
+                    "interface_cidrs": {"type": "list", "elements": "str", "default": []},
+                    "interface_pattern": {"type": "str", "default": ""},
+                    "labels": {"type": "dict", "default": {}},
+                    "node_selector": {"type": "str", "default": "all()"},
+                },
+            },
+            "reach": _REACH,
+        },
+    },
+    "policies": {
+        "type": "dict",
+        "options": {
+            "sets": {"type": "list", "elements": "dict", "default": []},
+            "lint": {"type": "bool", "default": True},
+            "reach": _REACH,
+        },
+    },
+    "prove": {"type": "bool", "default": True},
+    "logins": {k: v for k, v in reach.OPTIONS["logins"].items() if k != "default"},
+    "save": {"type": "path"},
+    "plan_file": {"type": "path"},
+}
+
+
+def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
+    params = module.params
+    saved = _saved(params["plan_file"]) if params["plan_file"] else None
+    planned = planning.plan(cluster, params)
+    wishes = {name: params[name] for name in (*STEPS, "prove")}
+    if saved:
+        _refuse_moved(saved, planned, wishes, params["plan_file"])
+    found = document.to_document(planned, wishes)
+    if params["save"]:
+        _save(params["save"], found)
+    result = {
+        "changed": False,
+        "plan": found,
+        "screen": screen(planned),
+        "refusals": planned.all_refusals,
+        "changes_enforcement": planned.changes_enforcement,
+        "steps_with_writes": [name for name in STEPS if planned.has_writes(name)],
+        "deciding_steps": sorted({step.name for step in planned.steps if step.changes_enforcement}),
+        "requests": cluster.requests_sent,
+    }
+    return {**result, "diff": _diff(planned)} if module._diff else result
+
+
+def _saved(path: str) -> document.Saved:
+    try:
+        return document.read_document(json.loads(Path(path).read_text(encoding="utf-8")), path)
+    except (OSError, ValueError) as error:
+        raise BadInput("plan_file", path, f"cannot be read as a plan: {error}")
+
+
+def _refuse_moved(saved: document.Saved, planned: Plan, wishes: dict[str, Any], path: str) -> None:
+    reasons = document.difference(saved, planned, wishes)
+    if reasons:
+        raise BadInput(
+            "plan_file", path, f"Nothing was written. {'; '.join(reasons)} - make the plan again and read it"
+        )
+
+
+def _save(path: str, found: dict[str, Any]) -> None:
+    """Only for its owner: it holds what protects the hosts, and what does not."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o600)
+            json.dump(found, file, indent=1)
+    except OSError as error:
+        raise BadInput("save", path, f"cannot be written: {error.strerror}")
+
+
+def _diff(planned: Plan) -> list[dict[str, Any]]:
+    return [
+        {
+            "before_header": write.title,
+            "after_header": write.title,
+            "before": document.shown(write.before) or {},
+            "after": document.shown(write.after) or {},
+        }
+        for step in planned.steps
+        for write in step.writes
+        if not write.interim
+    ]
+
+
+def main() -> None:
+    run(OPTIONS, work)
+
+
+if __name__ == "__main__":
+    main()
