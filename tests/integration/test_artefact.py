@@ -24,6 +24,9 @@ NOT_SHIPPED = {
     "bench",
     "collections",
     ".ci",
+    ".devcontainer",
+    ".github",
+    ".pre-commit-config.yaml",
     "Makefile",
     "pyproject.toml",
     ".venv",
@@ -49,6 +52,7 @@ def test_it_holds_every_module_and_role_and_nothing_of_the_workshop(artefact):
     assert {"plugins/inventory/nodes.py", "playbooks/site.yml", "README.md", "LICENSE"} <= names
     assert not {name.split("/")[0] for name in names} & NOT_SHIPPED
     assert not any("__pycache__" in name for name in names)
+    assert "changelogs/.plugin-cache.yaml" not in names
 
 
 @pytest.mark.one_flavour

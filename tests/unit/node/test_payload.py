@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -46,3 +47,9 @@ def payload(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 def test_a_node_gets_what_the_check_imports_and_nothing_else(payload: set[str]) -> None:
     assert payload == {str(path.relative_to(ROOT / "plugins")) for path in shipped()}
     assert {name.rpartition("/")[0] for name in payload} == PACKAGES
+
+
+def test_the_architecture_page_says_what_travels() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    section = page.partition("## What travels to nodes")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^- `plugins/([^`]+)/`", section, re.MULTILINE)) == PACKAGES
