@@ -70,6 +70,12 @@ options:
         before it is switched.
     type: int
     default: 2
+  last_resort:
+    description:
+      - Whether each node of a wave opens its own way to the API, Typha, name servers and for this machine's SSH if, at
+        the end of a window, no API server answers it. On iptables-nft and nftables, with C(nft) on the node.
+    type: bool
+    default: false
   proofs:
     description: Further connections that must work after a switch if they did before.
     type: list
@@ -167,6 +173,7 @@ OPTIONS: dict[str, Any] = {
     "confirm": {"type": "str", "choices": ["auto", "manual"], "default": "auto"},
     "keep": {"type": "bool", "default": True},
     "watchdogs": {"type": "int", "default": 2},
+    "last_resort": {"type": "bool", "default": False},
     "proofs": {
         "type": "list",
         "elements": "dict",

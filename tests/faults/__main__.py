@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from tests.faults import exactness, killed, rights
+from tests.faults import exactness, killed, matrix, rights
 from tests.faults.lab import Lab
 
 
@@ -20,6 +20,8 @@ def main() -> int:
     kill.add_argument("--first", type=int, default=1)
     kill.add_argument("--step", type=int, default=1)
     commands.add_parser("rights", help="what a watchdog's token can do")
+    faults = commands.add_parser("matrix", help="the fault matrix")
+    faults.add_argument("rows", nargs="*", type=int, help="numbers of rows; all without")
     options = parser.parse_args()
     lab = Lab()
     lab.protect()
@@ -27,6 +29,8 @@ def main() -> int:
         good = exactness.main(lab)
     elif options.command == "killed":
         good = killed.main(lab, options.watchdogs, options.first, options.step)
+    elif options.command == "matrix":
+        good = matrix.main(lab, options.rows)
     else:
         good = rights.main(lab)
     return 0 if good else 1

@@ -59,8 +59,8 @@ class Lab:
         self.kubeconfig = str(self.run / "kubeconfig")
         self.api = Api(self.run / "kubeconfig")
         network = Fabric(testbed_state.namespace_prefix(self.run))
-        self._outside = network.netns
-        self._inside = {name: network.node_netns(name) for name in record.nodes}
+        self.outside = network.netns
+        self.inside = {name: network.node_netns(name) for name in record.nodes}
 
     # Policy, and runs.
 
@@ -193,7 +193,7 @@ class Lab:
             }
 
     def _probe(self, source: str, flows: Sequence[tuple[str, int]]) -> list[str]:
-        netns = self._outside if source == "outside" else self._inside[source]
+        netns = self.outside if source == "outside" else self.inside[source]
         done = subprocess.run(
             ["nsenter", f"--net=/run/netns/{netns}", sys.executable, "-c", _PROBE],
             input=json.dumps(flows),
@@ -237,17 +237,23 @@ def allow(*ports: int) -> dict[str, Any]:
 NEIGHBOURS = {"action": "Allow", "protocol": "ICMPv6"}
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_about: object) -> None:
+        """A client that was killed breaks off: that is what this is for."""
+
+
 class Cutter:
     """An HTTP server between a module and the API that kills the module after its nth write.
 
-    :param after_answer: the server has applied the write, and its answer is never given
-
+    :param kill_after: the number of the write that is applied, and whose answer is never given; 0 for none
+    :ivar mute_when: while this is so, nothing is handed on
     :ivar writes: how many came by
     """
 
     def __init__(self, lab: Lab, kill_after: int) -> None:
         self.writes = 0
         self.process: subprocess.Popen[bytes] | None = None
+        self.mute_when: Callable[[], bool] = lambda: False
         self._kill_after = kill_after
         self._lock = threading.Lock()
         self._lab = lab
@@ -265,7 +271,7 @@ class Cutter:
             def log_message(self, *_arguments: object) -> None:
                 return
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.kubeconfig = str(lab.run / f"cutter-{kill_after}.kubeconfig")
         url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -285,6 +291,8 @@ class Cutter:
         Path(self.kubeconfig).unlink(missing_ok=True)
 
     def forward(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        while self.mute_when():
+            time.sleep(1)
         length = int(handler.headers.get("Content-Length") or 0)
         body = handler.rfile.read(length) if length else None
         headers = {k: v for k, v in handler.headers.items() if k.lower() in ("content-type", "accept")}

@@ -45,6 +45,7 @@ def enforce(cluster: Cluster, params: Mapping[str, Any], *, check: bool) -> dict
         confirm=params["confirm"],
         watchdogs=params["watchdogs"],
         proofs=params["proofs"],
+        last_resort=params["last_resort"],
         settle=params["settle"],
         keep=params["keep"],
     )

@@ -35,6 +35,8 @@ AUTO, MANUAL = "auto", "manual"
 _ACKNOWLEDGE_SECONDS = 20
 _PROGRAM_SECONDS = 20
 _FAREWELL_SECONDS = 1.5
+# After the window, watchdogs need a moment, and Felix another one.
+_LAST_RESORT_SECONDS = 8
 # The switch must be seen in the kernels, and proved, before the window ends.
 _SHARE_OF_WINDOW = 0.8
 
@@ -50,6 +52,7 @@ class Options:
     :ivar window: seconds until an unconfirmed wave goes back
     :ivar bake: seconds to wait after a wave before the next
     :ivar watchdogs: how many; 0 goes without
+    :ivar last_resort: nodes that no API server answers open their own way at the end of the window
     :ivar settle: seconds within which Felix sees a write, where no node can be looked at
     """
 
@@ -58,6 +61,7 @@ class Options:
     confirm: str = AUTO
     watchdogs: int = 2
     proofs: Sequence[Mapping[str, Any]] = ()
+    last_resort: bool = False
     settle: float = 1
     keep: bool = True
 
@@ -301,6 +305,7 @@ class Transaction:
         before = self._baseline(wave)
         arming = uuid.uuid4().hex
         self._arm(number, wave, arming)
+        self._arm_nodes(number, wave, script)
         window = self.options.window
         noted = {states.DEADLINE: f"{time.time() + window:.0f}", states.WINDOW: str(window)}
         end = time.monotonic() + window * _SHARE_OF_WINDOW
@@ -342,8 +347,22 @@ class Transaction:
                 )
         self.progress.note("armed", wave.name)
 
+    def _arm_nodes(self, number: int, wave: Wave, script: Script) -> None:
+        """The last resort of each node of the wave.
+
+        :raises ClusterError: it does not start on one of them
+        """
+        if not self.options.last_resort:
+            return
+        guards = [w for w in (*script.old_guards(), *script.new_guards()) if _is_of(w, number)]
+        seconds = self.options.window + _LAST_RESORT_SECONDS
+        problems = self.nodes.start_lifelines(wave.nodes, endpoints(self._cluster), guards, seconds)
+        if problems:
+            raise ClusterError(f"the last resort did not start: {problems[0]}")
+
     def _confirmed(self, switch: Switch, wave: Wave) -> None:
         self.stored.turn(switch, states.CONFIRMED, {**self._noted("confirmed"), states.DEADLINE: "0"})
+        self.nodes.stop_lifelines(wave.nodes)
         self.progress.note("confirmed", wave.name)
 
     # -- proof ----------------------------------------------------------------------------------------
@@ -462,6 +481,7 @@ class Transaction:
         self.stored.drop_switches()
 
     def _end(self, state: State, old: Contents, new: Contents, *, keep: bool) -> None:
+        self.nodes.stop_lifelines(_nodes_of(state))
         # Watchdogs that see the switches gone end by themselves, while they still may look.
         time.sleep(_FAREWELL_SECONDS if self._watchdogs else 0)
         revoke(self._cluster)

@@ -19,11 +19,13 @@ from ..calico.host_endpoint import effective_labels
 from ..calico.policy.definition import POLICY
 from ..calico.transaction.chains import chain_names
 from ..calico.transaction.steps import Write
-from ..node import switch_probe
+from ..node import lifeline, start_program, switch_probe
 from .client import Cluster, ClusterError, Object
 from .ssh import Login, run_on
 
 _PROGRAM = inspect.getsource(switch_probe)
+_START = inspect.getsource(start_program)
+LIFELINE = "hostfence-lifeline"
 _POLL_SECONDS = 0.25
 KUBELET = "kubelet from the API"
 KUBELET_SECONDS = 8
@@ -50,6 +52,7 @@ class Observer:
         self._cluster = _impatient(cluster)
         self.logins = dict(logins)
         self._settle = settle
+        self._lifelines: set[str] = set()
         self._labels: dict[str, list[Mapping[str, str]]] = {}
         for hep in host_endpoints:
             self._labels.setdefault(str(hep["spec"].get("node")), []).append(effective_labels(hep))
@@ -92,6 +95,46 @@ class Observer:
         chosen = [self.logins[node] for node in nodes if node in self.logins]
         answers = run_on(chosen, _PROGRAM, lambda _node: {"guards": [], "targets": True})
         return {node: answer.document if not answer.error else None for node, answer in answers.items()}
+
+    def start_lifelines(
+        self, nodes: Sequence[str], servers: Sequence[Sequence[Any]], guards: Sequence[Write], seconds: int
+    ) -> list[str]:
+        """Start the last resort of each node.
+
+        :param servers: address and port of API servers
+        :param guards: of the switch that these nodes have
+        :param seconds: after which it looks
+        :returns: why some did not start
+        """
+        found = self.facts(nodes)
+        program = inspect.getsource(lifeline)
+        names = sorted({name for guard in guards for name in _all_chains(guard)})
+
+        def options(node: str) -> dict[str, Any]:
+            seen = found.get(node) or {"targets": {"api": [], "typha": [], "dns": []}, "ssh": ""}
+            targets, session = seen["targets"], str(seen["ssh"]).split()
+            return {
+                "servers": _unique([*targets["api"], *servers]),
+                "typha": targets["typha"],
+                "dns": targets["dns"],
+                "administrators": [[session[0], int(session[3])]] if len(session) == 4 else [],
+                "guards": names,
+                "seconds": seconds,
+                "probe": _PROGRAM,
+            }
+
+        chosen = [self.logins[node] for node in nodes if node in self.logins]
+        self._lifelines.update(login.node for login in chosen)
+        answers = run_on(
+            chosen, _START, lambda node: {"name": LIFELINE, "program": program, "options": options(node)}
+        )
+        return [answer.error for answer in answers.values() if answer.error]
+
+    def stop_lifelines(self, nodes: Sequence[str]) -> None:
+        """Ask them to end; one that cannot be reached ends by itself."""
+        chosen = [self.logins[node] for node in nodes if node in self._lifelines]
+        run_on(chosen, _START, lambda _node: {"stop": LIFELINE}, seconds=10)
+        self._lifelines.difference_update(nodes)
 
     def prove(
         self,
@@ -205,6 +248,10 @@ def _in_time(answer: Future[str], end: float) -> str:
         return answer.result(max(0, end - time.monotonic()))
     except FutureTimeout:
         return f"no answer in {KUBELET_SECONDS} s"
+
+
+def _unique(targets: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    return [list(pair) for pair in dict.fromkeys((str(host), int(port)) for host, port in targets)]
 
 
 def _of_user(extra: Sequence[Mapping[str, Any]], node: str) -> list[list[Any]]:

@@ -1,13 +1,14 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Start a watchdog on this node: it outlives the login, and leaves nothing behind.
+"""Start a program on this node that outlives the login and leaves nothing behind, or ask it to end.
 
 One file, standard library only, Python 3.9: sent over SSH, with ``PARAMETERS``: ``name``, ``program``,
-``options``. The token goes into a file of mode 0600 on tmpfs, never into a command line.
+``options``, or ``stop``: the name of the one whose options are to go. A token goes into a file of mode 0600 on tmpfs, never into a command line.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -37,6 +38,13 @@ def start(parameters: dict[str, Any]) -> dict[str, Any]:
     return {"mode": "session"}
 
 
+def stop(name: str) -> dict[str, Any]:
+    """A program that watches its own options ends when they are gone."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(DIRECTORY, f"{name}.json"))
+    return {}
+
+
 def _write(path: str, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -46,4 +54,4 @@ def _write(path: str, text: str) -> None:
 
 PARAMETERS: Optional[dict[str, Any]] = globals().get("PARAMETERS")
 if PARAMETERS is not None:
-    print(json.dumps(start(PARAMETERS)))
+    print(json.dumps(stop(PARAMETERS["stop"]) if "stop" in PARAMETERS else start(PARAMETERS)))

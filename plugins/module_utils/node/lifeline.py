@@ -1,0 +1,147 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The last resort of a node that a switch has cut off from every API server: no roll back can reach it.
+
+One file, standard library only, Python 3.9; started as the watchdog is, with one JSON document: ``servers``,
+``typha``, ``dns``, ``administrators`` (lists of [address, port]; for the last one, from where and to which port),
+``guards`` (names of the chains of the switch's guards), ``seconds`` until it looks, ``probe`` (the program that
+reads the kernel), ``remove`` (files to remove in the end).
+
+When the window is over it tries new connections to the API servers. If one comes through, it ends. If none does,
+it sets Calico's own accept mark on packets to and from the API, Typha, name servers and administrators, in a
+table of its own and before Calico's chains see them: their first rule lets marked packets pass. Once Felix has
+heard that the switch is off, or connections work without it, the table goes. Nothing of Calico's is touched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+TABLE = "hostfence-lifeline"
+SECONDS_A_TRY = 3
+# Neighbour discovery: without it nothing goes over IPv6 once the neighbour cache is cold.
+NEIGHBOURS = "{ 133, 134, 135, 136 }"
+Json = dict[str, Any]
+
+
+def wait(options: Json, own: str) -> bool:
+    """Until the window is over; whether the last resort is still wanted."""
+    end = time.monotonic() + float(options["seconds"])
+    while time.monotonic() < end:
+        if not os.path.exists(own):
+            return False
+        time.sleep(0.5)
+    return os.path.exists(own)
+
+
+def reaches(servers: list[list[Any]]) -> bool:
+    """Whether a new connection to an API server comes through."""
+    for address, port in servers:
+        with contextlib.suppress(OSError), socket.create_connection((address, int(port)), SECONDS_A_TRY):
+            return True
+    return False
+
+
+def table(options: Json, mark: str) -> str:
+    """The table, as nft reads it."""
+    to_mark = f"meta mark set meta mark | {mark}"
+    out = [f"{match} {to_mark}" for match in _outward(options)]
+    inward = [
+        f"{_family(address)} saddr {address} tcp dport {int(port)} {to_mark}"
+        for address, port in options["administrators"]
+    ]
+    neighbours = f"icmpv6 type {NEIGHBOURS} {to_mark}"
+    rules = "\n".join(
+        [
+            # After Calico's raw chains (-300), which clear marks, and before its mangle chains (-150).
+            "chain out { type filter hook output priority -200; policy accept;",
+            *out,
+            neighbours,
+            "}",
+            "chain in { type filter hook prerouting priority -199; policy accept;",
+            *inward,
+            neighbours,
+            "}",
+        ]
+    )
+    return f"table inet {TABLE} {{\n{rules}\n}}\n"
+
+
+def _outward(options: Json) -> Iterator[str]:
+    for address, port in [*options["servers"], *options["typha"]]:
+        yield f"{_family(address)} daddr {address} tcp dport {int(port)}"
+    for address, port in options["dns"]:
+        for protocol in ("udp", "tcp"):
+            yield f"{_family(address)} daddr {address} {protocol} dport {int(port)}"
+
+
+def _family(address: str) -> str:
+    return "ip6" if ":" in address else "ip"
+
+
+def nft(text: str) -> bool:
+    done = subprocess.run(["nft", "-f", "-"], input=text.encode(), stdout=subprocess.DEVNULL)
+    return done.returncode == 0
+
+
+def take_away() -> None:
+    nft(f"table inet {TABLE} {{}}\ndelete table inet {TABLE}\n")
+
+
+def hold(options: Json, own: str, look: Any) -> None:
+    """Keep the table until Felix knows better, or nobody wants it any more."""
+    while os.path.exists(own):
+        time.sleep(1)
+        states = set(look(options["guards"])["guards"].values())
+        if states == {"full"} or not look(options["guards"])["chains"]:
+            say("Felix has the policy from before: the lifeline goes")
+            return
+
+
+def say(text: str) -> None:
+    print(f"hostfence lifeline: {text}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError), open("/dev/kmsg", "w", encoding="ascii") as log:
+        log.write(f"hostfence lifeline: {text}\n")
+
+
+def main() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    own = sys.argv[1]
+    with open(own, encoding="utf-8") as file:
+        options = json.load(file)
+    os.environ["PATH"] = "/usr/sbin:/sbin:" + os.environ.get("PATH", "/usr/bin:/bin")
+    probe: Json = {}
+    exec(compile(options["probe"], "probe", "exec"), probe)
+    look = probe["kernel"]
+    try:
+        if not wait(options, own) or reaches(options["servers"]):
+            return
+        mark = look(options["guards"])["accept_mark"]
+        if not mark:
+            say("no accept mark of Calico's in the kernel: nothing can be done from here")
+            return
+        if not nft(table(options, mark)):
+            say("nft refused the table")
+            return
+        say(
+            "no API server answered at the end of the window: API, Typha, name servers and SSH pass Calico's chains"
+        )
+        hold(options, own, look)
+    finally:
+        take_away()
+        for path in options.get("remove") or ():
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+if __name__ == "__main__":
+    main()
