@@ -1,6 +1,9 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where Kubernetes' programs and etcd come from: installed ones, else built once from tagged Go modules."""
+"""Where Kubernetes' programs and etcd come from.
+
+Installed ones, else ready-made ones of the same version, else built once from tagged Go modules.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed import download
 from testbed.errors import TestbedError
 
 KUBERNETES = "v1.36.3"
@@ -74,7 +78,7 @@ def cache_directory() -> Path:
 
 
 def locate(names: Sequence[str], say: Say) -> dict[str, Path]:
-    """Finds the binaries, in KUBEBUILDER_ASSETS, PATH, then the cache; builds what is nowhere.
+    """Finds the binaries, in KUBEBUILDER_ASSETS, PATH, then the cache; downloads or builds what is nowhere.
 
     :param names: keys of ``RECIPES``
     :param say: told about progress, one line a call
@@ -86,7 +90,7 @@ def locate(names: Sequence[str], say: Say) -> dict[str, Path]:
     if missing:
         with locked_cache() as cache:
             for name in missing:
-                found[name] = _cached(name) or _build(name, cache, say)
+                found[name] = _cached(name) or _downloaded(name, cache, say) or _build(name, cache, say)
     return found
 
 
@@ -122,9 +126,36 @@ def locked_cache() -> Iterator[Path]:
         yield cache
 
 
+def _downloaded(name: str, cache: Path, say: Say) -> Path | None:
+    if not download.wanted():
+        return None
+    recipe = RECIPES[name]
+    with tempfile.TemporaryDirectory(dir=cache, prefix=f"download-{name}-") as work:
+        program = Path(work, name)
+        try:
+            download.fetch(name, recipe.version, program)
+        except download.NotDownloadedError as reason:
+            say(f"no ready-made {name} {recipe.version} ({reason}): it is built")
+            return None
+        kept = _keep(program, name, cache)
+    say(f"downloaded {name} {recipe.version} (once; kept in {cache / 'bin'})")
+    return kept
+
+
+def _keep(program: Path, name: str, cache: Path) -> Path:
+    binary = cache / "bin" / name
+    # In this order a crash leaves a binary without a marker, never a marker that lies.
+    _marker(binary).unlink(missing_ok=True)
+    program.replace(binary)
+    _marker(binary).write_text(RECIPES[name].version + "\n")
+    return binary
+
+
 def _build(name: str, cache: Path, say: Say) -> Path:
     if not shutil.which("go"):
-        raise TestbedError(f"{name}: go not found: install Go 1.26+ or set KUBEBUILDER_ASSETS")
+        raise TestbedError(
+            f"{name}: go not found: install Go 1.26+, or set KUBEBUILDER_ASSETS to a directory with {name}"
+        )
     recipe = RECIPES[name]
     say(f"building {name} {recipe.version} from {recipe.module} (once; kept in {cache / 'bin'})")
     started = time.monotonic()
@@ -134,11 +165,7 @@ def _build(name: str, cache: Path, say: Say) -> Path:
         flags = f"-s -w {recipe.ldflags}".strip()
         command = ["go", "build", "-v", "-trimpath", "-ldflags", flags, "-o", str(built), recipe.package]
         _run_with_progress(command, Path(work), name, say)
-        binary = cache / "bin" / name
-        # In this order a crash leaves a binary without a marker, never a marker that lies.
-        _marker(binary).unlink(missing_ok=True)
-        built.replace(binary)
-        _marker(binary).write_text(recipe.version + "\n")
+        binary = _keep(built, name, cache)
     say(f"built {name} in {time.monotonic() - started:.0f} s")
     return binary
 

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The container images of the testbed, made here from Debian packages: no registry is asked."""
+"""The container images of the testbed, made here from packages of Debian or Ubuntu: no registry is asked."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import platform
+import re
 import shutil
 import tarfile
 import tempfile
@@ -17,31 +18,33 @@ from pathlib import Path
 from typing import Any
 
 from testbed.binaries import Say, cache_directory, locked_cache
+from testbed.commands import run
+from testbed.download import ARCHITECTURES
 from testbed.errors import TestbedError
-from testbed.packages import unpack
+from testbed.packages import candidate, unpack
 
 # Part of the files' names: another recipe makes other files.
-_RECIPE = 1
+_RECIPE = 2
 _REPOSITORY = "hostfence.test"
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # As process 1 a shell ignores what it has no trap for.
 _PAUSE = "trap 'exit 0' TERM INT; while :; do sleep 86400 & wait $!; done"
-_PYTHON_PACKAGES = (
-    "python3.11-minimal",
-    "libpython3.11-minimal",
-    "libpython3.11-stdlib",
-    "libc6",
-    "libgcc-s1",
-    "zlib1g",
-    "libexpat1",
-    "libssl3",
-    "libffi8",
-    "libbz2-1.0",
-    "liblzma5",
-    "libuuid1",
-    "busybox-static",
+# Distributions name some libraries otherwise: the first name that apt knows is taken.
+_LIBRARIES = (
+    ("libc6",),
+    ("libgcc-s1",),
+    ("zlib1g",),
+    ("libexpat1",),
+    ("libssl3t64", "libssl3", "libssl1.1"),
+    ("libzstd1",),
+    ("libffi8", "libffi7"),
+    ("libbz2-1.0",),
+    ("liblzma5",),
+    ("libuuid1",),
 )
+_NEEDED = "import ctypes, http.client, json, ssl, uuid, zlib"
+# What Debian 12's packages still keep beside usr, and newer ones no more.
+_MERGED = ("bin", "sbin", "lib", "lib64")
 # busybox --list would have to be run, which another architecture could not.
 # fmt: off
 _APPLETS = (
@@ -81,8 +84,33 @@ def pause(say: Say) -> Image:
 
 
 def python(say: Say) -> Image:
-    """A stock Python image."""
-    return _image(f"{_REPOSITORY}/python:3.11", _PYTHON_PACKAGES, {"Cmd": ["python3"]}, say)
+    """A stock Python image, with this distribution's Python.
+
+    :raises TestbedError: apt knows none
+    """
+    version = _python_version()
+    packages = (
+        f"python{version}-minimal",
+        f"libpython{version}-minimal",
+        f"libpython{version}-stdlib",
+        "busybox-static",
+        *(_first_known(names) for names in _LIBRARIES),
+    )
+    return _image(f"{_REPOSITORY}/python:{version}", packages, {"Cmd": ["python3"]}, say)
+
+
+def _python_version() -> str:
+    found = re.match(r"(?:\d+:)?(3\.\d+)", candidate("python3-minimal"))
+    if not found:
+        raise TestbedError("no image with Python can be made: apt knows no package python3-minimal")
+    return found[1]
+
+
+def _first_known(names: Sequence[str]) -> str:
+    for name in names:
+        if candidate(name):
+            return name
+    raise TestbedError(f"no image with Python can be made: apt knows none of {', '.join(names)}")
 
 
 def _image(name: str, packages: Sequence[str], config: dict[str, Any], say: Say) -> Image:
@@ -115,10 +143,14 @@ def _fill(root: Path, packages: Sequence[str], say: Say) -> None:
     """Makes a root file system of packages."""
     root.mkdir()
     unpack(packages, root, say)
+    for directory in _MERGED:
+        _merge(root, directory)
     for applet in _APPLETS:
         (root / "bin" / applet).symlink_to("busybox")
     for python in root.glob("usr/bin/python3.*"):
         (root / "usr/bin/python3").symlink_to(python.name)
+        # Of another distribution it may lack a library that none of ours needs.
+        run(["chroot", str(root), "/usr/bin/python3", "-c", _NEEDED])
     for unused in ("doc", "man", "locale", "lintian", "bash-completion"):
         shutil.rmtree(root / "usr/share" / unused, ignore_errors=True)
     for directory in ("dev", "etc", "proc", "root", "run", "sys", "tmp", "var/tmp"):
@@ -128,9 +160,19 @@ def _fill(root: Path, packages: Sequence[str], say: Say) -> None:
     (root / "etc/group").write_text("root:x:0:\nnonroot:x:65532:\n")
 
 
+def _merge(root: Path, directory: str) -> None:
+    """Makes /lib and the like what they are on every distribution of today: links into /usr."""
+    apart, merged = root / directory, root / "usr" / directory
+    merged.mkdir(parents=True, exist_ok=True)
+    if apart.is_dir():
+        shutil.copytree(apart, merged, symlinks=True, dirs_exist_ok=True)
+        shutil.rmtree(apart)
+    apart.symlink_to(f"usr/{directory}")
+
+
 def _write_archive(path: Path, name: str, root: Path, config: dict[str, Any]) -> str:
     """Writes an OCI archive (OCI Image Layout Specification 1.0); returns the digest of its manifest."""
-    architecture = _ARCHITECTURES.get(platform.machine())
+    architecture = ARCHITECTURES.get(platform.machine())
     if not architecture:
         raise TestbedError(f"no image for the architecture {platform.machine()}: amd64 and arm64 have one")
     layer = _layer(root)

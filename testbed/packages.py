@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -54,6 +55,15 @@ def require(say: Say) -> None:
         raise TestbedError(f"packages {names} could not be installed: {lines[-1]}")
 
 
+def candidate(name: str) -> str:
+    """The version of a package that apt would install; empty where it knows none, or there is no apt."""
+    if not shutil.which("apt-cache"):
+        return ""
+    said = _apt(["apt-cache", "policy", name]).stdout
+    found = re.search(r"Candidate: (\S+)", said)
+    return found[1] if found and found[1] != "(none)" else ""
+
+
 def unpack(names: Sequence[str], target: Path, say: Say) -> None:
     """Unpacks Debian packages into a directory: nothing is installed, so nothing is started or configured.
 
@@ -80,7 +90,7 @@ def unpack(names: Sequence[str], target: Path, say: Say) -> None:
 
 def _apt(command: Sequence[str], directory: str | None = None) -> subprocess.CompletedProcess[str]:
     # openssh-server would start the machine's own sshd; the nodes need the program only.
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1", "LC_ALL": "C"}
     return subprocess.run(
         command, cwd=directory, env=environment, capture_output=True, text=True, check=False
     )
