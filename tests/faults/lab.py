@@ -212,7 +212,11 @@ class Lab:
                 name, labels = obj["metadata"]["name"], obj["metadata"].get("labels") or {}
                 noted = obj["metadata"].get("annotations") or {}
                 settled = '"phase": "settled"' in noted.get("hostfence.io/state", "")
-                if "hostfence.io/transaction" in labels or "hostfence.io/switch" in labels or (name == "hostfence-transaction" and not settled):
+                if (
+                    "hostfence.io/transaction" in labels
+                    or "hostfence.io/switch" in labels
+                    or (name == "hostfence-transaction" and not settled)
+                ):
                     found.append(f"{plural}/{name}")
         inside = "/api/v1/namespaces/kube-system/serviceaccounts"
         found += [o["metadata"]["name"] for o in self.api.list(inside) if "watchdog" in o["metadata"]["name"]]

@@ -131,7 +131,9 @@ def test_what_is_planned_before_decides_too(clean_api):
     felix = {"failsafe_inbound_host_ports": OPEN}
     alone = plan(clean_api, policies={"sets": sets, "lint": False}, logins=LOGINS)
     assert alone["refusals"] == []
-    together = plan(clean_api, felix=felix, host_endpoints={}, policies={"sets": sets, "lint": False}, logins=LOGINS)
+    together = plan(
+        clean_api, felix=felix, host_endpoints={}, policies={"sets": sets, "lint": False}, logins=LOGINS
+    )
     assert "set shut is not written" in together["refusals"][0]
 
 

@@ -226,7 +226,7 @@ def reconcile(cluster: Cluster, request: Request, dry_run: bool = False) -> Repo
 
 def plan_of(
     cluster: Cluster, flavour: Flavour, request: Request, seen: Seen
-) -> tuple[Plan, list[Object], list[Finding]]:
+) -> tuple[Plan, list[Object], list[Advice]]:
     """What would be written, the HostEndpoints that kube-controllers would then hold, and what to know.
 
     :raises BadInput: kube-controllers would misread it, or this API does not know a field

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from ..calico.felix.configuration import OPTIONAL_FIELDS, Wanted, changed_fields, wanted_spec
+from ..calico.finding import WARNING, Finding
 from ..calico.host_endpoint import HostEndpointTemplate, NamedPort, is_auto
 from ..calico.host_endpoint_auto import KIND as CONTROLLERS
 from ..calico.host_endpoint_auto import NAME as CONTROLLERS_NAME
@@ -21,7 +22,7 @@ from ..calico.plan.definitions import VERSIONS, absent_kinds
 from ..calico.plan.model import CREATE, DELETE, UPDATE, Plan, Write
 from ..calico.plan.view import AutoView, Logins, View
 from ..calico.policy import planner
-from ..calico.preflight import Facts, Finding, Level, judge
+from ..calico.preflight import Facts, judge
 from ..calico.preflight import Wanted as PreflightWanted
 from . import agent_objects, auto_host_endpoints, cluster_info, felix_configuration, permissions, reach
 from .client import CONCURRENCY, Cluster, Object
@@ -249,7 +250,7 @@ class _Planning:
         if not enabling and not stands.ours and not given["replace_auto"]:
             return stands  # which is refused
         request = auto_host_endpoints.Request(
-            state=auto_host_endpoints.ENABLED if enabling else auto_host_endpoints.DISABLED,
+            state=auto_host_endpoints.ENABLED if enabling else "disabled",
             create_default=given["auto_create_default"] if enabling else None,
             templates=_templates(given["auto_templates"]) if enabling else None,
             node_labels=given["labels"] if enabling else {},
@@ -268,7 +269,7 @@ class _Planning:
             stands,
             writes=_auto_writes(configuration, planned),
             host_endpoints=to_be if planned.changes else [o for o in seen.heps if is_auto(o)],
-            findings=tuple(Finding(Level.WARNING, "auto", f.finding, f.remedy) for f in findings),
+            findings=tuple(Finding("auto", WARNING, f.message, f.remedy) for f in findings),
         )
 
     def _agents(self, wishes: wish.Wishes) -> tuple[Write, ...]:

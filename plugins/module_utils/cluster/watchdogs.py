@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..calico.policy.definition import OWNER, OWNER_LABEL
+from ..calico.host_endpoint import OWNER, OWNER_LABEL
 from ..calico.transaction.state import EVERYTHING, SWITCH_PREFIX, TRANSACTION_LABEL, switch_name
 from ..node import start_program, watchdog
 from .client import Cluster, Object

@@ -10,13 +10,12 @@ from typing import Optional
 
 from ..bad_input import BadInput
 from ..felix.configuration import INBOUND_FIELD, OUTBOUND_FIELD, changed_fields, wanted_spec
+from ..finding import ERROR, WARNING, Finding
 from ..host_endpoint import desired, is_auto, is_ours
 from ..host_endpoint_plan import Change
 from ..host_endpoint_plan import plan as plan_host_endpoints
-from ..lint.context import ERROR
 from ..policy import planner
 from ..policy.definition import POLICY, STAGED_POLICY, TIER
-from ..preflight import Finding, Level
 from ..verdict.judge import Options
 from ..verdict.reach import Connection, Obstacle
 from . import access, definitions, gates
@@ -57,9 +56,9 @@ def make_plan(view: View, wishes: Wishes) -> Plan:
     :raises BadInput: a wish that cannot be fulfilled as it is written
     """
     stops = [
-        f"{stop.check}: {stop.finding}: {stop.remedy}."
+        f"{stop.id}: {stop.message}: {stop.remedy}."
         for stop in view.findings
-        if stop.level is Level.STOP and stop.check not in wishes.preflight_ignored
+        if stop.severity == ERROR and stop.id not in wishes.preflight_ignored
     ]
     if stops:
         return Plan(findings=view.findings, refusals=(f"Nothing was written. {' '.join(stops)}",))
@@ -368,8 +367,8 @@ class _Builder:
         ]
         shown = [
             Finding(
-                Level.STOP if finding in errors and bites else Level.WARNING,
                 what,
+                ERROR if finding in errors and bites else WARNING,
                 f"{finding.object}: {finding.field}: {finding.message} ({finding.rule})",
                 finding.remedy,
             )
@@ -401,5 +400,5 @@ def _typed(view: View, change: Change) -> Change:
     return replace(change, wanted=view.typed("HostEndpoint", change.wanted))
 
 
-def _warning(check: str, finding: str, remedy: str) -> Finding:
-    return Finding(Level.WARNING, check, finding, remedy)
+def _warning(check: str, message: str, remedy: str) -> Finding:
+    return Finding(check, WARNING, message, remedy)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..preflight import version_of
+from ..version import parse_version
 from .model import CREATE, Object, Write
 
 VERSIONS = {"crd.projectcalico.org": "v1", "projectcalico.org": "v3"}
@@ -37,7 +37,7 @@ KNOWN_KINDS = (
 
 def absent_kinds(served: frozenset[str], calico_version: str) -> list[KnownKind]:
     """Kinds that the API does not serve and this Calico knows; before Calico has run it may be any."""
-    version = version_of(calico_version) or (999, 0)
+    version = parse_version(calico_version) or (999, 0)
     return [known for known in KNOWN_KINDS if known.kind not in served and known.since <= version]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from ..preflight import Finding
+from ..finding import Finding
 from ..verdict.reach import Obstacle
 
 Object = dict[str, Any]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..preflight import Finding, Level
+from ..finding import WARNING, Finding
 from ..verdict.reach import sentences
 from .model import Plan, Step, Write
 
@@ -71,10 +71,10 @@ def _connections(plan: Plan) -> Iterator[str]:
 def _warnings(plan: Plan) -> Iterator[str]:
     findings = [*plan.findings, *(finding for step in plan.steps for finding in step.findings)]
     for finding in findings:
-        if finding.level is Level.WARNING:
+        if finding.severity == WARNING:
             yield _sentence(finding)
 
 
 def _sentence(finding: Finding) -> str:
     remedy = f" -> {finding.remedy}" if finding.remedy else ""
-    return f"{finding.check}: {finding.finding}{remedy}"
+    return f"{finding.id}: {finding.message}{remedy}"

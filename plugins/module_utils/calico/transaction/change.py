@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..bad_input import BadInput
+from ..host_endpoint import OWNER, OWNER_LABEL
 from ..policy.definition import (
     BUILTIN_TIERS,
     DEFAULT_TIER,
     DENY,
     MAX_NAME,
     NETWORK_SET,
-    OWNER,
-    OWNER_LABEL,
     POLICY,
     TIER,
     canonical_name,

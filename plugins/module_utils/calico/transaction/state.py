@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Optional
 
 from ..bad_input import BadInput
-from ..policy.definition import NETWORK_SET, OWNER, OWNER_LABEL
+from ..host_endpoint import OWNER, OWNER_LABEL
+from ..policy.definition import NETWORK_SET
 
 Object = dict[str, Any]
 

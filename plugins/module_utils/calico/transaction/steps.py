@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
-from ..policy.definition import OWNER, OWNER_LABEL, PASS, POLICY, TIER, TIER_LABEL
+from ..host_endpoint import OWNER, OWNER_LABEL
+from ..policy.definition import PASS, POLICY, TIER, TIER_LABEL
 from .change import Change, TierChange, base_name
 from .guards import first_order, guard, selections
 from .state import TRANSACTION_LABEL, Object, Wave
