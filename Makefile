@@ -52,7 +52,8 @@ build: $(STAMP) ## The collection's artefact, in dist/
 dev: $(STAMP) ## A virtual environment in which this checkout is the installed collection
 
 $(STAMP): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	@# One that is there keeps its Python: another one over it would not fit what is installed.
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/pip install --quiet --group dev
 	@# The link lives outside the tree: one inside would make lint, sanity and builds walk in circles.
