@@ -335,7 +335,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.context import Finding
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.finding import Finding
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import (
     as_dicts,
     errors_of,
@@ -459,9 +459,7 @@ def _heed(module: AnsibleModule, bites: bool, errors: list[Finding]) -> None:
     :raises BadInput: the first error, if it ``bites``
     """
     for error in errors:
-        trap = BadInput(
-            error.field or error.rule, error.message, f"{error.remedy} ({error.rule})", error.object
-        )
+        trap = BadInput(error.field or error.id, error.message, f"{error.remedy} ({error.id})", error.object)
         if bites:
             raise trap
         module.warn(f"to be mended before the set decides about hosts: {trap}")

@@ -65,7 +65,7 @@ findings:
   type: list
   elements: dict
   contains:
-    rule:
+    id:
       description: Stable id of the rule.
       type: str
       sample: v1-empty-types
@@ -84,7 +84,8 @@ findings:
       description: What is wrong.
       type: str
     remedy:
-      description: What would be right.
+      description:
+        - What would be right. The other keys of a finding, C(family), C(table) and C(chain), are empty here.
       type: str
 counts:
   description: How many findings have which severity.
@@ -160,7 +161,7 @@ def main() -> None:
     if refusing:
         first = refusing[0]
         more = f", and {len(refusing) - 1} more" if len(refusing) > 1 else ""
-        text = f"{first['object']}: {first['field']}: {first['rule']}: {first['message']}{more}"
+        text = f"{first['object']}: {first['field']}: {first['id']}: {first['message']}{more}"
         module.fail_json(msg=text, **result)
     module.exit_json(**result)
 

@@ -66,7 +66,7 @@ def test_the_live_cluster_is_linted(clean_api):
     assert quiet["counts"]["error"] == 0
     clean_api.create("GlobalNetworkPolicy", "closed", {**POLICY, "ingress": [{"action": "Deny"}]})
     found = run_module("policy_lint", clean_api)
-    assert {"deny-covers-loopback"} <= {finding["rule"] for finding in found["findings"]}
+    assert {"deny-covers-loopback"} <= {finding["id"] for finding in found["findings"]}
     failed = run_module("policy_lint", clean_api, fail_on="error")
     assert failed["failed"]
     assert "GlobalNetworkPolicy closed" in failed["msg"]
@@ -94,7 +94,7 @@ def test_files_need_no_cluster(tmp_path):
     rule = "{action: Allow, protocol: TCP, destination: {ports: [20:22, 70000]}}"
     (tmp_path / "p.yaml").write_text("\n".join([*lines, "  selector: has(x)", f"  ingress: [{rule}]"]))
     result = run_module("policy_lint", NO_CLUSTER, src=str(tmp_path))
-    ports = [finding for finding in result["findings"] if finding["rule"] == "invalid-port"]
+    ports = [finding for finding in result["findings"] if finding["id"] == "invalid-port"]
     assert [finding["field"] for finding in ports] == ["spec.ingress[0].destination.ports[1]"]
 
 

@@ -87,7 +87,7 @@ def findings(name: str, **options: Any) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(("name", "rule", "severity", "subject", "text"), SAID)
 def test_said(name: str, rule: str, severity: str, subject: str, text: str) -> None:
     assert any(
-        (found["rule"], found["severity"], found["object"]) == (rule, severity, subject)
+        (found["id"], found["severity"], found["object"]) == (rule, severity, subject)
         and text in f"{found['message']} {found['remedy']}"
         for found in findings(name)
     ), findings(name)
@@ -98,13 +98,13 @@ def test_unsaid(name: str, rule: str, text: str) -> None:
     assert not [
         found
         for found in findings(name)
-        if found["rule"] == rule and text in f"{found['object']} {found['message']}"
+        if found["id"] == rule and text in f"{found['object']} {found['message']}"
     ]
 
 
 def test_a_deny_that_a_failsafe_undoes_comes_first() -> None:
     warnings = [found for found in findings("t23") if found["severity"] == "warning"]
-    assert warnings[0]["rule"] == "failsafe-shadows-deny"
+    assert warnings[0]["id"] == "failsafe-shadows-deny"
     assert "failsafeInboundHostPorts" in warnings[0]["remedy"]
 
 
@@ -120,7 +120,7 @@ def test_folders_are_read_too(tmp_path: Path) -> None:
     shutil.copy(src_of("t06"), tmp_path / "ok.yaml")
     shutil.copy(src_of("t05"), tmp_path / "sub" / "deeper" / "bad.yaml")
     found = run_module("policy_lint", NO_CLUSTER, src=str(tmp_path))["findings"]
-    assert "ports-without-protocol" in {one["rule"] for one in found}
+    assert "ports-without-protocol" in {one["id"] for one in found}
     (tmp_path / "ok.yaml").unlink()
     assert run_module("policy_lint", NO_CLUSTER, src=str(tmp_path))["findings"]
 
@@ -132,7 +132,7 @@ def test_a_tier_in_another_file_of_the_folder_counts(tmp_path: Path) -> None:
         "apiVersion: projectcalico.org/v3\nkind: Tier\nmetadata: {name: security}\nspec: {order: 10}\n"
     )
     found = run_module("policy_lint", NO_CLUSTER, src=str(tmp_path))["findings"]
-    assert "missing-tier" not in {one["rule"] for one in found}
+    assert "missing-tier" not in {one["id"] for one in found}
 
 
 def test_a_list_of_objects_is_read_as_calicoctl_does() -> None:
@@ -157,4 +157,4 @@ def test_a_cluster_without_host_endpoints(clean_api: Any) -> None:
     )
     found = run_module("policy_lint", clean_api)["findings"]
     assert "no host endpoint exists: this policy protects nothing" in {one["message"] for one in found}
-    assert "deny-covers-loopback" not in {one["rule"] for one in found}
+    assert "deny-covers-loopback" not in {one["id"] for one in found}

@@ -382,5 +382,5 @@ def test_a_trap_is_refused_when_enforced_and_told_when_staged(clean_api):
     assert "deny-covers-loopback" in refused["msg"]
     assert stored(clean_api) == {}
     staged = ok(run_set(clean_api, "staged", lint=True))
-    assert "deny-covers-loopback" in {f["rule"] for f in staged["findings"]}
+    assert "deny-covers-loopback" in {f["id"] for f in staged["findings"]}
     assert any("deny-covers-loopback" in str(w) for w in staged["warnings"])

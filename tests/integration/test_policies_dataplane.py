@@ -45,7 +45,7 @@ def test_on_iptables_it_is_only_worth_knowing(clean_api):
     assert not run_module("host_endpoints", clean_api)["failed"]
     done = enforce(clean_api)
     assert not done["failed"], done["msg"]
-    assert [f["severity"] for f in done["findings"] if f["rule"] == "icmp-code"] == ["info"]
+    assert [f["severity"] for f in done["findings"] if f["id"] == "icmp-code"] == ["info"]
 
 
 def test_a_nodes_own_configuration_is_judged_for_that_node(clean_api):

@@ -38,6 +38,11 @@ class Finding:
     object: str = ""
     field: str = ""
 
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """Two findings with the same one say the same; also an order that does not change."""
+        return self.object, self.id, self.field, self.message
+
     def as_dict(self) -> dict[str, Any]:
         """The form in which modules return it: every key, empty where it does not apply."""
         return {**vars(self), "family": f"ipv{self.family}" if self.family else ""}

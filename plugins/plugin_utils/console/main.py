@@ -151,7 +151,7 @@ def _run_lint(given: argparse.Namespace) -> int:
 def _lint_line(finding: dict[str, Any]) -> str:
     place = f"{finding['file']}:{finding['line']}: " if "file" in finding else ""
     field = f" {finding['field']}" if finding["field"] else ""
-    what = f"{finding['severity']}: {finding['rule']}: {finding['object']}{field}"
+    what = f"{finding['severity']}: {finding['id']}: {finding['object']}{field}"
     return f"{place}{what}: {finding['message']} -> {finding['remedy']}"
 
 

@@ -21,7 +21,7 @@ def sarif(document: Json, meanings: dict[str, str]) -> str:
 
     :param meanings: what each lint rule means, by its id
     """
-    rules = sorted({finding["rule"] for finding in document["lint"]})
+    rules = sorted({finding["id"] for finding in document["lint"]})
     run: Json = {
         "tool": {
             "driver": {
@@ -58,8 +58,8 @@ def _result(finding: Json, rules: list[str]) -> Json:
             "region": {"startLine": int(finding.get("line") or 1)},
         }
     return {
-        "ruleId": visible(finding["rule"]),
-        "ruleIndex": rules.index(finding["rule"]),
+        "ruleId": visible(finding["id"]),
+        "ruleIndex": rules.index(finding["id"]),
         "level": _LEVELS.get(finding["severity"], "note"),
         "message": {"text": visible(text)},
         "locations": [location],

@@ -116,7 +116,7 @@ def test_counters_are_of_nodes():
                 "lint": [
                     {
                         "severity": "error",
-                        "rule": "r",
+                        "id": "r",
                         "object": "o",
                         "field": "",
                         "message": "",

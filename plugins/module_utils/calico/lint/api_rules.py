@@ -16,11 +16,12 @@ from typing import Any, Callable
 
 from ..address import parse_address
 from ..bad_input import BadInput
+from ..finding import ERROR, Finding
 from ..policy.definition import BUILTIN_TIERS, Document, parse
 from ..selector import parse as parse_selector
 from ..stored.known_fields import unknown_fields
 from ..stored.reader import V3, was_stored
-from .context import ERROR, Finding
+from .context import trap
 
 Raw = Mapping[str, Any]
 
@@ -49,7 +50,7 @@ def check(objects: Iterable[Raw]) -> Iterator[Finding]:
 
 
 def _finding(raw: Raw, bad: BadInput) -> Finding:
-    return Finding(
+    return trap(
         "refused-by-api",
         ERROR,
         f"{raw['kind']} {raw['metadata']['name']}",

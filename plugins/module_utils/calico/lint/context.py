@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from ..finding import ERROR, INFO, WARNING, Finding
 from ..selector import Selector
 from ..stored.model import WILDCARD, HostEndpoint, Policy, Reference, Rule, Store
 from ..stored.reader import inherited_labels
@@ -19,27 +19,16 @@ from ..verdict.program import CompiledPolicies, directions
 from ..verdict.tier_order import promoted, rank
 from ..version import version_of
 
-ERROR, WARNING, INFO = "error", "warning", "info"
 SEVERITIES = (ERROR, WARNING, INFO)
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One trap: ``rule`` is its stable id, ``object`` is ``Kind name``, ``field`` a path in it or empty."""
+def trap(rule: str, severity: str, object: str, field: str, message: str, remedy: str) -> Finding:
+    """A finding of a lint rule.
 
-    rule: str
-    severity: str
-    object: str
-    field: str
-    message: str
-    remedy: str
-
-    @property
-    def identity(self) -> tuple[str, str, str, str]:
-        return (self.object, self.rule, self.field, self.message)
-
-    def as_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
+    :param object: ``Kind name``
+    :param field: a path in the object, or empty
+    """
+    return Finding(rule, severity, message, remedy, object=object, field=field)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import Optional
 
 from ..address import Address
+from ..finding import ERROR, INFO, WARNING, Finding
 from ..stored.model import WILDCARD
 from ..stored.rules import PROTOCOLS
 from ..verdict.flow import ICMPV6, Flow
 from ..verdict.packet_path import EBPF, EGRESS, INGRESS, NFTABLES, NORMAL, PRE_DNAT, Settings, Stage
 from ..verdict.program import DENY, Outcome
-from .context import ERROR, INFO, WARNING, EndpointGroup, Finding, LintContext
+from .context import EndpointGroup, LintContext, trap
 
 RULES = {
     "deny-covers-loopback": "A host endpoint's policy denies the node's own loopback traffic.",
@@ -81,7 +82,7 @@ def _over_lo_denied(
     words: tuple[str, str, str],
 ) -> Finding:
     severity, what, net = words
-    return Finding(
+    return trap(
         "deny-covers-loopback",
         context.severity(group, severity),
         _blamed(context, group, denied),
@@ -113,7 +114,7 @@ def _pods(context: LintContext, group: EndpointGroup) -> Iterator[Finding]:
         outcomes = context.program.judge(stage, flow, Settings((), ()))
         if any(outcome.verdict != DENY for outcome in outcomes):
             continue
-        yield Finding(
+        yield trap(
             "prednat-denies-pods",
             context.severity(group, WARNING if version == 4 or context.uses_ipv6() else INFO),
             _blamed(context, group, outcomes[-1]),
@@ -148,7 +149,7 @@ def _neighbours(context: LintContext, group: EndpointGroup) -> Iterator[Finding]
         vital = bool(_VITAL[direction] & denied.keys())
         types = ", ".join(map(str, sorted(denied)))
         outcome = denied[min(denied)]
-        yield Finding(
+        yield trap(
             "deny-without-neighbour-discovery",
             context.severity(group, (ERROR if context.uses_ipv6() else WARNING) if vital else INFO),
             _blamed(context, group, outcome),

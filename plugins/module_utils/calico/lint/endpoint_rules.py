@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..finding import INFO, WARNING, Finding
 from ..stored.model import WILDCARD, HostEndpoint
 from ..verdict.program import places
-from .context import INFO, WARNING, Finding, LintContext
+from .context import LintContext, trap
 
 RULES = {
     "wildcard-collision": "Two host endpoints for all interfaces of one node: the later name is idle.",
@@ -29,7 +30,7 @@ def check(context: LintContext) -> Iterator[Finding]:
         if group.imagined or any(policy.selector.matches(group.labels) for policy in enforced):
             continue
         for hep in group.members:
-            yield Finding(
+            yield trap(
                 "endpoint-unselected",
                 INFO,
                 str(hep.ref),
@@ -49,7 +50,7 @@ def _collisions(context: LintContext) -> Iterator[Finding]:
             continue
         wildcard = hep.interface == WILDCARD
         what = "all interfaces" if wildcard else hep.interface
-        yield Finding(
+        yield trap(
             "wildcard-collision" if wildcard else "interface-collision",
             WARNING,
             str(hep.ref),
@@ -67,7 +68,7 @@ def _where(hep: HostEndpoint) -> str:
 
 def _profiles(context: LintContext, hep: HostEndpoint) -> Iterator[Finding]:
     if not hep.profiles:
-        yield Finding(
+        yield trap(
             "endpoint-without-profile",
             WARNING,
             str(hep.ref),
@@ -79,7 +80,7 @@ def _profiles(context: LintContext, hep: HostEndpoint) -> Iterator[Finding]:
         # Profiles of namespaces and service accounts exist where those do, which we may not have been told.
         if name in context.store.profiles or name.startswith(("kns.", "ksa.")):
             continue
-        yield Finding(
+        yield trap(
             "endpoint-profile-missing",
             WARNING,
             str(hep.ref),

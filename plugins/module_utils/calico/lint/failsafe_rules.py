@@ -9,11 +9,12 @@ from typing import Any
 
 from ..bad_input import BadInput
 from ..felix import configuration as felix
+from ..finding import ERROR, INFO, WARNING, Finding
 from ..stored.model import Policy, Rule
 from ..stored.rules import PROTOCOLS
 from ..verdict.packet_path import INGRESS, NORMAL, PRE_DNAT, UNTRACKED, Failsafe, Settings, settings_of
 from ..verdict.program import places
-from .context import ERROR, INFO, WARNING, Finding, LintContext, rules_of
+from .context import LintContext, rules_of, trap
 
 RULES = {
     "failsafe-entry": "An entry that Felix cannot read: it does not start with it, or keeps old rules.",
@@ -102,7 +103,7 @@ def _entries(configuration: Mapping[str, Any]) -> Iterator[Finding]:
             try:
                 felix.read_entries([entry], field)
             except BadInput as bad:
-                yield Finding(
+                yield trap(
                     "failsafe-entry",
                     ERROR,
                     name,
@@ -116,7 +117,7 @@ def _no_list(name: str, field: str, entries: object) -> Finding:
     ports = (
         "SSH, the API server and Typha" if field == felix.INBOUND_FIELD else "DNS, the API server and Typha"
     )
-    return Finding(
+    return trap(
         "failsafe-entry",
         ERROR,
         name,
@@ -158,7 +159,7 @@ def _dropped_defaults(configuration: Mapping[str, Any], version: str) -> Iterato
         grave = [entry for entry in dropped if entry.port in _USED_BY]
         shown = [f"{entry} ({_USED_BY[entry.port]})" for entry in grave]
         shown += [str(entry) for entry in dropped if entry not in grave]
-        yield Finding(
+        yield trap(
             "failsafe-drops-default",
             WARNING,
             name,
@@ -187,7 +188,7 @@ def _lacking(context: LintContext, settings: Settings, source: str) -> Iterator[
             if any(entry.protocol == protocol and entry.port == port for entry in entries):
                 continue
             text = str(Failsafe(protocol, port, None))
-            yield Finding(
+            yield trap(
                 "failsafe-lacks-port",
                 WARNING,
                 source,
@@ -209,7 +210,7 @@ def _shadowing(context: LintContext, settings: Settings, source: str) -> Iterato
                     entry for entry in opened if (entry.port, entry.port) in rule.destination.ports.ranges
                 ]
                 field = felix.INBOUND_FIELD if direction == INGRESS else felix.OUTBOUND_FIELD
-                yield Finding(
+                yield trap(
                     "failsafe-shadows-deny",
                     WARNING if exactly else INFO,
                     str(policy.ref),

@@ -7,9 +7,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ..finding import ERROR, WARNING, Finding
 from ..stored.model import MISSING, STALE, Misreading, Reference
 from ..stored.reader import UNKNOWN_FIELD
-from .context import ERROR, WARNING, Finding, LintContext
+from .context import LintContext, trap
 
 RULES = {
     "hidden-labels": "Labels that Calico's metadata annotation overrides.",
@@ -52,7 +53,7 @@ def _misread(ref: Reference, found: Misreading) -> Finding:
         rule = "unknown-field"
     message = f"{found.value!r}: {found.meaning}"
     severity = ERROR if _is_grave(rule, found) else WARNING
-    return Finding(rule, severity, str(ref), found.field, message, _remedy(rule, found))
+    return trap(rule, severity, str(ref), found.field, message, _remedy(rule, found))
 
 
 def _is_grave(rule: str, found: Misreading) -> bool:

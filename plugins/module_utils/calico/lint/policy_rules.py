@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Optional
 
+from ..finding import ERROR, INFO, WARNING, Finding
 from ..stored.model import WILDCARD, Policy, Rule
 from ..verdict.packet_path import EBPF, EGRESS, FORWARD, INGRESS
 from ..verdict.program import directions
 from ..verdict.tier_order import DEFAULT_TIER
 from ..version import DEFAULT_ALLOW_FOR_BOTH_DIRECTIONS
-from .context import ERROR, INFO, WARNING, Finding, LintContext, is_pod_label, rules_of
+from .context import LintContext, is_pod_label, rules_of, trap
 
 RULES = {
     "v1-empty-types": "A v1 object without types governs both directions.",
@@ -50,7 +51,7 @@ def check(context: LintContext) -> Iterator[Finding]:
 
 
 def _finding(rule: str, severity: str, policy: Policy, place: str, message: str, remedy: str) -> Finding:
-    return Finding(rule, severity, str(policy.ref), place, message, remedy)
+    return trap(rule, severity, str(policy.ref), place, message, remedy)
 
 
 def _missing_tier(context: LintContext, policy: Policy) -> Iterator[Finding]:
@@ -292,7 +293,7 @@ def _equal_orders(context: LintContext) -> Iterator[Finding]:
                 continue
             names = ", ".join(policy.ref.name for policy in rivals)
             shown = "no order" if order is None else f"order {order:g}"
-            yield Finding(
+            yield trap(
                 "equal-order",
                 WARNING,
                 context.name_of("GlobalNetworkPolicy", rivals[0].ref.name),
@@ -358,7 +359,7 @@ def _forward_one_direction(context: LintContext) -> Iterator[Finding]:
             continue
         other = EGRESS if governed[0] == INGRESS else INGRESS
         for policy in _forward_policies(context, group.labels):
-            yield Finding(
+            yield trap(
                 "forward-one-direction",
                 context.severity(group, WARNING),
                 context.name_of("GlobalNetworkPolicy", policy.ref.name),

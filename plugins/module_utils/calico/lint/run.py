@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from ..finding import ERROR, Finding
 from ..stored.reader import Raw, opened, read
 from ..verdict.interface_owner import NodeFacts
 from ..verdict.judge import Options
@@ -23,7 +24,7 @@ from . import failsafe_rules as lint_failsafes
 from . import misread_rules as lint_misread
 from . import policy_rules as lint_policies
 from . import single_rules as lint_rules
-from .context import SEVERITIES, Finding, LintContext
+from .context import SEVERITIES, LintContext
 
 RULES: Mapping[str, str] = {
     **lint_api.RULES,
@@ -95,7 +96,7 @@ def lint(
     said = {
         (finding.object, finding.field)
         for finding in found.values()
-        if finding.rule in lint_misread.RULES or finding.rule in lint_failsafes.RULES
+        if finding.id in lint_misread.RULES or finding.id in lint_failsafes.RULES
     }
     for finding in lint_api.check(objects):
         if (finding.object, finding.field) not in said:
@@ -106,7 +107,7 @@ def lint(
 
 def place_of(finding: Finding) -> tuple[int, bool, tuple[str, str, str, str]]:
     """Errors first; what does the opposite of what it says before other things of its severity."""
-    return SEVERITIES.index(finding.severity), finding.rule not in _FIRST, finding.identity
+    return SEVERITIES.index(finding.severity), finding.id not in _FIRST, finding.identity
 
 
 def count_findings(findings: Iterable[Finding]) -> dict[str, int]:
@@ -119,7 +120,7 @@ def count_findings(findings: Iterable[Finding]) -> dict[str, int]:
 
 def errors_of(findings: Iterable[Finding]) -> list[Finding]:
     """The findings that must keep objects from being written."""
-    return [finding for finding in findings if finding.severity == "error"]
+    return [finding for finding in findings if finding.severity == ERROR]
 
 
 def as_dicts(findings: Iterable[Finding]) -> list[dict[str, Any]]:

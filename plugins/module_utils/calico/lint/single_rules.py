@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ..address import BITS
+from ..finding import ERROR, INFO, WARNING, Finding
 from ..stored.model import Entity, Policy, Ports, Rule
 from ..verdict.address_sets import merged
 from ..verdict.packet_path import EGRESS, INGRESS, NFTABLES
 from ..verdict.program import directions
 from ..verdict.rule_match import applies_to_family, unprogrammable
-from .context import ERROR, INFO, WARNING, Finding, LintContext, rules_of
+from .context import LintContext, rules_of, trap
 from .shadowing import shadow
 
 RULES = {
@@ -49,7 +50,7 @@ def _one_rule(
 ) -> Iterator[Finding]:
     name = str(policy.ref)
     if rule.http:
-        yield Finding(
+        yield trap(
             "http-on-host",
             WARNING,
             name,
@@ -72,7 +73,7 @@ def _never_matches(name: str, rule: Rule, place: str) -> Iterator[Finding]:
     if not any(applies_to_family(rule, version) for version in BITS):
         versions = sorted({net.version for net in nets} | ({rule.ip_version} if rule.ip_version else set()))
         families = " and ".join(f"IPv{version}" for version in versions)
-        yield Finding(
+        yield trap(
             "never-matches",
             ERROR if rule.action == "deny" else WARNING,
             name,
@@ -83,7 +84,7 @@ def _never_matches(name: str, rule: Rule, place: str) -> Iterator[Finding]:
     for side, entity in (("source", rule.source), ("destination", rule.destination)):
         for index, net in enumerate(entity.not_nets):
             if net.prefix == 0:
-                yield Finding(
+                yield trap(
                     "never-matches",
                     ERROR if rule.action == "deny" else WARNING,
                     name,
@@ -97,7 +98,7 @@ def _peer_not_found(
     context: LintContext, name: str, rule: Rule, side: Entity, place: str
 ) -> Iterator[Finding]:
     if side.service.startswith("/"):
-        yield Finding(
+        yield trap(
             "service-without-namespace",
             ERROR,
             name,
@@ -113,7 +114,7 @@ def _peer_not_found(
         return
     where = "in the cluster" if context.live else "among these objects"
     effect = "nothing is allowed by it" if rule.action == "allow" else "nothing is denied by it"
-    yield Finding(
+    yield trap(
         "peer-not-found",
         INFO,
         name,
@@ -144,7 +145,7 @@ def _untracked_one_direction(
     ]
     if any(_answers(mate, rule) for mate in mates) or any(_answers(rule, mate) for mate in mates):
         return
-    yield Finding(
+    yield trap(
         "untracked-one-direction",
         WARNING,
         str(policy.ref),
@@ -177,7 +178,7 @@ def _wider(side: Entity, other: Entity) -> bool:
 
 def _icmp(context: LintContext, name: str, rule: Rule, place: str) -> Iterator[Finding]:
     if unprogrammable(rule, nftables=False):
-        yield Finding(
+        yield trap(
             "icmp-protocol",
             ERROR,
             name,
@@ -187,7 +188,7 @@ def _icmp(context: LintContext, name: str, rule: Rule, place: str) -> Iterator[F
         )
     elif unprogrammable(rule, nftables=True):
         field = "icmp" if rule.icmp and rule.icmp[1] is not None else "notICMP"
-        yield Finding(
+        yield trap(
             "icmp-code",
             ERROR if context.options.dataplane == NFTABLES else INFO,
             name,
@@ -209,7 +210,7 @@ def _without_addresses(context: LintContext, name: str, side: Entity, place: str
     ]
     if bare:
         more = f" and {len(bare) - 1} more" if len(bare) > 1 else ""
-        yield Finding(
+        yield trap(
             "selector-without-addresses",
             WARNING,
             name,
@@ -242,7 +243,7 @@ def _one_family(
     rules = policy.ingress if direction == INGRESS else policy.egress
     if rule.action == "deny":
         if not any(_pairs(rule, mate, other) for mate in rules if mate.action == "deny"):
-            yield Finding(
+            yield trap(
                 "one-family-deny",
                 WARNING,
                 str(policy.ref),
@@ -261,7 +262,7 @@ def _one_family(
         if side == direction and mate.action == "allow"
     ]
     if not any(_pairs(rule, mate, other) for mate in mates):
-        yield Finding(
+        yield trap(
             "one-family-allow",
             WARNING,
             str(policy.ref),
@@ -314,7 +315,7 @@ def _unreachable(context: LintContext, policies: Sequence[Policy], direction: st
                     if any(hider is one for one in hiding)
                 ]
                 more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
-                yield Finding(
+                yield trap(
                     "unreachable-rule",
                     WARNING,
                     context.name_of("GlobalNetworkPolicy", policy.ref.name),

@@ -363,13 +363,13 @@ class _Builder:
         found = traps([*planner.objects_after(self.inventory, enforced), *self.around], self.options, focus)
         errors = [finding for finding in found if finding.severity == ERROR]
         refusals = [
-            str(BadInput(e.field or e.rule, e.message, f"{e.remedy} ({e.rule})", e.object)) for e in errors
+            str(BadInput(e.field or e.id, e.message, f"{e.remedy} ({e.id})", e.object)) for e in errors
         ]
         shown = [
             Finding(
                 what,
                 ERROR if finding in errors and bites else WARNING,
-                f"{finding.object}: {finding.field}: {finding.message} ({finding.rule})",
+                f"{finding.object}: {finding.field}: {finding.message} ({finding.id})",
                 finding.remedy,
             )
             for finding in found

@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Optional
 
+from ..finding import SEVERITIES, Finding
 from ..host_endpoint import DEFAULT_ALLOW_PROFILE
 from ..host_endpoint_plan import Change
-from ..lint.context import SEVERITIES, Finding
 from ..lint.run import Surroundings, lint, place_of
 from ..verdict.dataplanes import Dataplanes
 from ..verdict.judge import Options

@@ -451,7 +451,7 @@ CASES: list[tuple[str, list[Object], list[Object]]] = [
 
 
 def rules_found(objects: list[Object]) -> set[str]:
-    return {finding.rule for finding in lint(objects)}
+    return {finding.id for finding in lint(objects)}
 
 
 @pytest.mark.parametrize(
@@ -477,15 +477,18 @@ def test_the_documentation_tells_every_rule() -> None:
 
 
 def test_findings_say_which_object_which_field_and_what_to_do() -> None:
-    (finding,) = [found for found in lint([gnp(types=None)]) if found.rule == "v1-empty-types"]
+    (finding,) = [found for found in lint([gnp(types=None)]) if found.id == "v1-empty-types"]
     assert finding.as_dict() == {
-        "rule": "v1-empty-types",
+        "id": "v1-empty-types",
         "severity": "error",
         "object": "GlobalNetworkPolicy p",
         "field": "spec.types",
         "message": "no types in a v1 object means Ingress and Egress: egress is governed without any rule, "
         "so the end of the tier decides it",
         "remedy": "write types as you mean them",
+        "family": "",
+        "table": "",
+        "chain": "",
     }
 
 
@@ -505,7 +508,7 @@ def test_focus_leaves_other_objects_out() -> None:
 
 def test_a_staged_policy_is_named_as_what_it_is() -> None:
     found = [
-        finding for finding in lint([staged(ingress=[DENY_ALL])]) if finding.rule == "deny-covers-loopback"
+        finding for finding in lint([staged(ingress=[DENY_ALL])]) if finding.id == "deny-covers-loopback"
     ]
     assert {finding.object for finding in found} == {"StagedGlobalNetworkPolicy s"}
 
@@ -520,7 +523,7 @@ def test_neighbour_discovery_is_an_error_where_ipv6_is_used() -> None:
 
     def severity(*addresses: str) -> set[str]:
         findings = lint([hep(expectedIPs=list(addresses)), trap])
-        return {found.severity for found in findings if found.rule == "deny-without-neighbour-discovery"}
+        return {found.severity for found in findings if found.id == "deny-without-neighbour-discovery"}
 
     assert severity("10.0.0.1") == {"warning"}
     assert severity("10.0.0.1", "fd00::1") == {"error"}
@@ -529,14 +532,14 @@ def test_neighbour_discovery_is_an_error_where_ipv6_is_used() -> None:
 def test_nftables_does_not_judge_neighbour_discovery_that_leaves() -> None:
     trap = [hep(), gnp(types=["Egress"], ingress=None, egress=[LIVING[1], DENY_ALL])]
     name = "deny-without-neighbour-discovery"
-    assert name in {found.rule for found in lint(trap, Options(dataplane="iptables"))}
-    assert name not in {found.rule for found in lint(trap, Options(dataplane="nftables"))}
+    assert name in {found.id for found in lint(trap, Options(dataplane="iptables"))}
+    assert name not in {found.id for found in lint(trap, Options(dataplane="nftables"))}
 
 
 def test_an_icmp_code_stops_felix_on_nftables_only() -> None:
     def severity(dataplane: str) -> list[str]:
         findings = lint([gnp(ingress=[CODE])], Options(dataplane=dataplane))
-        return [found.severity for found in findings if found.rule == "icmp-code"]
+        return [found.severity for found in findings if found.id == "icmp-code"]
 
     assert severity("nftables") == ["error"]
     assert severity("iptables") == ["info"]
@@ -545,9 +548,9 @@ def test_an_icmp_code_stops_felix_on_nftables_only() -> None:
 def test_forward_in_one_direction_is_harmless_before_3_29() -> None:
     trap = [hep(), gnp(**AOF)]
     assert "forward-one-direction" not in {
-        found.rule for found in lint(trap, Options(calico_version="v3.28.2"))
+        found.id for found in lint(trap, Options(calico_version="v3.28.2"))
     }
-    assert "forward-one-direction" in {found.rule for found in lint(trap, Options(calico_version="v3.29.0"))}
+    assert "forward-one-direction" in {found.id for found in lint(trap, Options(calico_version="v3.29.0"))}
 
 
 def test_the_ports_of_this_site_are_asked_for() -> None:
@@ -617,7 +620,7 @@ def test_the_rules_that_hide_are_named_and_no_others():
     rules = [tcp(HALVES[0]), tcp(["192.0.2.0/24"]), tcp(HALVES[1]), tcp(["10.0.0.0/8"])]
     spec = {"selector": "all()", "types": ["Ingress"], "ingress": rules}
     policy = {"apiVersion": V1, "kind": "GlobalNetworkPolicy", "metadata": {"name": "p"}, "spec": spec}
-    (found,) = [finding for finding in lint([policy]) if finding.rule == "unreachable-rule"]
+    (found,) = [finding for finding in lint([policy]) if finding.id == "unreachable-rule"]
     assert found.field == "spec.ingress[3]"
     assert found.message.endswith("decided by p ingress[0], p ingress[2]")
 
@@ -690,9 +693,9 @@ def test_a_narrower_selector_is_joined_by_the_wider_ones_that_hold_for_it_too():
             "masters", order=2, selector="(host == 'yes') && has(master)", ingress=[tcp(ports=[6443])]
         ),
     ]
-    assert not [finding for finding in lint(objects) if finding.rule.startswith("deny")]
+    assert not [finding for finding in lint(objects) if finding.id.startswith("deny")]
     alone = lint(objects[1:])
-    assert {finding.rule for finding in alone} >= {"deny-covers-loopback", "deny-without-neighbour-discovery"}
+    assert {finding.id for finding in alone} >= {"deny-covers-loopback", "deny-without-neighbour-discovery"}
 
 
 def named_policy(name, **spec):

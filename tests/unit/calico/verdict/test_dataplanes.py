@@ -75,9 +75,9 @@ def test_those_of_nodes_with_a_host_endpoint_are_in_use() -> None:
 def test_the_gravest_of_all_data_planes_is_told(where: str) -> None:
     rule = {"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8, "code": 0}}
     objects = [hep("n1"), hep("n2"), policy(rule)]
-    assert [f.severity for f in traps(objects, Options()) if f.rule == "icmp-code"] == ["info"]
+    assert [f.severity for f in traps(objects, Options()) if f.id == "icmp-code"] == ["info"]
     objects.append(felix(where, nftablesMode="Enabled"))
-    assert [f.severity for f in traps(objects, Options()) if f.rule == "icmp-code"] == ["error"]
+    assert [f.severity for f in traps(objects, Options()) if f.id == "icmp-code"] == ["error"]
 
 
 def test_a_connection_is_judged_by_its_nodes_data_plane() -> None:
