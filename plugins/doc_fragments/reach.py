@@ -11,13 +11,16 @@ options:
   reach:
     description:
       - Whether to refuse, before anything is written, a change that would deny a connection of O(logins), or
-        the one to the API that this module itself uses. They are judged as new connections, under the
-        policy that is enforced then.
-      - What cannot be told for sure is a warning that says the assumption.
+        the one to the API that this module itself uses, or what nodes and their cluster live by, such as the
+        kubelet's port. All are judged as new connections, under the policy that is enforced then and with the
+        failsafes that each node has.
+      - What was denied before, or cannot be told for sure, is a warning.
     type: bool
     default: true
   logins:
-    description: How this machine logs in to nodes.
+    description:
+      - How this machine logs in to nodes. For others that have a HostEndpoint, port 22 of their addresses is
+        judged, and a warning says so.
     type: list
     elements: dict
     default: []
@@ -46,4 +49,45 @@ options:
         description: Port that is connected to.
         type: int
         default: 22
+  uses:
+    description:
+      - What was found out on nodes, as RV(hostfence.calico.failsafe_info#module:uses) returns it. For nodes
+        that nobody looked at, the cluster's objects say what they live by.
+    type: list
+    elements: dict
+    default: []
+  networks:
+    description:
+      - Networks that policy is made of. It is refused where those of O(networks.nodes) hold no Node of the
+        cluster, or those of O(networks.cluster) no pods.
+    type: dict
+    default: {}
+    suboptions:
+      nodes:
+        description: Networks of nodes.
+        type: list
+        elements: str
+        default: []
+      cluster:
+        description: Networks of pods and services.
+        type: list
+        elements: str
+        default: []
+      ssh:
+        description: Networks from which administrators log in, judged like O(logins).
+        type: list
+        elements: str
+        default: []
+      ssh_port:
+        description: Port on which they do.
+        type: int
+        default: 22
+  accept_denied:
+    description:
+      - Kinds of vital flows that may be denied - V(ssh) from O(networks.ssh), V(api), V(kubelet), V(etcd),
+        V(typha), V(overlay), V(bgp), V(dns), V(ntp), V(pods), V(neighbour-discovery), V(loopback), and
+        V(controller) for this machine's own way out where it is a node.
+    type: list
+    elements: str
+    default: []
 """

@@ -245,6 +245,13 @@ vital_paths:
     open_to_everybody:
       description: Whether a failsafe keeps it open to everybody although a policy restricts what comes in.
       type: bool
+uses:
+  description:
+    - What this node was found to use, for O(hostfence.calico.policies#module:uses) - API servers, Typha,
+      etcd, name and time servers, addresses by interface, settings that its Felix has by environment or file,
+      and the data plane in the kernel.
+  returned: unless probing
+  type: dict
 probe_targets:
   description: Addresses and ports of this node that a failsafe covers and something listens on.
   returned: unless probing

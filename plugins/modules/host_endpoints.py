@@ -175,6 +175,12 @@ obstacles:
   returned: always
   type: list
   elements: dict
+losses:
+  description:
+    - Vital flows that are denied afterwards, each with O(accept_denied)'s name of its kind and the verdict.
+  returned: always
+  type: list
+  elements: dict
 api:
   description: API flavour and how many requests were sent.
   returned: always

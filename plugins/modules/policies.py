@@ -305,6 +305,16 @@ obstacles:
   returned: always
   type: list
   elements: dict
+losses:
+  description:
+    - Vital flows that are denied afterwards, each with O(accept_denied)'s name of its kind and the verdict.
+  returned: always
+  type: list
+  elements: dict
+enforced:
+  description: Whether the set is enforced, or was until now.
+  returned: always
+  type: bool
 before:
   description: Options of this module that bring the set back to the state in which it was found.
   returned: always
@@ -343,11 +353,11 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run i
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.judgement import traps
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import planner
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
+    POLICY,
     TIER,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.reach import Obstacle
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, policies, reach
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, lease, policies, reach
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.api_endpoints import read_slices
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster, ClusterError
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.host_view import HostView
@@ -359,6 +369,9 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_se
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
+
+# How often to plan again where somebody else wrote meanwhile.
+TRIES = 5
 
 OPTIONS: dict[str, Any] = {
     **SET_OPTIONS,
@@ -380,28 +393,66 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     absent = wanted.state == planner.ABSENT
     # Where there is no Calico yet, check mode tells what would be made, and nothing is to be removed.
     served = flavour.detect(cluster) if module.check_mode or absent else flavour.require(cluster)
-    missing = served.kind is flavour.FlavourKind.NONE
-    inventory = planner.assumed(served.api_version) if missing else policies.read(cluster, served)
     if module.check_mode:
-        inventory = planner.rehearsed(inventory, params["rehearsed"])
+        missing = served.kind is flavour.FlavourKind.NONE
+        inventory = planner.assumed(served.api_version) if missing else policies.read(cluster, served)
+        return _run(module, cluster, served, planner.rehearsed(inventory, params["rehearsed"]), wanted, None)
+    inventory = policies.read(cluster, served)
+    if not _plan(cluster, served, inventory, wanted)[0].writes:
+        return _run(module, cluster, served, inventory, wanted, None)
+    changed = False
+    with lease.held(cluster) as ours:
+        for attempt in range(TRIES):
+            # Another run may have written until it gave the Lease back.
+            inventory = policies.read(cluster, served)
+            try:
+                result = _run(module, cluster, served, inventory, wanted, ours)
+                return {**result, "changed": changed or result["changed"]}
+            except Conflict as conflict:
+                changed = changed or conflict.result["changed"]
+                if attempt == TRIES - 1:
+                    raise
+    raise AssertionError("unreachable")
+
+
+class Conflict(Unfinished):
+    """Somebody else wrote an object after the plan was made."""
+
+
+def _run(
+    module: AnsibleModule,
+    cluster: Cluster,
+    served: flavour.Flavour,
+    inventory: planner.Inventory,
+    wanted: planner.PolicySet,
+    ours: lease.Lease | None,
+) -> dict[str, Any]:
+    """Plan, look ahead, and write where this process holds the Lease.
+
+    :raises Conflict: it is to be planned again
+    """
     planned, kept = _plan(cluster, served, inventory, wanted)
     for warning in planned.warnings:
         module.warn(warning)
     for tier in kept:
         module.warn(f"tier {tier} stays: others' namespaced policies are in it, and would deny without it")
-    findings, blocking = _look(module, cluster, served, inventory, wanted, planned)
+    findings, ahead = _look(module, cluster, served, inventory, wanted, planned)
     done, problem = 0, None
-    if not module.check_mode:
-        done, problem = policies.carry_out(cluster, served, planned, params["settle"])
+    if ours:
+        done, problem = policies.carry_out(cluster, served, planned, module.params["settle"], ours.renew)
     result = _result(module, cluster, served, wanted, planned, kept, done)
     result["findings"] = as_dicts(findings)
-    result["obstacles"] = [obstacle.as_dict() for obstacle in blocking]
+    result.update(ahead.found())
     result["decides"] = planner.changes_enforcement(inventory, planned)
+    result["enforced"] = wanted.state == planner.ENFORCED or any(
+        o.kind == POLICY for o in inventory.of_set(wanted.name)
+    )
     result["before"] = planner.restore_options(inventory, wanted.name)
     if module.check_mode:
         result["rehearsal"] = planner.told(planned)
     if problem:
-        raise Unfinished(_unfinished(wanted, planned.writes, done, problem), result)
+        unfinished = Conflict if policies.is_conflict(problem) else Unfinished
+        raise unfinished(_unfinished(wanted, planned.writes, done, problem), result)
     return result
 
 
@@ -412,16 +463,19 @@ def _look(
     inventory: planner.Inventory,
     wanted: planner.PolicySet,
     planned: planner.WritePlan,
-) -> tuple[list[Finding], list[Obstacle]]:
-    """Look for traps, and for connections that would be cut off, before anything is written.
+) -> tuple[list[Finding], reach.Outlook]:
+    """Look for traps, and for what would be cut off, before anything is written.
 
-    :raises BadInput: the first of either that bites
+    What is enforced already is judged as well: whoever wrote it may have been interrupted, and nodes join.
+
+    :raises BadInput: a trap that bites
+    :raises CutOff: what would be denied
     """
     params = module.params
     linted = params["lint"] and planned.writes and wanted.state != planner.ABSENT
-    judged = planner.changes_enforcement(inventory, planned)
+    judged = planner.changes_enforcement(inventory, planned) or wanted.state == planner.ENFORCED
     if not (linted or judged):
-        return [], []
+        return [], reach.Outlook()
     now = HostView(cluster, served).around()
     around = reach.with_upcoming(now, params["upcoming"], served.api_version)
     hosts = sum(obj["kind"] == "HostEndpoint" for obj in around)
@@ -429,15 +483,12 @@ def _look(
     findings = _lint(inventory, wanted, around, options) if linted else []
     _heed(module, wanted.state == planner.ENFORCED and hosts > 0, errors_of(findings))
     if not (judged and hosts):
-        return findings, []
-    if not params["reach"]:
-        module.warn(f"set {wanted.name}: {reach.UNSEEN}")
-        return findings, []
-    logins = reach.of_logins(params["logins"])
-    blocking = reach.obstacles_of(cluster, served, inventory, planned, logins, now, around)
-    for warning in reach.heed(f"set {wanted.name}", blocking):
-        module.warn(warning)
-    return findings, blocking
+        return findings, reach.Outlook()
+    before = [*planner.objects_after(inventory, planner.WritePlan()), *now]
+    after = [*planner.objects_after(inventory, planned), *around]
+    ahead = reach.assess(cluster, served, params, f"set {wanted.name}", before, after)
+    ahead.warn(module)
+    return findings, ahead
 
 
 def _lint(

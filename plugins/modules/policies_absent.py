@@ -27,12 +27,6 @@ attributes:
   idempotent:
     support: full
 options:
-  reach:
-    description:
-      - Whether to refuse, before anything is written, if policies of others would then deny this machine the
-        way in - SSH to the nodes, or the connection to the API.
-    type: bool
-    default: true
   settle:
     description: Seconds to wait where Felix must have seen one kind of object before the next.
     type: float
@@ -70,6 +64,19 @@ tiers_kept:
   returned: always
   type: list
   elements: str
+obstacles:
+  description:
+    - Connections of this machine that are not plainly allowed afterwards, each with the verdict as
+      M(hostfence.calico.flow_verdict) returns it.
+  returned: always
+  type: list
+  elements: dict
+losses:
+  description:
+    - Vital flows that are denied afterwards, each with O(accept_denied)'s name of its kind and the verdict.
+  returned: always
+  type: list
+  elements: dict
 """
 
 from typing import TYPE_CHECKING, Any
@@ -78,6 +85,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy imp
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import TIER
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
     flavour,
+    lease,
     leftovers,
     policies,
     reach,
@@ -101,15 +109,16 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     in_use = frozenset(t for t in leaving if policies.namespaced_policies(cluster, served, t))
     if in_use:
         planned = leftovers.plan_policy_removal(inventory, in_use)
-    if module.params["reach"] and planner.changes_enforcement(inventory, planned):
+    ahead = reach.Outlook()
+    if planner.changes_enforcement(inventory, planned):
         around = HostView(cluster, served).around()
-        logins = reach.of_nodes(around)
-        blocking = reach.obstacles_of(cluster, served, inventory, planned, logins, around, around)
-        for warning in reach.heed("the removal of all sets", blocking):
-            module.warn(warning)
+        now, then = ([*planner.objects_after(inventory, p), *around] for p in (planner.WritePlan(), planned))
+        ahead = reach.assess(cluster, served, module.params, "the removal of all sets", now, then)
+        ahead.warn(module)
     done, problem = 0, None
-    if not module.check_mode:
-        done, problem = policies.carry_out(cluster, served, planned, module.params["settle"])
+    if planned.writes and not module.check_mode:
+        with lease.held(cluster) as ours:
+            done, problem = policies.carry_out(cluster, served, planned, module.params["settle"], ours.renew)
     result = {
         "changed": bool(planned.writes) if problem is None else done > 0,
         "writes": [
@@ -117,6 +126,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
             for index, write in enumerate(planned.writes)
         ],
         "tiers_kept": sorted(in_use),
+        **ahead.found(),
     }
     if problem is not None:
         raise Unfinished(
@@ -126,7 +136,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
 
 
 def main() -> None:
-    options = {"reach": {"type": "bool", "default": True}, "settle": {"type": "float", "default": 1}}
+    options = {**reach.OPTIONS, "settle": {"type": "float", "default": 1}}
     run(options, work)
 
 

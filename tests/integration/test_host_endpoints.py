@@ -132,6 +132,7 @@ def test_interfaces_ports_and_no_profile(clean_api):
         clean_api,
         interface="by-ip",
         profiles=[],
+        reach=False,  # see test_vital_gate.py
         ports=[{"name": "metrics", "port": 9100}],
     )
     assert any("projectcalico-default-allow" in w for w in result["warnings"])

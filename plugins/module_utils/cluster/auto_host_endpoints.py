@@ -68,7 +68,7 @@ class Request:
     :ivar node_selector: Kubernetes label selector of the nodes that get ``node_labels``
     :ivar allow_uncovered: switch them off even where a node has no other HostEndpoint
     :ivar wait_timeout: seconds without any progress after which waiting ends
-    :ivar reach: refuse what would cut off who logs in by ``logins`` (:data:`reach.OPTIONS`)
+    :ivar reach: this, and what follows it, are for the gate (:data:`reach.OPTIONS`)
     """
 
     state: str
@@ -81,6 +81,9 @@ class Request:
     wait_timeout: float = 120
     reach: bool = True
     logins: Sequence[Object] = ()
+    uses: Sequence[Object] = ()
+    networks: Mapping[str, object] = field(default_factory=lambda: reach.NO_NETWORKS)
+    accept_denied: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_labels("node_labels", self.node_labels)
@@ -344,7 +347,7 @@ class _Run:
         if not plan.changes or not reach.enforces(self._cluster, self._flavour):
             return reach.Outlook()
         to_be = self.host_endpoints_to_be(seen, plan)
-        params = {"reach": self._request.reach, "logins": self._request.logins}
+        params = {name: getattr(self._request, name) for name in reach.OPTIONS}
         return reach.outlook(
             self._cluster,
             self._flavour,

@@ -329,13 +329,19 @@ class Cluster:
         """JSON merge patch; a ``metadata.resourceVersion`` in it makes it conditional."""
         return self.request("PATCH", path, patch, _write_params(dry_run), MERGE)
 
-    def delete(self, path: str, uid: Optional[str] = None, with_dependents: bool = False) -> bool:
+    def delete(
+        self, path: str, uid: Optional[str] = None, version: str = "", *, with_dependents: bool = False
+    ) -> bool:
         """Delete one object; with ``uid``, only that very object and not a successor of its name.
+
+        :param version: only if nobody wrote it since this ``resourceVersion``
 
         :param with_dependents: also what it made; by default a Job, for one, leaves its pods
         :returns: whether it existed
         """
-        body: Object = {"preconditions": {"uid": uid}} if uid else {}
+        given = {"uid": uid, "resourceVersion": version}
+        conditions = {key: value for key, value in given.items() if value}
+        body: Object = {"preconditions": conditions} if conditions else {}
         if with_dependents:
             body["propagationPolicy"] = "Background"
         try:

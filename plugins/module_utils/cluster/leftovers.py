@@ -89,7 +89,13 @@ def _as_one_set(live: planner.Live) -> planner.Live:
     if live.kind != TIER:
         return replace(live, set_name=ALL_SETS)
     wish = DENY if DENY in planner.wishes(live.stored).values() else PASS
-    metadata = {**live.stored["metadata"], "annotations": {planner.WISH_PREFIX + ALL_SETS: wish}}
+    others = {
+        key: text
+        for key, text in (live.stored["metadata"].get("annotations") or {}).items()
+        if not key.startswith(planner.WISH_PREFIX)
+    }
+    annotations = {**others, planner.WISH_PREFIX + ALL_SETS: wish}
+    metadata = {**live.stored["metadata"], "annotations": annotations}
     return replace(live, stored={**live.stored, "metadata": metadata})
 
 

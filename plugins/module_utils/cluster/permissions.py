@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from . import lease
 from .client import CONCURRENCY, Cluster, Object
 from .flavour import Flavour, FlavourKind
 
@@ -32,7 +33,7 @@ _ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _CALICO = "<the group in use>"
 _POLICY_KINDS = ("globalnetworkpolicies", "stagedglobalnetworkpolicies")
 _APPLY = ("create", "get", "patch")
-_WRITE = ("create", "patch", "get", "update", "delete")
+_WRITE = ("create", "update", "delete")
 _APPLY_AND_REMOVE = (*_APPLY, "list", "delete")
 
 _Table = dict[tuple[str, str], tuple[str, ...]]
@@ -50,6 +51,9 @@ _ALWAYS: _Table = {
     (_CALICO, "kubecontrollersconfigurations"): ("get",),
     **{(_CALICO, plural): ("list",) for plural in (*_POLICY_KINDS, "globalnetworksets", "tiers")},
 }
+# Who changes what is enforced holds a Lease, of this one name; creating cannot be limited to a name.
+_LEASE: _Table = {("coordination.k8s.io", "leases"): ("create", "get", "update", "delete")}
+_NAMES = {("coordination.k8s.io", "leases"): lease.NAME}
 # What the modes daemonset and job put into the cluster, watch over, and take away again.
 _AGENTS: _Table = {
     **{("", plural): _APPLY_AND_REMOVE for plural in ("configmaps", "namespaces", "serviceaccounts")},
@@ -99,6 +103,7 @@ _BY_TASK: dict[str, _Table] = {
         (_CALICO, "hostendpoints"): ("create", "get", "list", "update", "delete"),
     },
     POLICIES: {
+        **_LEASE,
         **{(_CALICO, plural): _WRITE for plural in (*_POLICY_KINDS, "globalnetworksets", "tiers")},
         (_CALICO, "networkpolicies"): ("list",),
         (_CALICO, "stagednetworkpolicies"): ("list",),
@@ -113,14 +118,16 @@ _BY_TASK: dict[str, _Table] = {
 
 @dataclass(frozen=True, order=True)
 class Permission:
-    """One verb on one resource."""
+    """One verb on one resource, or on the object of one name."""
 
     group: str
     resource: str
     verb: str
+    name: str = ""
 
     def __str__(self) -> str:
-        return f"{self.verb} {self.resource}" + (f".{self.group}" if self.group else "")
+        name = f"/{self.name}" if self.name else ""
+        return f"{self.verb} {self.resource}" + (f".{self.group}" if self.group else "") + name
 
 
 def required(flavour: Flavour, tasks: Iterable[str] = TASKS) -> list[Permission]:
@@ -130,7 +137,12 @@ def required(flavour: Flavour, tasks: Iterable[str] = TASKS) -> list[Permission]
     """
     tables = [_ALWAYS, *(_BY_TASK[task] for task in tasks)]
     found = {
-        Permission(flavour.group if group == _CALICO else group, resource, verb)
+        Permission(
+            flavour.group if group == _CALICO else group,
+            resource,
+            verb,
+            _NAMES.get((group, resource), "") if verb != "create" else "",
+        )
         for table in tables
         for (group, resource), verbs in table.items()
         for verb in verbs
@@ -145,15 +157,21 @@ def required(flavour: Flavour, tasks: Iterable[str] = TASKS) -> list[Permission]
 
 def rules(permissions: Iterable[Permission]) -> list[Object]:
     """The same as rules of a ClusterRole, as few as possible."""
-    verbs: dict[tuple[str, str], list[str]] = {}
+    verbs: dict[tuple[str, str, str], list[str]] = {}
     for permission in sorted(permissions):
-        verbs.setdefault((permission.group, permission.resource), []).append(permission.verb)
-    resources: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for (group, resource), allowed in verbs.items():
-        resources.setdefault((group, tuple(allowed)), []).append(resource)
+        key = (permission.group, permission.name, permission.resource)
+        verbs.setdefault(key, []).append(permission.verb)
+    resources: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for (group, name, resource), allowed in verbs.items():
+        resources.setdefault((group, name, tuple(allowed)), []).append(resource)
     return [
-        {"apiGroups": [group], "resources": names, "verbs": list(allowed)}
-        for (group, allowed), names in sorted(resources.items())
+        {
+            "apiGroups": [group],
+            "resources": plurals,
+            **({"resourceNames": [name]} if name else {}),
+            "verbs": list(allowed),
+        }
+        for (group, name, allowed), plurals in sorted(resources.items())
     ]
 
 
@@ -173,7 +191,12 @@ def _of_tier(permission: Permission) -> Permission:
 
 
 def _is_allowed(cluster: Cluster, permission: Permission) -> bool:
-    attributes = {"group": permission.group, "resource": permission.resource, "verb": permission.verb}
+    attributes = {
+        "group": permission.group,
+        "resource": permission.resource,
+        "verb": permission.verb,
+        **({"name": permission.name} if permission.name else {}),
+    }
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",

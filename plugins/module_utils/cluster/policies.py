@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import time
-from typing import Optional
+from typing import Callable, Optional
 
-from ..calico.policy.definition import STAGED_POLICY, normal_spec
+from ..calico.policy.definition import STAGED_POLICY, TIER
 from ..calico.policy.planner import KINDS, Inventory, Write, WritePlan, inventory_of, written_by_us
 from .client import ApiError, Cluster, ClusterError, Object
 from .flavour import Flavour, calico_version, list_stored
@@ -25,23 +25,34 @@ def read(cluster: Cluster, flavour: Flavour) -> Inventory:
 
 
 def carry_out(
-    cluster: Cluster, flavour: Flavour, planned: WritePlan, settle: float
+    cluster: Cluster, flavour: Flavour, planned: WritePlan, settle: float, renew: Callable[[], None]
 ) -> tuple[int, Optional[ClusterError]]:
     """Write, strictly in order, and stop at the first write that cannot be done.
 
+    Each object is only written in the version that the plan was made from: one that somebody else wrote
+    meanwhile is a conflict (:func:`is_conflict`), and then the plan is to be made again.
+
     :param settle: seconds to wait where Felix must have seen one kind before the next: it watches each
         kind on its own, and sees them in no order
+    :param renew: called before each write, to go on holding the Lease
     :returns: how many writes were done, and why the next was not
     """
+    written: dict[tuple[str, str], Object] = {}
     for index, write in enumerate(planned.writes):
         kinds = {write.kind, planned.writes[max(index - 1, 0)].kind}
         if len(kinds) > 1 and STAGED_POLICY not in kinds:
             time.sleep(settle)
         try:
-            _carry_out(cluster, flavour, write)
+            renew()
+            _carry_out(cluster, flavour, write, written)
         except ClusterError as error:
             return index, error
     return len(planned.writes), None
+
+
+def is_conflict(problem: Optional[ClusterError]) -> bool:
+    """Whether somebody else wrote an object after the plan was made."""
+    return isinstance(problem, ApiError) and problem.conflict
 
 
 def namespaced_policies(cluster: Cluster, flavour: Flavour, tier: str) -> bool:
@@ -57,22 +68,23 @@ def namespaced_policies(cluster: Cluster, flavour: Flavour, tier: str) -> bool:
     return False
 
 
-def _carry_out(cluster: Cluster, flavour: Flavour, write: Write) -> None:
-    path = flavour.path(write.kind, write.name)
+def _carry_out(
+    cluster: Cluster, flavour: Flavour, write: Write, written: dict[tuple[str, str], Object]
+) -> None:
+    """:param written: what earlier writes of the same plan stored; the new one is added"""
+    path, key = flavour.path(write.kind, write.name), (write.kind, write.name)
+    live = written.pop(key, None) or write.live
     if write.wanted is None:
-        cluster.delete(path, write.live["metadata"]["uid"] if write.live else None)
-        return
-    if write.live and _has_more(write.live, write.wanted):
-        current = cluster.find(path)
-        if current:
-            cluster.replace(path, _replacement(current, write.wanted))
-            return
-    cluster.apply(path, write.wanted)
+        cluster.delete(path, live["metadata"]["uid"] if live else None, _version_to_delete(write.kind, live))
+    elif live is None:
+        written[key] = cluster.create(flavour.path(write.kind), write.wanted)
+    else:
+        written[key] = cluster.replace(path, _replacement(live, write.wanted))
 
 
-def _has_more(live: Object, wanted: Object) -> bool:
-    """Whether somebody added a field to the spec; apply leaves what others own, and it would decide."""
-    return bool(set(normal_spec(live.get("spec") or {})) - set(wanted["spec"]))
+def _version_to_delete(kind: str, live: Optional[Object]) -> str:
+    """A tier goes only in the version in which nobody used it: a set that joins it writes to it first."""
+    return str(live["metadata"]["resourceVersion"]) if live and kind == TIER else ""
 
 
 def _replacement(live: Object, wanted: Object) -> Object:

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""By which connections this machine reaches the cluster, and what is about to be there beside policy."""
+"""The gate for every change of what decides about hosts: who comes in, and what the cluster lives by."""
 
 from __future__ import annotations
 
@@ -12,16 +12,30 @@ from urllib.parse import urlsplit
 
 from ..calico.address import Address, parse_address
 from ..calico.host_endpoint import HostEndpointTemplate, desired
-from ..calico.plan.judgement import connections_at_risk, lockout, with_felix
+from ..calico.plan.judgement import with_felix
 from ..calico.policy import planner
 from ..calico.policy.definition import POLICY
 from ..calico.verdict.judge import Options
+from ..calico.verdict.node_judges import NodeUse, parse_use
 from ..calico.verdict.reach import (
     API,
     SSH,
     Connection,
     Obstacle,
+    obstacles,
     of_session,
+    remedy,
+    sentences,
+)
+from ..calico.verdict.vital_flows import (
+    Controller,
+    Loss,
+    Networks,
+    Surroundings,
+    check_accepted,
+    check_networks,
+    losses,
+    summaries,
 )
 from . import policies
 from .api_endpoints import endpoints_of, read_slices
@@ -31,6 +45,8 @@ from .host_view import HostView
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
+
+NO_NETWORKS: Mapping[str, Any] = {"nodes": [], "cluster": [], "ssh": [], "ssh_port": 22}
 
 OPTIONS: dict[str, Any] = {
     "reach": {"type": "bool", "default": True},
@@ -46,32 +62,51 @@ OPTIONS: dict[str, Any] = {
             "port": {"type": "int", "default": 22},
         },
     },
+    "uses": {"type": "list", "elements": "dict", "default": []},
+    "networks": {
+        "type": "dict",
+        "default": {},
+        "apply_defaults": True,
+        "options": {
+            **{
+                name: {"type": "list", "elements": "str", "default": []}
+                for name in ("nodes", "cluster", "ssh")
+            },
+            "ssh_port": {"type": "int", "default": 22},
+        },
+    },
+    "accept_denied": {"type": "list", "elements": "str", "default": []},
 }
+
+_ALL_SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
+_SERVICES = ("kubernetes", "calico-typha")
 
 
 UNSEEN = "reach is off: nobody looked whether this machine can still log in to the nodes and reach the API"
 
 
 class CutOff(ClusterError):
-    """A change that would cut off who makes it."""
+    """A change that would cut off who makes it, or take away what the cluster lives by."""
 
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a change of something beside policy means for who comes in.
+    """What a change means for who comes in, and for what the cluster lives by.
 
     :ivar decides: whether anything is enforced that the change has a part in
     :ivar obstacles: connections that are not plainly allowed afterwards
-    :ivar unseen: that nobody looked, where nobody was to
+    :ivar losses: vital flows that are denied afterwards
+    :ivar unseen: what nobody looked at
     """
 
     decides: bool = False
     obstacles: Sequence[Obstacle] = ()
+    losses: Sequence[Loss] = ()
     warnings: Sequence[str] = ()
     unseen: str = ""
 
     def warn(self, module: AnsibleModule) -> None:
-        """Tell what is not sure; a rehearsal does not tell that nobody looked, since somebody may yet."""
+        """Tell what is not sure; a rehearsal does not tell what nobody looked at, since somebody may yet."""
         for warning in self.warnings:
             module.warn(warning)
         if self.unseen and not module.check_mode:
@@ -79,7 +114,14 @@ class Outlook:
 
     def result(self) -> dict[str, Any]:
         """What the modules return of it."""
-        return {"decides": self.decides, "obstacles": [o.as_dict() for o in self.obstacles]}
+        return {"decides": self.decides, **self.found()}
+
+    def found(self) -> dict[str, Any]:
+        """What was found on looking."""
+        return {
+            "obstacles": [obstacle.as_dict() for obstacle in self.obstacles],
+            "losses": [loss.as_dict() for loss in self.losses],
+        }
 
 
 def outlook(
@@ -100,37 +142,107 @@ def outlook(
     then = change(now)
     if not any(obj["kind"] == "HostEndpoint" for obj in then):
         return Outlook()
+    policy = planner.objects_after(policies.read(cluster, served), planner.WritePlan())
+    return assess(cluster, served, params, what, [*policy, *now], [*policy, *then])
+
+
+def assess(
+    cluster: Cluster,
+    served: Flavour,
+    params: Mapping[str, Any],
+    what: str,
+    now: Sequence[Object],
+    then: Sequence[Object],
+) -> Outlook:
+    """The gate: every change of what decides about hosts passes it before its first write.
+
+    :param params: of a module, :data:`OPTIONS` among them
+    :param what: is changed
+    :param now: all objects that decide, as they are: policy, and what :meth:`HostView.around` returns
+    :param then: the same as they will be
+    :raises CutOff: a login, the connection to the API, or a vital flow would be denied
+    :raises BadInput: a network that holds nothing of this cluster, a kind of flow that does not exist
+    """
+    accepted = check_accepted(params["accept_denied"])
     if not params["reach"]:
         return Outlook(True, unseen=f"{what}: {UNSEEN}")
-    inventory = policies.read(cluster, served)
+    slices = _slices(cluster)
+    now, then = [*now, *slices], [*then, *slices]
+    options = options_of(cluster, served)
+    uses = {use.node: use for use in _uses(params["uses"])}
     logins = of_nodes(then, params["logins"])
-    blocking = obstacles_of(cluster, served, inventory, planner.WritePlan(), logins, now, then)
-    return Outlook(True, blocking, heed(what, blocking))
+    told = {login["node"] for login in params["logins"]}
+    assumed = sorted({login.node for login in logins} - told)
+    given = params["networks"]
+    networks = Networks(
+        tuple(given["nodes"]), tuple(given["cluster"]), tuple(given["ssh"]), given["ssh_port"]
+    )
+    warnings = check_networks(then, networks)
+    blocking = obstacles(now, then, [*logins, *of_api(cluster, then, slices)], options, uses)
+    around = Surroundings(
+        tuple(uses.values()),
+        tuple((login.node, login.destination) for login in logins),
+        networks,
+        _controller(cluster, then, logins),
+    )
+    lost = losses(now, then, around, options, accepted)
+    _refuse(what, blocking, lost)
+    said = [*warnings, *sentences(blocking), *summaries(lost)]
+    unseen = ""
+    if assumed and any(obj["kind"] == POLICY for obj in then):
+        unseen = (
+            f"{what}: nobody told how this machine logs in to {_some(assumed)}: SSH was judged for port 22 "
+            "of their addresses, and nobody proves that it works"
+        )
+    return Outlook(True, blocking, lost, [f"{what}: {text}" for text in said], unseen)
+
+
+def _refuse(what: str, blocking: Sequence[Obstacle], lost: Sequence[Loss]) -> None:
+    """:raises CutOff: what would be denied, by what, and what to do"""
+    shut = [obstacle for obstacle in blocking if obstacle.shuts]
+    gone = [loss for loss in lost if loss.refuses]
+    if not (shut or gone):
+        return
+    told = [f"{'; '.join(sentences(shut))} - {remedy(shut)}"] if shut else []
+    told += summaries(gone)
+    if gone:
+        kinds = ", ".join(sorted({loss.vital.kind for loss in gone}))
+        told.append(f"to lose that on purpose, name it: accept_denied (policies_accept_denied): [{kinds}]")
+    raise CutOff(f"{what} is not written: {'; '.join(told)}")
+
+
+def _uses(raw: Sequence[Mapping[str, Any]]) -> list[NodeUse]:
+    return [parse_use(use, f"uses[{index}]") for index, use in enumerate(raw)]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more nodes" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+def _controller(
+    cluster: Cluster, objects: Sequence[Object], logins: Sequence[Connection]
+) -> Optional[Controller]:
+    """The node that this machine is, where its address towards the API, or towards nodes, is a Node's."""
+    server = urlsplit(cluster.host)
+    port = server.port or 443
+    ends = _ends(str(server.hostname), port)
+    nodes = _by_address(objects)
+    sources = [ends[0]] if ends else []
+    sources += [login.source for login in logins]
+    here = next((nodes[source] for source in sources if source in nodes), None)
+    if here is None:
+        return None
+    targets = [("the API", ends[1], port)] if ends else []
+    targets += [
+        (f"SSH of {login.node}", login.destination, login.port) for login in logins if login.node != here
+    ]
+    return Controller(here, tuple(targets))
 
 
 def enforces(cluster: Cluster, served: Flavour) -> bool:
     """Whether the cluster has policy that can decide about hosts."""
     return served.serves(POLICY) and any(True for _policy in cluster.list(served.path(POLICY)))
-
-
-def obstacles_of(
-    cluster: Cluster,
-    served: Flavour,
-    inventory: planner.Inventory,
-    planned: planner.WritePlan,
-    logins: Sequence[Connection],
-    now: Sequence[Object],
-    then: Sequence[Object],
-) -> list[Obstacle]:
-    """The connections that are not plainly allowed once the plan is carried out, that to the API among them.
-
-    :param now: what decides beside policy (:meth:`HostView.around`)
-    :param then: the same as it will be when the plan is carried out
-    """
-    options = options_of(cluster, served)
-    before = [*planner.objects_after(inventory, planner.WritePlan()), *now]
-    after = [*planner.objects_after(inventory, planned), *then]
-    return connections_at_risk(before, after, [*logins, *of_api(cluster, then)], options)
 
 
 def options_of(cluster: Cluster, served: Flavour) -> Options:
@@ -139,19 +251,6 @@ def options_of(cluster: Cluster, served: Flavour) -> Options:
         calico_version=calico_version(cluster, served),
         native_v3=served.kind is FlavourKind.V3_NATIVE,
     )
-
-
-def heed(what: str, blocking: Sequence[Obstacle]) -> list[str]:
-    """Refuse what would cut this machine off.
-
-    :param what: is not written then
-    :returns: warnings, of what is not sure and of what was denied before
-    :raises CutOff: what would be denied, by what, and what to do
-    """
-    refusal, warnings = lockout(what, blocking)
-    if refusal:
-        raise CutOff(refusal)
-    return warnings
 
 
 def of_nodes(objects: Sequence[Object], logins: Sequence[Mapping[str, Any]] = ()) -> list[Connection]:
@@ -261,8 +360,23 @@ def _by_address(objects: Sequence[Object]) -> dict[Address, str]:
     return found
 
 
+def _slices(cluster: Cluster) -> list[Object]:
+    """EndpointSlices of the services that nodes live by; the API's alone where no more may be read."""
+    selector = f"kubernetes.io/service-name in ({','.join(_SERVICES)})"
+    listed = cluster.list_if_readable(_ALL_SLICES, labelSelector=selector)
+    if listed is None:
+        listed = read_slices(cluster)
+    return [{**item, "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice"} for item in listed or []]
+
+
+def service_of(part: Object) -> str:
+    """The service of an EndpointSlice."""
+    return str((part["metadata"].get("labels") or {}).get("kubernetes.io/service-name", ""))
+
+
 def _api_servers(slices: Sequence[Object]) -> list[tuple[Address, int]]:
-    found = endpoints_of(slices)
+    kubernetes = [part for part in slices if service_of(part) in ("", "kubernetes")]
+    found = endpoints_of(kubernetes)
     parsed = [(parse_address(endpoint.address), endpoint.port) for endpoint in found]
     return [(address, port) for address, port in parsed if address]
 

@@ -83,6 +83,7 @@ def check(
         "observed": [_observed(ruleset) for ruleset in reading.rulesets],
         "findings": [finding.as_dict() for finding in findings],
         "vital_paths": [path.as_result() for path in paths],
+        "uses": _uses(name, reading, interfaces, environment, expectation),
         "probe_targets": vital.own_targets(reading.facts.listening, interfaces or {}, known, ports),
         "summary": _summary(expectation, findings),
     }
@@ -289,6 +290,34 @@ def _judge(expectation: Expectation, reading: Reading) -> list[Finding]:
             )
         )
     return findings
+
+
+def _uses(
+    node: str,
+    reading: Reading,
+    interfaces: Optional[Mapping[str, Any]],
+    environment: Mapping[str, str],
+    expectation: Expectation,
+) -> dict[str, Any]:
+    """What a judge of policy is to know of this node (calico/verdict/node_judges.py reads it)."""
+    facts = reading.facts
+    settings = {**reading.felix.config_file, **environment}
+    backend = _dataplane(expectation, reading)
+    return {
+        "node": node,
+        "api": [list(target) for target in facts.api],
+        "typha": [list(target) for target in facts.typha],
+        "etcd": [list(target) for target in facts.etcd_peers],
+        "dns": list(facts.dns),
+        "ntp": list(facts.ntp),
+        "interfaces": {name: list(addresses) for name, addresses in (interfaces or {}).items()},
+        "environment": {name: text for name, text in settings.items() if name.startswith("FELIX_")},
+        # With the chains of two back ends in the kernel, it cannot be told which is in use.
+        "dataplane": "" if "+" in backend else _JUDGED_AS.get(backend.partition("-")[0], ""),
+    }
+
+
+_JUDGED_AS = {"bpf": "ebpf", "nftables": "nftables", "iptables": "iptables"}
 
 
 def _expected(expectation: Expectation) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Find out on the node which API servers, Typha, DNS servers and SSH port it really uses."""
+"""Find out on the node which API servers, Typha, DNS and time servers and SSH port it really uses."""
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import re
 import socket
@@ -25,6 +26,15 @@ KUBECONFIGS = (
     "/var/lib/rancher/k3s/agent/kubelet.kubeconfig",
 )
 RESOLVERS = ("/run/systemd/resolve/resolv.conf", "/etc/resolv.conf")
+TIME_DAEMONS = (
+    "/etc/chrony/chrony.conf",
+    "/etc/chrony.conf",
+    "/etc/chrony/sources.d/*.sources",
+    "/etc/ntp.conf",
+    "/etc/ntpsec/ntp.conf",
+    "/etc/systemd/timesyncd.conf",
+    "/etc/systemd/timesyncd.conf.d/*.conf",
+)
 API_CLIENTS = frozenset(("kubelet", "calico-node", "calico-felix", "kube-proxy"))
 API_PORTS = frozenset((443, 6443))
 TYPHA_PORT = 5473
@@ -32,6 +42,8 @@ ETCD_PORTS = frozenset((2379, 2380))
 
 _SERVER = re.compile(r"^\s*server:\s*[\"']?https?://(\[[0-9a-fA-F:]+\]|[^:/\s\"']+)(?::(\d+))?", re.MULTILINE)
 _NAMESERVER = re.compile(r"^\s*nameserver\s+(\S+)", re.MULTILINE)
+_TIME_SERVER = re.compile(r"^\s*(?:server|pool|peer)\s+(\S+)", re.MULTILINE)
+_TIMESYNCD = re.compile(r"^\s*NTP=(.*)$", re.MULTILINE)
 _LISTEN, _ESTABLISHED = 0x0A, 0x01
 
 
@@ -60,6 +72,7 @@ def facts() -> NodeFacts:
         ),
         typha=tuple(sorted({item.remote for item in ours if item.remote[1] == TYPHA_PORT})),
         dns=tuple(_dns()),
+        ntp=tuple(sorted(set(_ntp()))),
         ssh=tuple(sorted(_ssh_ports(sockets))),
         etcd_peers=tuple(sorted({item.remote for item in established if item.remote[1] in ETCD_PORTS})),
         listening=listening,
@@ -86,6 +99,16 @@ def _dns() -> list[str]:
         if found:
             return found
     return []
+
+
+def _ntp() -> Iterator[str]:
+    for pattern in TIME_DAEMONS:
+        for path in sorted(glob.glob(pattern)):
+            text = _text(path)
+            names = _TIME_SERVER.findall(text)
+            names += [name for line in _TIMESYNCD.findall(text) for name in line.split()]
+            for name in names:
+                yield from (address for address in _resolve(name) if not _loopback(address))
 
 
 def _ssh_ports(sockets: list[Socket]) -> set[int]:

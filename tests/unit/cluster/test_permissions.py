@@ -20,8 +20,9 @@ AGGREGATED = Flavour(FlavourKind.AGGREGATED, "projectcalico.org", "v3")
 @pytest.mark.parametrize("flavour", [V1, NATIVE, AGGREGATED])
 def test_rules_allow_exactly_what_is_required(flavour):
     allowed = {
-        Permission(group, resource, verb)
+        Permission(group, resource, verb, name)
         for rule in rules(required(flavour))
+        for name in rule.get("resourceNames", [""])
         for group in rule["apiGroups"]
         for resource in rule["resources"]
         for verb in rule["verbs"]
@@ -44,6 +45,12 @@ def test_tiered_policies_are_asked_for_a_second_time_where_calico_does():
 
 def test_reading_takes_no_write():
     assert {p.verb for p in required(V1, [])} == {"get", "list"}
+
+
+def test_of_leases_only_ours_may_be_changed():
+    leases = [p for p in required(V1) if p.resource == "leases"]
+    assert {p.verb for p in leases if not p.name} == {"create"}
+    assert {p.name for p in leases if p.verb != "create"} == {"hostfence"}
 
 
 def test_each_task_needs_something_of_its_own():

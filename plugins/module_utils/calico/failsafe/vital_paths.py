@@ -42,6 +42,7 @@ class NodeFacts:
     """What was found out on the node itself; empty where a dump is checked.
 
     :ivar api: API servers that this node's own configuration and connections use
+    :ivar ntp: time servers that its time daemons are configured with
     :ivar ssh: ports on which SSH listens, or was reached
     :ivar listening: addresses and TCP ports that something listens on, not counting loopback
     """
@@ -49,6 +50,7 @@ class NodeFacts:
     api: tuple[Target, ...] = ()
     typha: tuple[Target, ...] = ()
     dns: tuple[str, ...] = ()
+    ntp: tuple[str, ...] = ()
     ssh: tuple[int, ...] = ()
     etcd_peers: tuple[Target, ...] = ()
     listening: frozenset[Target] = frozenset()

@@ -8,19 +8,20 @@ policy to be and, where that denies it, under the policy that is: what was denie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from ..address import Address, parse_address
 from ..bad_input import BadInput
-from ..stored.model import WILDCARD, HostEndpoint
-from ..stored.reader import Raw, read
+from ..stored.reader import Raw
 from ..stored.rules import PROTOCOLS
 from .flow import Flow
-from .interface_owner import NodeFacts
-from .judge import UNDETERMINED, Judge, Options, Verdict
+from .judge import Options, Verdict
+from .node_judges import NodeJudges, NodeUse
+from .packet_path import INGRESS
 from .program import DENY
+from .vital_flows import decider
 
 SSH, API = "SSH", "the API"
 
@@ -90,82 +91,29 @@ def obstacles(
     after: Iterable[Raw],
     connections: Sequence[Connection],
     options: Optional[Options] = None,
+    uses: Optional[Mapping[str, NodeUse]] = None,
 ) -> list[Obstacle]:
     """The connections that are not plainly allowed once the objects are as in ``after``.
 
     :param before: all objects as they are, with which a denied connection is judged once more
+    :param uses: by node, what a look there found out
     """
     options = replace(options or Options(), staged="ignore")
-    judged = _judgement(after, connections, options)
-    found = [Obstacle(seen, judged(seen)) for seen in connections]
+    judges = NodeJudges(after, options, uses)
+    found = [Obstacle(seen, judges.verdict(_flow(seen))) for seen in connections]
     found = [obstacle for obstacle in found if obstacle.verdict.verdict != "allow"]
     if any(obstacle.verdict.verdict == DENY for obstacle in found):
-        earlier = _judgement(before, connections, options)
-        found = [replace(o, denied_before=earlier(o.connection).verdict == DENY) for o in found]
+        earlier = NodeJudges(before, options, uses)
+        found = [
+            replace(o, denied_before=earlier.verdict(_flow(o.connection)).verdict == DENY) for o in found
+        ]
     return found
 
 
-def _judgement(
-    objects: Iterable[Raw], connections: Sequence[Connection], options: Options
-) -> Callable[[Connection], Verdict]:
-    """What becomes of a connection.
-
-    Nobody says by which interface it comes in. Where that decides, and a host endpoint expects the address
-    that it goes to, it is taken to come in there: rather refused for nothing than shut out.
-    """
-    store = read(objects, options.native_v3)
-    carriers = _carriers(store.host_endpoints, connections)
-    judge = Judge(store, None, options)
-    likely = Judge(store, carriers, options) if carriers else judge
-
-    def judged(seen: Connection) -> Verdict:
-        verdict = _verdict(judge, seen)
-        if verdict.verdict != UNDETERMINED or seen.node not in carriers:
-            return verdict
-        for interface, addresses in (carriers[seen.node].interfaces or {}).items():
-            there = _verdict(likely, seen, interface) if seen.destination in addresses else verdict
-            if there.verdict == DENY:
-                carried = f"it comes in by an interface that carries {seen.destination}"
-                return replace(there, assumptions=(*there.assumptions, carried))
-        return verdict
-
-    return judged
-
-
-def _carriers(
-    host_endpoints: Iterable[HostEndpoint], connections: Sequence[Connection]
-) -> dict[str, NodeFacts]:
-    """Where a host endpoint, not on all interfaces, expects the addresses that connections go to.
-
-    :returns: per node; an interface that no host endpoint names goes by its address
-    """
-    ends = {(seen.node, seen.destination) for seen in connections}
-    found: dict[str, dict[str, tuple[Address, ...]]] = {}
-    for hep in host_endpoints:
-        expected = tuple(address for address in hep.expected_ips if (hep.node, address) in ends)
-        if hep.interface == WILDCARD or not expected:
-            continue
-        interfaces = found.setdefault(hep.node, {})
-        interfaces.update({hep.interface: expected} if hep.interface else {str(a): (a,) for a in expected})
-    return {node: NodeFacts(node, {}, interfaces) for node, interfaces in found.items()}
-
-
-def _verdict(judge: Judge, seen: Connection, interface: str = "") -> Verdict:
-    flow = Flow(
-        seen.node,
-        "ingress",
-        PROTOCOLS["tcp"],
-        seen.source,
-        seen.destination,
-        interface=interface,
-        destination_port=seen.port,
+def _flow(seen: Connection) -> Flow:
+    return Flow(
+        seen.node, INGRESS, PROTOCOLS["tcp"], seen.source, seen.destination, destination_port=seen.port
     )
-    verdict = judge.verdict(flow)
-    if verdict.verdict == "allow" and judge.untracks(seen.node):
-        # The kernel keeps no connection for what such policy allows: answers need to be allowed as well.
-        answers = "no doNotTrack policy takes the connection, or egress policy allows its answers too"
-        return replace(verdict, verdict=UNDETERMINED, assumptions=(*verdict.assumptions, answers))
-    return verdict
 
 
 def sentences(obstacles: Sequence[Obstacle]) -> list[str]:
@@ -186,20 +134,9 @@ def _sentence(group: Sequence[Obstacle]) -> str:
     if verdict.verdict == DENY:
         still = "is and stays" if first.denied_before else "would be"
         doubt = f", if {seen.doubt}" if seen.doubt else ""
-        return f"{flow} {still} denied by {_decider(verdict)}{doubt}"
+        return f"{flow} {still} denied by {decider(verdict, INGRESS)}{doubt}"
     assumptions = "; ".join((*verdict.assumptions, *([seen.doubt] if seen.doubt else [])))
     return f"whether {flow} is allowed depends on this: {assumptions}"
-
-
-def _decider(verdict: Verdict) -> str:
-    by = verdict.decided_by
-    if by.kind == "Tier":
-        return f"the end of tier {by.name} (defaultAction Deny)"
-    if by.rule_index is not None:
-        return f"{by.kind} {by.name}, ingress rule {by.rule_index}" + (
-            f" (tier {by.tier})" if by.tier else ""
-        )
-    return f"{by.kind} {by.name} ({verdict.reason_code})" if by.name else verdict.reason_code
 
 
 def remedy(obstacles: Sequence[Obstacle]) -> str:

@@ -1,0 +1,280 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: prove
+short_description: Prove by new SSH logins that nodes can still be reached
+version_added: 0.1.0
+author: The Hostfence founders (@hostfence)
+description:
+  - Logs in to nodes from the machine that this runs on, the controller, all at once and over connections of
+    its own. Ansible's connection plugin, strategy and C(forks) make no difference, nor does a connection that
+    OpenSSH keeps open (C(ControlPath)) - the kernel lets those live on after new ones are denied.
+  - A login counts only if the node tells by C(SSH_CONNECTION) that it came over a new connection.
+  - Where it may look, as root or by C(sudo -n), it first waits until the node's kernel holds the chains of
+    O(nodes[].policies). With eBPF there are none, so name none.
+  - Nodes whose O(nodes[].connection) is no SSH connection count as failed.
+  - The first failure ends it; logins that have begun are waited for.
+  - Uses keys or an agent only; it never asks for a password.
+extends_documentation_fragment:
+  - hostfence.calico.attributes
+attributes:
+  check_mode:
+    support: full
+    description: Logs in as well; nothing is changed on the nodes.
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+options:
+  nodes:
+    description: The nodes, and how to log in to them.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      node:
+        description: Name in Kubernetes.
+        type: str
+        required: true
+      host:
+        description: Address or name to connect to; by default O(nodes[].node).
+        type: str
+        default: ""
+      port:
+        description: Port; by default OpenSSH's.
+        type: int
+      user:
+        description: User; by default OpenSSH's.
+        type: str
+        default: ""
+      private_key_file:
+        description: File with the private key.
+        type: str
+        default: ""
+      connection:
+        description: Ansible's name of the connection that the node is used with.
+        type: str
+        default: ssh
+      executable:
+        description: The program.
+        type: str
+        default: ssh
+      ssh_args:
+        description: >-
+          Further arguments of the program, as C(ansible_ssh_args), C(ansible_ssh_common_args) and
+          C(ansible_ssh_extra_args) have them.
+        type: str
+        default: ""
+      policies:
+        description: Names of policies that its kernel must hold before a login counts.
+        type: list
+        elements: str
+        default: []
+      absent_policies:
+        description: Names of policies that it must hold no longer.
+        type: list
+        elements: str
+        default: []
+  rounds:
+    description: How many logins in a row must work on every node.
+    type: int
+    default: 1
+  pause:
+    description: Seconds before each round.
+    type: float
+    default: 0
+  timeout:
+    description: Seconds for one login.
+    type: float
+    default: 10
+  patience:
+    description: Seconds to wait for the kernel.
+    type: float
+    default: 30
+  strict:
+    description: Whether the task fails if a node could not be logged in to.
+    type: bool
+    default: true
+seealso:
+  - module: hostfence.calico.policies
+"""
+
+EXAMPLES = r"""
+- name: Prove that every node still takes new logins
+  hostfence.calico.prove:
+    nodes:
+      - {node: worker-1, host: 192.0.2.11, user: admin, policies: [hostfence.ingress-lockdown-drop]}
+      - {node: worker-2, host: 192.0.2.12, user: admin, policies: [hostfence.ingress-lockdown-drop]}
+    rounds: 3
+    pause: 3
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+nodes:
+  description: What was proved, node by node, also for O(hostfence.calico.policies#module:logins).
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    node:
+      description: Name of the node.
+      type: str
+    reached:
+      description: Whether all logins worked.
+      type: bool
+    logins:
+      description: How many new logins worked, since the kernel held the policies.
+      type: int
+    ssh_connection:
+      description: Addresses and ports of both ends of the last one, as the node sees them.
+      type: str
+    host:
+      description: What was connected to.
+      type: str
+    port:
+      description: Its port.
+      type: int
+    programmed:
+      description: Whether the kernel held the policies; null where nobody could look.
+      type: bool
+    error:
+      description: Why it is not proved, or empty.
+      type: str
+proved:
+  description: Names of the nodes that are proved.
+  returned: always
+  type: list
+  elements: str
+failed_nodes:
+  description: Names of the others.
+  returned: always
+  type: list
+  elements: str
+unlooked:
+  description: Names of nodes in whose kernel nobody could look for the policies.
+  returned: always
+  type: list
+  elements: str
+summary:
+  description: One line.
+  returned: always
+  type: str
+"""
+
+import shlex
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.chains import chain_names
+from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins import (
+    Proof,
+    Target,
+    Wanted,
+    as_result,
+    prove,
+)
+
+OPTIONS: dict[str, Any] = {
+    "nodes": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "node": {"type": "str", "required": True},
+            "host": {"type": "str", "default": ""},
+            "port": {"type": "int"},
+            "user": {"type": "str", "default": ""},
+            "private_key_file": {"type": "str", "default": "", "no_log": False},
+            "connection": {"type": "str", "default": "ssh"},
+            "executable": {"type": "str", "default": "ssh"},
+            "ssh_args": {"type": "str", "default": ""},
+            "policies": {"type": "list", "elements": "str", "default": []},
+            "absent_policies": {"type": "list", "elements": "str", "default": []},
+        },
+    },
+    "rounds": {"type": "int", "default": 1},
+    "pause": {"type": "float", "default": 0},
+    "timeout": {"type": "float", "default": 10},
+    "patience": {"type": "float", "default": 30},
+    "strict": {"type": "bool", "default": True},
+}
+
+
+def work(params: dict[str, Any]) -> dict[str, Any]:
+    """:raises BadInput: an option that cannot be used"""
+    if params["rounds"] < 1:
+        raise BadInput("rounds", params["rounds"], "must be at least 1")
+    for name in ("timeout", "patience"):
+        if params[name] <= 0:
+            raise BadInput(name, params[name], "must be a number of seconds above 0")
+    targets = [_target(raw, f"nodes[{index}]") for index, raw in enumerate(params["nodes"])]
+    wanted = Wanted(params["rounds"], params["pause"], params["timeout"], params["patience"])
+    return _result(prove(targets, wanted))
+
+
+def _target(raw: dict[str, Any], place: str) -> Target:
+    host = raw["host"] or raw["node"]
+    if host.startswith("-") or any(mark.isspace() for mark in host):
+        raise BadInput(f"{place}.host", host, "an address or a name")
+    try:
+        arguments = shlex.split(raw["ssh_args"])
+    except ValueError as error:
+        raise BadInput(f"{place}.ssh_args", raw["ssh_args"], f"arguments as a shell reads them: {error}")
+    return Target(
+        raw["node"],
+        host,
+        raw["port"],
+        raw["user"],
+        raw["private_key_file"],
+        raw["connection"],
+        raw["executable"],
+        arguments,
+        [_chains(name) for name in raw["policies"]],
+        frozenset(chain for name in raw["absent_policies"] for chain in _chains(name)),
+    )
+
+
+def _chains(policy: str) -> frozenset[str]:
+    """Names that its chains may have: in which direction it has rules, its name does not say."""
+    tier = policy.partition(".")[0] if "." in policy else "default"
+    return chain_names(policy, tier, "Ingress") | chain_names(policy, tier, "Egress")
+
+
+def _result(proofs: list[Proof]) -> dict[str, Any]:
+    proved = [p.target.node for p in proofs if p.proved]
+    failed = [p.target.node for p in proofs if not p.proved]
+    logins = sum(p.logins for p in proofs)
+    text = f"{len(proved)} of {len(proofs)} nodes took new logins, {logins} in all"
+    if failed:
+        # One that failed by itself says more than one that was not tried to the end.
+        first = min((p for p in proofs if not p.proved), key=lambda p: p.error.startswith("not tried"))
+        text += f"; {first.target.node}: {first.error}"
+    return {
+        "nodes": [as_result(proof) for proof in proofs],
+        "proved": proved,
+        "failed_nodes": failed,
+        "unlooked": [p.target.node for p in proofs if p.target.present and p.programmed is None],
+        "summary": text,
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    try:
+        result = work(module.params)
+    except BadInput as refused:
+        module.fail_json(msg=str(refused))
+    else:
+        if result["failed_nodes"] and module.params["strict"]:
+            module.fail_json(msg=result["summary"], **result)
+        module.exit_json(changed=False, **result)
+
+
+if __name__ == "__main__":
+    main()

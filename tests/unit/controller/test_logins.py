@@ -1,0 +1,161 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Only a new login proves anything: against a real OpenSSH server on loopback."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import replace
+
+import pytest
+from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins import (
+    Target,
+    Wanted,
+    as_result,
+    command_line,
+    prove,
+)
+
+SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
+needs_sshd = pytest.mark.skipif(
+    not os.access(SSHD, os.X_OK) or os.geteuid() != 0, reason="OpenSSH's server runs as root only"
+)
+
+
+class Server:
+    """A server that takes one key, and what a client needs for it."""
+
+    def __init__(self, place) -> None:
+        self.place = place
+        for name in ("host", "user"):
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / name)], check=True
+            )
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        (place / "sshd_config").write_text(
+            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {place}/host\nStrictModes no\nUsePAM no\n"
+            f"AuthorizedKeysFile {place}/user.pub\nPidFile none\nPermitRootLogin prohibit-password\n"
+        )
+        self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(place / "sshd_config")])
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.1)
+        raise AssertionError("sshd does not listen")
+
+    def target(self, *arguments: str, **more: object) -> Target:
+        base = ["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
+        given = Target("node1", "127.0.0.1", self.port, getpass.getuser(), str(self.place / "user"))
+        return replace(given, arguments=[*base, *arguments], **more)
+
+    def stop_listening(self) -> None:
+        """New connections are refused; those that are open go on."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+
+
+@pytest.fixture
+def server(tmp_path):
+    os.makedirs("/run/sshd", exist_ok=True)
+    found = Server(tmp_path)
+    yield found
+    found.process.kill()
+    found.process.wait()
+
+
+@needs_sshd
+def test_each_round_is_a_login_of_its_own(server):
+    (proof,) = prove([server.target()], Wanted(rounds=3))
+    assert proof.proved, proof.error
+    result = as_result(proof)
+    assert (result["logins"], result["reached"], result["programmed"]) == (3, True, None)
+    assert result["ssh_connection"].split()[2:] == ["127.0.0.1", str(server.port)]
+
+
+@needs_sshd
+@pytest.mark.parametrize("way", ["option", "flag", "persist"])
+def test_a_connection_that_is_kept_open_proves_nothing(server, tmp_path, way):
+    kept = str(tmp_path / "kept")
+    arguments = {
+        "option": ["-o", "ControlMaster=auto", "-o", f"ControlPath={kept}"],
+        "flag": ["-M", "-S", kept],
+        "persist": ["-o", "ControlMaster=auto", "-o", "ControlPersist=300s", "-o", f"ControlPath={kept}"],
+    }[way]
+    plain = server.target()
+    line = ["ssh", *plain.arguments, "-o", f"Port={server.port}", "-i", plain.private_key_file]
+    master = subprocess.Popen([*line, "-o", f"User={plain.user}", "-M", "-S", kept, "-N", "127.0.0.1"])
+    try:
+        deadline = time.monotonic() + 20
+        while not os.path.exists(kept) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        server.stop_listening()
+        # What Ansible would do: the kept connection still works.
+        still = subprocess.run([*line, "-S", kept, "127.0.0.1", "true"], check=False, timeout=20)
+        assert still.returncode == 0
+        (proof,) = prove([server.target(*arguments)], Wanted(timeout=5))
+    finally:
+        master.kill()
+        master.wait()
+    assert not proof.proved
+    assert "refused" in proof.error
+
+
+@needs_sshd
+def test_a_node_that_takes_no_login_ends_it_and_the_others_are_not_tried_to_the_end(server):
+    dead = replace(server.target(), node="node2", port=1)
+    first, second = prove([server.target(), dead], Wanted(rounds=50, pause=0.5, timeout=5))
+    assert (first.proved, second.proved) == (False, False)
+    assert first.error.startswith("not tried to the end")
+    assert first.logins < 50
+
+
+@needs_sshd
+@pytest.mark.parametrize(("present", "programmed"), [((), None), ((frozenset({"cali-pi-none"}),), False)])
+def test_a_kernel_without_the_policy_is_waited_for_and_then_counts_as_failed(server, present, programmed):
+    (proof,) = prove([server.target(present=present)], Wanted(patience=1))
+    assert proof.programmed is programmed
+    assert proof.proved is (not present)
+    if present:
+        assert "Felix has not programmed it in 1 s: no chain cali-pi-none in its kernel" in proof.error
+
+
+@pytest.mark.parametrize(
+    ("connection", "says"),
+    [
+        ("local", "nobody logs in to it from outside"),
+        ("ansible.builtin.local", "nobody logs in to it from outside"),
+        ("kubernetes.core.kubectl", "would prove nothing"),
+        ("community.aws.aws_ssm", "would prove nothing"),
+    ],
+)
+def test_a_connection_that_is_no_ssh_is_never_proved(connection, says):
+    (proof,) = prove([Target("node1", "127.0.0.1", connection=connection)], Wanted())
+    assert not proof.proved
+    assert says in proof.error
+
+
+def test_a_program_that_tells_no_session_is_not_believed(tmp_path):
+    fake = tmp_path / "ssh"
+    fake.write_text("#!/bin/sh\nprintf '\\nhostfence-login %s\\n' \"$FAKE\"\n")
+    fake.chmod(0o755)
+    (proof,) = prove([Target("node1", "node1", executable=str(fake))], Wanted())
+    assert "does not say by which connection" in proof.error
+    fake.write_text("#!/bin/sh\nprintf '\\nhostfence-login 192.0.2.1 4000 192.0.2.2 22\\n'\n")
+    (proof,) = prove([Target("node1", "node1", executable=str(fake))], Wanted(rounds=2))
+    assert "the connection from 192.0.2.1 4000 was kept open" in proof.error
+
+
+def test_our_options_stand_where_openssh_heeds_them():
+    line = command_line(Target("node1", "host", arguments=["-S", "/kept", "-o", "ControlPath=/kept"]), 5)
+    assert line.index("ControlPath=none") < line.index("ControlPath=/kept")
+    assert line[-4:] == ["-S", "none", "--", "host"]
