@@ -299,3 +299,22 @@ def test_zero_is_not_empty():
     assert normal_spec({"order": 0, "selector": "", "preDNAT": False, "ingress": [], "tier": None}) == {
         "order": 0
     }
+
+
+def test_empty_icmp_fits_every_type_as_felix_reads_it():
+    rule = {"action": "Allow", "protocol": "ICMP"}
+    spec = {"selector": "all()", "ingress": [{**rule, "icmp": {}}, {**rule, "notICMP": {}}]}
+    [policy] = parse([Document(body(spec), "")]).policies
+    assert wire(policy.spec)["ingress"] == [rule, rule]
+
+
+def test_annotations_whose_dns_name_has_capitals():
+    given = {"Example.COM/Owner": "me"}
+    document = body({"selector": "all()"})
+    document["metadata"]["annotations"] = given
+    [policy] = parse([Document(document, "")]).policies
+    assert policy.metadata.annotations == given
+    # Of labels, the API server refuses them.
+    document["metadata"]["labels"] = given
+    with pytest.raises(BadInput, match="DNS name"):
+        parse([Document(document, "")])
