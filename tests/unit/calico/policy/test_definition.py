@@ -302,19 +302,16 @@ def test_zero_is_not_empty():
 
 
 def test_empty_icmp_fits_every_type_as_felix_reads_it():
-    rule = {"action": "Allow", "protocol": "ICMP"}
-    spec = {"selector": "all()", "ingress": [{**rule, "icmp": {}}, {**rule, "notICMP": {}}]}
-    [policy] = parse([Document(body(spec), "")]).policies
-    assert wire(policy.spec)["ingress"] == [rule, rule]
+    empty = gnp(ingress=[rule(protocol="ICMP", icmp={}), rule(protocol="ICMP", notICMP={})])
+    assert spec_of(empty)["ingress"] == [rule(protocol="ICMP")] * 2
 
 
 def test_annotations_whose_dns_name_has_capitals():
     given = {"Example.COM/Owner": "me"}
-    document = body({"selector": "all()"})
-    document["metadata"]["annotations"] = given
-    [policy] = parse([Document(document, "")]).policies
-    assert policy.metadata.annotations == given
+    annotated = gnp()
+    annotated["metadata"]["annotations"] = given
+    assert read(annotated).policies[0].metadata.annotations == given
     # Of labels, the API server refuses them.
-    document["metadata"]["labels"] = given
+    annotated["metadata"]["labels"] = given
     with pytest.raises(BadInput, match="DNS name"):
-        parse([Document(document, "")])
+        read(annotated)
