@@ -54,8 +54,15 @@ options:
     elements: raw
     default: []
   src:
-    description: A file of such objects, or a directory of files, where the module runs.
+    description:
+      - A file of such objects, or a directory of files, where the module runs.
+      - What else lies there, a HostEndpoint or a pod's policy for example, is left alone and named in
+        RV(remarks). Objects of C(crd.projectcalico.org/v1) are taken as they would be written in C(v3).
     type: path
+  strict:
+    description: Whether to refuse O(src) if anything lies there that a set cannot hold.
+    type: bool
+    default: false
   platform:
     description:
       - Adds policies that allow what the hosts of a platform need to live, in the cluster described here.
@@ -324,6 +331,16 @@ rehearsal:
   returned: in check mode
   type: list
   elements: dict
+remarks:
+  description: What in O(src) was left alone, one line a kind, and what was rewritten, one line an object.
+  returned: always
+  type: list
+  elements: str
+host_endpoints_templates:
+  description: Entries of C(host_endpoints_templates) that make HostEndpoints like those that lie in O(src).
+  returned: always
+  type: list
+  elements: dict
 not_stored:
   description: Policies that this version of Calico cannot stage; they are stored once enforced.
   returned: always
@@ -356,6 +373,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.def
     POLICY,
     TIER,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.mixed import templates_like
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, lease, policies, reach
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.api_endpoints import read_slices
@@ -364,6 +382,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster.host_view
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_sets import (
     SET_OPTIONS,
+    in_source,
     policy_set,
 )
 
@@ -441,6 +460,9 @@ def _run(
     if ours:
         done, problem = policies.carry_out(cluster, served, planned, module.params["settle"], ours.renew)
     result = _result(module, cluster, served, wanted, planned, kept, done)
+    beside = in_source(params)
+    result["remarks"] = list(beside.remarks)
+    result["host_endpoints_templates"] = templates_like(beside.host_endpoints)
     result["findings"] = as_dicts(findings)
     result.update(ahead.found())
     result["decides"] = planner.changes_enforcement(inventory, planned)

@@ -271,11 +271,72 @@ FILES = {
     "key twice": ("kind: Tier\nkind: Tier", "the key 'kind' stands twice"),
     "a tag": ("!!python/object/apply:os.system ['true']", "broken.yml: line 1"),
     "wrong group": (
-        "apiVersion: crd.projectcalico.org/v1\nkind: GlobalNetworkPolicy\nmetadata: {name: x}",
+        "apiVersion: crd.projectcalico.org/v2\nkind: GlobalNetworkPolicy\nmetadata: {name: x}",
         "write proj",
     ),
-    "unknown kind": ("apiVersion: v1\nkind: Pod\nmetadata: {name: x}", "'Pod': must be one of"),
+    "unknown kind": ("apiVersion: v1\nkind: Pod\nmetadata: {name: x}", "left alone: 1 Pod (x)"),
+    "miscased kind": (
+        "apiVersion: projectcalico.org/v3\nkind: hostendpoint\nmetadata: {name: x}",
+        "'hostendpoint': must be one of",
+    ),
 }
+
+
+MIXED = """
+apiVersion: v1
+kind: List
+items:
+  - apiVersion: crd.projectcalico.org/v1
+    kind: GlobalNetworkPolicy
+    metadata:
+      name: default.old
+      uid: abc
+      creationTimestamp: null
+      annotations: {projectcalico.org/metadata: "{}"}
+    spec: {selector: has(host-endpoint), ingress: [{action: Allow}]}
+  - {apiVersion: v1, kind: Namespace, metadata: {name: shop}}
+---
+apiVersion: projectcalico.org/v3
+kind: HostEndpoint
+metadata: {name: node1-eth1, labels: {net: public}}
+spec: {node: node1, interfaceName: eth1}
+---
+apiVersion: projectcalico.org/v3
+kind: NetworkPolicy
+metadata: {name: pods, namespace: shop}
+spec: {selector: all()}
+---
+apiVersion: projectcalico.org/v3
+kind: GlobalNetworkPolicy
+metadata: {name: new}
+spec: {selector: has(host-endpoint), types: [Ingress], ingress: [{action: Allow}]}
+"""
+
+
+@pytest.mark.one_flavour
+def test_a_mixed_folder_is_taken_as_it_is(clean_api, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "all.yml").write_text(MIXED)
+    result = run_set(clean_api, "staged", [], src=str(tmp_path))
+    assert not result["failed"], result
+    assert [remark.partition(" (")[0] for remark in result["remarks"][:3]] == [
+        "left alone: 1 HostEndpoint",
+        "left alone: 1 Namespace",
+        "left alone: 1 NetworkPolicy",
+    ]
+    assert "GlobalNetworkPolicy default.old: crd.projectcalico.org/v1 read as" in result["remarks"][3]
+    assert "types Ingress and Egress" in result["remarks"][3]
+    assert result["host_endpoints_templates"] == [
+        {"generate_name": "eth1", "interface_pattern": "^eth1$", "labels": {"net": "public"}}
+    ]
+    kept = {name: obj["spec"] for (kind, name), obj in stored(clean_api).items() if kind != TIER}
+    assert sorted(kept) == [stored_name(clean_api, "new"), stored_name(clean_api, "old")]
+    assert kept[stored_name(clean_api, "old")]["types"] == ["Ingress", "Egress"]
+    assert not run_set(clean_api, "staged", [], src=str(tmp_path))["changed"]
+
+    result = run_set(clean_api, "staged", [], src=str(tmp_path), strict=True)
+    assert result["failed"]
+    assert "items[1]: kind: 'Namespace': a set cannot hold it, and policies_strict" in result["msg"]
 
 
 @pytest.mark.one_flavour

@@ -7,10 +7,12 @@ from __future__ import annotations
 import json
 
 import pytest
+from module_run import run_module
 from role_run import run_roles
 from test_policies import policy
 from waiting import eventually
 
+from testbed import node_objects
 from testbed.api import ApiError
 
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
@@ -104,6 +106,76 @@ def test_what_would_undo_itself_is_refused(clean_api, play, given, said):
     code, _changed, output = play(**given)
     assert code != 0
     assert said in output
+    assert names(clean_api, "StagedGlobalNetworkPolicy") == set()
+
+
+METRICS = {"name": "metrics", "ports": [9100, "30500:30501"], "sources": ["198.18.0.0/15"]}
+
+
+def verdicts(api, source="198.18.0.9", node="node1"):
+    """What becomes of a packet to the monitoring port, a NodePort, and another port."""
+    flow = {
+        "node": node,
+        "direction": "ingress",
+        "protocol": "TCP",
+        "source": source,
+        "destination": "10.99.0.11",
+        "interface": "eth0",
+    }
+    flows = [{**flow, "destination_port": port} for port in (9100, 30500, 9101)]
+    return [v["verdict"] for v in run_module("flow_verdict", api, flows=flows)["verdicts"]]
+
+
+@pytest.mark.one_flavour
+@pytest.mark.parametrize("sets", [*([name] for name in SHIPPED), list(SHIPPED)], ids=" ".join)
+def test_a_port_that_is_to_be_reachable_is_past_every_shipped_set(clean_api, play, sets):
+    hep = {"node": "node1", "interfaceName": "*", "profiles": ["projectcalico-default-allow"]}
+    labels = {"host-endpoint": "ingress", "kubernetes.io/hostname": "node1"}
+    clean_api.admin.post(node_objects.PATH, node_objects.node("node1", 1, ("10.99.0.11", "fd99::11")))
+    clean_api.create("HostEndpoint", "node1-hostfence", hep, labels=labels)
+    options = {"policies_state": "enforced", "policies_prove": False, "policies_sets": sets}
+    code, _changed, output = play(**options)
+    assert code == 0, output
+    without = verdicts(clean_api)
+    code, _changed, output = play(**options, policies_allow=[METRICS])
+    assert code == 0, output
+    assert verdicts(clean_api) == ["allow", "allow", without[2]]
+    # Others are let in no further, and neither are the same on another node.
+    assert verdicts(clean_api, source="203.0.113.9") == without
+    code, changed, output = play(**options, policies_allow=[METRICS])
+    assert (code, changed) == (0, 0), output
+    code, _changed, output = play(**options, policies_allow=[{**METRICS, "nodes": ["node2"]}])
+    assert (code, verdicts(clean_api)) == (0, without), output
+    # Left out, what was let in stays; an empty list takes it away.
+    code, changed, output = play(**options)
+    assert (code, changed) == (0, 0), output
+    code, changed, output = play(**options, policies_allow=[])
+    assert (code, changed) == (0, 1), output
+    assert not any(name.startswith("allow") for name in names(clean_api, "GlobalNetworkPolicy"))
+
+
+@pytest.mark.one_flavour
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            {"policies_ssh_sources": ["192.0.2.7"]},
+            "policies_ssh_sources[0]: '192.0.2.7': write 192.0.2.7/32: a rule takes networks only",
+        ),
+        (
+            {"policies_allow": [{**METRICS, "sources": ["192.0.2.7"]}]},
+            "policies_allow[0].sources[0]: '192.0.2.7': write 192.0.2.7/32",
+        ),
+        (
+            {"policies_allow": [{**METRICS, "source": []}]},
+            "policies_allow[0].source: []: did you mean sources?",
+        ),
+    ],
+)
+def test_an_address_is_refused_by_the_variables_own_name(clean_api, play, given, said):
+    code, _changed, output = play(**given)
+    assert code != 0
+    assert said in " ".join(output.split())
     assert names(clean_api, "StagedGlobalNetworkPolicy") == set()
 
 

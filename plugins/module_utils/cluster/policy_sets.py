@@ -14,6 +14,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ..calico.bad_input import BadInput
 from ..calico.policy import presets
 from ..calico.policy.definition import EGRESS, INGRESS, Definitions, Document, parse
+from ..calico.policy.mixed import Mixed, sort_out
 from ..calico.policy.planner import ABSENT, PolicySet
 from ..calico.policy.required_flows import PLATFORMS, Shape, Surroundings
 from .api_endpoints import endpoints_of
@@ -28,6 +29,7 @@ SET_OPTIONS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["staged", "enforced", "absent"], "default": "staged"},
     "definitions": {"type": "list", "elements": "raw", "default": []},
     "src": {"type": "path"},
+    "strict": {"type": "bool", "default": False},
     "platform": {
         "type": "dict",
         "options": {
@@ -103,14 +105,30 @@ def definitions_of(params: Mapping[str, Any], slices: Callable[[], list[Object]]
         return Definitions()
     documents = read_definitions(params["definitions"])
     if params["src"]:
-        found = read_path(params["src"])
-        if not found:
+        found = in_source(params)
+        if not found.documents:
             # Taking a set away is said by its state.
-            raise BadInput("src", params["src"], "holds no document; to take the set away, set state: absent")
-        documents += found
+            raise BadInput(
+                "src",
+                params["src"],
+                "; ".join(
+                    ["holds no document of a set", *found.remarks, "to take it away, set state: absent"]
+                ),
+            )
+        documents += found.documents
     if params["platform"]:
         documents += _platform(params["name"], params["platform"], slices, host)
     return parse(documents, params["tier"]["name"])
+
+
+def in_source(params: Mapping[str, Any]) -> Mixed:
+    """What lies in a set's file or directory; nothing where it has none.
+
+    :raises BadInput: as :func:`definitions_of`
+    """
+    if params["state"] == ABSENT or not params["src"]:
+        return Mixed()
+    return sort_out(read_path(params["src"]), strict=params["strict"])
 
 
 def _platform(

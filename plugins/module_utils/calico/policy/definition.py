@@ -441,7 +441,9 @@ def _check_label(path: str, key: str, value: str) -> None:
 
 def _check_annotations(path: str, annotations: Mapping[str, str]) -> None:
     for key in annotations:
-        _check_qualified(f"{path}[{key}]", key)
+        prefix, slash, name = key.rpartition("/")
+        # Of annotations, unlike labels, Kubernetes and Calico take the DNS name in any case.
+        _check_qualified(f"{path}[{key}]", f"{prefix.lower()}{slash}{name}")
         # On v1 storage it would replace the labels and the name.
         if key in ("projectcalico.org/metadata", "kubectl.kubernetes.io/last-applied-configuration"):
             raise BadInput(f"{path}[{key}]", annotations[key], "a client's own record: remove it")
@@ -601,8 +603,9 @@ def _read_icmp(reader: _Reader, key: str) -> Optional[Icmp]:
     kind = inner.take("type", "a number from 0 to 254", lambda v: _is_whole(v, 0, 254))
     code = inner.take("code", "a number from 0 to 255", lambda v: _is_whole(v, 0, 255))
     inner.finish()
-    if kind is None:
-        raise BadInput(inner.at("type"), None, "must be given")
+    if kind is None and code is not None:
+        raise BadInput(inner.at("type"), None, "must be given with a code")
+    # With neither, Felix matches every type: it is as good as absent, and so it is stored.
     return Icmp(kind, code)
 
 

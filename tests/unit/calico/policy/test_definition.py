@@ -299,3 +299,19 @@ def test_zero_is_not_empty():
     assert normal_spec({"order": 0, "selector": "", "preDNAT": False, "ingress": [], "tier": None}) == {
         "order": 0
     }
+
+
+def test_empty_icmp_fits_every_type_as_felix_reads_it():
+    empty = gnp(ingress=[rule(protocol="ICMP", icmp={}), rule(protocol="ICMP", notICMP={})])
+    assert spec_of(empty)["ingress"] == [rule(protocol="ICMP")] * 2
+
+
+def test_annotations_whose_dns_name_has_capitals():
+    given = {"Example.COM/Owner": "me"}
+    annotated = gnp()
+    annotated["metadata"]["annotations"] = given
+    assert read(annotated).policies[0].metadata.annotations == given
+    # Of labels, the API server refuses them.
+    annotated["metadata"]["labels"] = given
+    with pytest.raises(BadInput, match="DNS name"):
+        read(annotated)
