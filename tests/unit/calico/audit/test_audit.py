@@ -307,7 +307,7 @@ def test_there_is_no_bare_ignore(entry, field):
 
 def test_a_scan_is_some_rows_with_nets():
     """70,000 sources, and as many ports: what is kept does not grow with them."""
-    peers = [record(f"198.{number >> 8 & 255}.{number & 255}.7") for number in range(0, 65536)]
+    peers = [record(f"198.{number >> 8 & 255}.{number & 255}.7") for number in range(65536)]
     ports = [record(port=port) for port in range(1000, 6000)]
 
     result = audited(cluster(ONLY_WEB), *all_nodes(nodes=3), document(*peers, *ports))
