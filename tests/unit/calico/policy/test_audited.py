@@ -41,10 +41,8 @@ def copies_of(candidate: list[Object], objects: list[Object]) -> list[Object]:
     tiers = {item["metadata"]["name"]: item.get("spec") or {} for item in objects if item["kind"] == "Tier"}
     names = {str(policy["spec"].get("tier") or "default") for policy in candidate} | tiers.keys()
     known = [
-        CandidateTier(
-            name, tiers.get(name, {}).get("order"), tiers.get(name, {}).get("defaultAction", "Deny")
-        )
-        for name in sorted(names)
+        CandidateTier(name, spec.get("order"), spec.get("defaultAction", "Deny"))
+        for name, spec in ((name, tiers.get(name, {})) for name in sorted(names))
     ]
     orders = [tier.order for tier in known if tier.order is not None]
     rendered = audited(candidate, known, min(orders, default=None))
