@@ -3,7 +3,8 @@
 """What the kernel counted at the rules of audited copies, by the rules of the policies that they stand for.
 
 Felix writes a Calico rule as one or more kernel rules. The last of them that sets a mark is the one where all
-of the rule's conditions hold, and its counter is the rule's. A comment tells which rule of which policy it is.
+of the rule's conditions hold, and its counter is that of the rule. A comment tells which rule it is of which
+policy.
 A packet is counted when it opens a connection; a SYN that is sent again counts again.
 """
 
