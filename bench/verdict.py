@@ -21,11 +21,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.reader import read
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict import program as verdict_chain
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.flow import parse_flow
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Judge
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import (
-    program as verdict_chain,
-)
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.rule_match import (
     Packet,
     match_rule,

@@ -175,6 +175,26 @@ class _Output:
             )
 
 
+def output_lines(command: Sequence[str]) -> Iterator[str]:
+    """What a command prints, line by line.
+
+    :raises NodeError: it failed
+    """
+    with _Output(command) as output:
+        yield from output.lines()
+        output.check(command)
+
+
+def nftables_elements(nft: str, family: str, table: str) -> Iterator[Mapping[str, Any]]:
+    """What ``nft`` lists of a table, without the elements of sets; nothing where there is no such table."""
+    with _Output([nft, "-j", "-t", "list", "table", family, table]) as output:
+        try:
+            yield from nft_json.elements(output.chunks())
+        except ValueError as error:
+            if output.process.wait() == 0:
+                raise NodeError(f"nft -j list table {family} {table}: {error}") from error
+
+
 def _blocks(process: subprocess.Popen[bytes]) -> Iterator[bytes]:
     if process.stdout is None:
         return
@@ -394,6 +414,14 @@ def process_name(process: str) -> str:
 def _network_namespace(process: str) -> str:
     try:
         return os.readlink(f"/proc/{process}/ns/net")
+    except OSError:
+        return ""
+
+
+def boot_id() -> str:
+    """The kernel's number of this start of the machine; empty where it does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
+from ..address import Address
 from ..stored.model import Store
 from ..stored.reader import Raw, read
 from ..verdict.dataplanes import Dataplanes
@@ -29,6 +30,8 @@ COMPARE = "compare"
 _NO_FAILSAFES = {"FELIX_FAILSAFEINBOUNDHOSTPORTS": "none", "FELIX_FAILSAFEOUTBOUNDHOSTPORTS": "none"}
 _FAILSAFE = "failsafe"
 _POD_POLICY = "pod-policy"
+# Objects whose nets decide without a policy's rule.
+_BESIDE_RULES = frozenset({"FelixConfiguration", "Profile", "IPPool"})
 _MOST_COMPLAINTS = 20
 _MOST_VERDICTS = 200_000
 
@@ -75,10 +78,16 @@ class Audit:
         self.coverage = Coverage()
         self.counts: Counter[str] = Counter()
         self.names = Names(objects)
-        self._classes = AddressClasses(objects)
+        environment = options.environment or {}
+        self._classes = AddressClasses(objects, environment)
+        settings = [item for item in objects if item.get("kind") in _BESIDE_RULES]
+        self._beside_rules = AddressClasses(settings, environment)
+        self._kinds: dict[tuple[str, tuple[int, int]], tuple[object, ...]] = {}
         self._verdicts: dict[tuple[object, ...], _Verdicts] = {}
         self._options = options
         self._dataplanes = dataplanes
+        self._node_kinds: dict[str, object] = {}
+        self._dataplane_of: dict[str, str] = {}
         self._given = dict(nodes or {})
         self._facts: dict[str, NodeFacts] = {}
         self._judges: dict[tuple[str, str], Judge] = {}
@@ -143,14 +152,15 @@ class Audit:
         """Judge a flow, or take the answer of one that no object tells apart from it."""
         original = flow.original_destination
         key = (
-            flow.node,
+            self._node_kind(flow.node),
+            self._dataplane(flow.node),
             flow.direction,
             flow.interface,
             flow.out_interface,
             flow.protocol,
-            self._classes.of(flow.source),
-            self._classes.of(flow.destination),
-            self._classes.of(original) if original else None,
+            self._kind(flow.node, flow.source),
+            self._kind(flow.node, flow.destination),
+            self._kind(flow.node, original) if original else None,
             flow.source_port,
             flow.destination_port,
             flow.original_destination_port,
@@ -164,6 +174,20 @@ class Audit:
                 self._verdicts.clear()
             found = self._verdicts[key] = self._judged(flow)
         return found
+
+    def _node_kind(self, node: str) -> object:
+        if node not in self._node_kinds:
+            self._node_kinds[node] = self._judge(COMPARE, node).node_kind(node)
+        return self._node_kinds[node]
+
+    def _kind(self, node: str, address: Address) -> tuple[object, ...]:
+        """A key that two addresses share only if nothing tells them apart."""
+        stretch = self._classes.of(address)
+        key = (self._dataplane(node), stretch)
+        if key not in self._kinds:
+            kind = self._judge(COMPARE, node).address_kind(address)
+            self._kinds[key] = stretch if kind is None else (*kind, self._beside_rules.of(address))
+        return self._kinds[key]
 
     def _judged(self, flow: Flow) -> _Verdicts:
         now = self._judge(COMPARE, flow.node).verdict(flow)
@@ -186,8 +210,13 @@ class Audit:
             return ("by which interface it came or went: there is no route to tell",)
         return ()
 
+    def _dataplane(self, node: str) -> str:
+        if node not in self._dataplane_of:
+            self._dataplane_of[node] = self._dataplanes.of_node(node)
+        return self._dataplane_of[node]
+
     def _judge(self, how: str, node: str) -> Judge:
-        dataplane = self._dataplanes.of_node(node)
+        dataplane = self._dataplane(node)
         if (how, dataplane) not in self._judges:
             options = replace(self._options, dataplane=dataplane, staged=COMPARE)
             if how == _FAILSAFE:

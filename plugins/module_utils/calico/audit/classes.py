@@ -16,6 +16,7 @@ from typing import Any
 from ..address import BITS, Address, parse_net
 
 _LIKE_A_NET = re.compile(r"[0-9a-fA-F:.]{2,45}(/\d{1,3})?\Z")
+_IN_FAILSAFES = re.compile(r"(?:^|[,:\s\[])([0-9a-fA-F:.]{2,45}/\d{1,3})")
 # Those that Felix knows by itself.
 _ALWAYS = ("0.0.0.0/32", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255", "::1", "fe80::/10", "ff00::/8")
 
@@ -24,11 +25,13 @@ class AddressClasses:
     """The stretches that a set of objects leaves.
 
     :param objects: all that verdicts rest on
+    :param environment: of Felix, in which failsafes are written as ``tcp:10.0.0.0/8:22``
     """
 
-    def __init__(self, objects: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, objects: Iterable[Mapping[str, Any]], environment: Mapping[str, str]) -> None:
         borders: dict[int, set[int]] = {4: {0}, 6: {0}}
-        for text in (*_ALWAYS, *(text for item in objects for text in strings(item))):
+        failsafes = (net for value in environment.values() for net in _IN_FAILSAFES.findall(value))
+        for text in (*_ALWAYS, *failsafes, *(text for item in objects for text in strings(item))):
             net = parse_net(text) if _LIKE_A_NET.match(text) else None
             if net:
                 borders[net.version].add(net.number)

@@ -32,12 +32,12 @@ class Names:
 
     def __init__(self, objects: Iterable[Mapping[str, Any]]) -> None:
         self._exact: dict[Address, tuple[str, str]] = {}
-        self._sets: list[tuple[Net, str]] = []
+        self._sets: dict[tuple[int, int], dict[int, str]] = {}
         for item in objects:
             reader = _READERS.get(str(item.get("kind")))
             if reader:
                 reader(self, item)
-        self._sets.sort(key=lambda entry: -entry[0].prefix)
+        self._prefixes = sorted(self._sets, reverse=True)
         self._found: dict[Address, tuple[str, str]] = {}
 
     def of(self, address: Address) -> tuple[str, str]:
@@ -54,8 +54,13 @@ class Names:
     def _by_net(self, address: Address) -> tuple[str, str]:
         if any(net.contains(address) for net in _LOCAL_NETS):
             return LOCAL, ""
-        name = next((name for net, name in self._sets if net.contains(address)), None)
-        return (NETWORK_SET, name) if name else (OTHER, "")
+        for prefix, version in self._prefixes:
+            if version == address.version:
+                shift = BITS[version] - prefix
+                name = self._sets[prefix, version].get(address.number >> shift << shift)
+                if name:
+                    return NETWORK_SET, name
+        return OTHER, ""
 
     def _put(self, text: object, kind: str, name: str) -> None:
         address = parse_address(text)
@@ -82,7 +87,7 @@ class Names:
         for text in _items(item, "spec", "nets"):
             net = parse_net(text)
             if net:
-                self._sets.append((net, _name(item)))
+                self._sets.setdefault((net.prefix, net.version), {})[net.number] = _name(item)
 
     def _slice(self, item: Mapping[str, Any]) -> None:
         labels = (item.get("metadata") or {}).get("labels") or {}

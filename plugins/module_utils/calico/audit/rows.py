@@ -179,7 +179,7 @@ class Rows:
         """Worst first: by group, then what was answered, then by connections."""
 
         def weight(row: Row) -> tuple[int, bool, int, str]:
-            return (GROUPS.index(row.key.group), not row.answered, -row.connections, row.text())
+            return (GROUPS.index(row.key.group), not row.answered, -row.connections, repr(row.key))
 
         return sorted(self._rows.values(), key=weight)
 

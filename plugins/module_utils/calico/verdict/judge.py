@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional, Union
 
+from ..address import Address
 from ..bad_input import BadInput
 from ..stored.model import WILDCARD, HostEndpoint, Policy, Store
 from ..stored.reader import ALL_NAMESPACES, Raw, inherited_labels, read
@@ -226,6 +227,37 @@ class Judge:
         """Whether a doNotTrack policy governs a host endpoint of a node; on ``*`` Felix ignores them."""
         local = (hep for hep in self._local.get(node, ()) if hep.interface != WILDCARD)
         return any(self._program.view(hep).governs(UNTRACKED) for hep in local)
+
+    # -- what gets the same verdicts ------------------------------------------------------------------
+
+    def address_kind(self, address: Address) -> Optional[tuple[object, ...]]:
+        """Addresses of one kind get the same verdicts from policies, staged and enforced.
+
+        A pod is of a kind of its own. Nets of failsafes and profiles are the caller's to tell apart.
+
+        :returns: None where rules look at more than nets and sets
+        """
+        now, then = self._program.address_kind(address), self._promoted.address_kind(address)
+        if now is None or then is None:
+            return None
+        pod = address if address in self._pods else None
+        return (address.version, now, then, address in self._peers, pod)
+
+    def node_kind(self, node: str) -> object:
+        """Nodes of one kind get the same verdicts for flows by interfaces of the same names."""
+        local = self._local.get(node, ())
+        alone = (
+            any(not hep.interface for hep in local)
+            or self._program.unprogrammable
+            or self._promoted.unprogrammable
+        )
+        if alone:
+            return node
+        views = tuple(
+            (hep.interface, id(self._program.view(hep)), id(self._promoted.view(hep)))
+            for hep in sorted(local, key=_name)
+        )
+        return (id(self.settings_of(node)), views)
 
     # -- what is known of the node ---------------------------------------------------------------
 

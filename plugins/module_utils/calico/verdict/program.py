@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Optional
 
+from ..address import Address
 from ..stored.model import HostEndpoint, Policy, Rule, Store
 from ..stored.reader import inherited_labels
 from ..version import DEFAULT_ALLOW_FOR_BOTH_DIRECTIONS
@@ -186,6 +187,16 @@ class CompiledPolicies:
                 self._rules[direction], version, self.sets, self.dataplane == NFTABLES
             )
         return self._tables[key]
+
+    def address_kind(self, address: Address) -> Optional[tuple[tuple[int, int, int, int], ...]]:
+        """What rules of both directions make of an address.
+
+        :returns: None where some rule looks at more than nets and sets: named ports, services, domains
+        """
+        tables = [self.table(direction, address.version) for direction in (INGRESS, EGRESS)]
+        if any(table.special for table in tables):
+            return None
+        return tuple(table.address_kind(address.number) for table in tables)
 
     # -- one stage -------------------------------------------------------------------------------
 

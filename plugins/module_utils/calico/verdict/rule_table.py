@@ -137,6 +137,15 @@ class RuleTable:
         possible &= self._maybe_sources.at(source) & self._maybe_destinations.at(destination)
         return certain, possible
 
+    def address_kind(self, number: int) -> tuple[int, int, int, int]:
+        """What rules make of an address as source and as destination; equal kinds are matched alike."""
+        return (
+            self._sources.at(number),
+            self._maybe_sources.at(number),
+            self._destinations.at(number),
+            self._maybe_destinations.at(number),
+        )
+
     def depends_on_source_port(self) -> int:
         """The rules that are not content with every source port."""
         return self.everything & ~self._source_ports.between(*EVERY_PORT)[0]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional, TypeVar
 
 from ...calico.bad_input import BadInput
+from .. import kernel
 from . import conntrack, document, flow_table
 from .routes import Routes
 from .sockets import Owners
@@ -70,7 +71,7 @@ def start(node: str, *, size: int = flow_table.DEFAULT_SIZE, enable_tracking: bo
     window = existing or _permitted(lambda: flow_table.start(round(time.time(), 3), size))
     return {
         "node": node,
-        "boot_id": _boot_id(),
+        "boot_id": kernel.boot_id(),
         "handle": window.handle,
         "start": window.start,
         "opened": existing is None,
@@ -128,7 +129,7 @@ def stop() -> bool:
 
 
 def _gaps_of_window(window: Optional[flow_table.Window], started: Mapping[str, Any]) -> list[str]:
-    if started and started.get("boot_id") != _boot_id():
+    if started and started.get("boot_id") != kernel.boot_id():
         return ["rebooted"]
     if window is None:
         return ["table-gone"]
@@ -178,7 +179,7 @@ def _document(
     return {
         "schema": document.SCHEMA,
         "node": node,
-        "boot_id": _boot_id(),
+        "boot_id": kernel.boot_id(),
         "mode": mode,
         "window": {
             "start": round(window[0], 3),
@@ -190,11 +191,3 @@ def _document(
         "interfaces": interfaces,
         "flows": flows,
     }
-
-
-def _boot_id() -> str:
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read().strip()
-    except OSError:
-        return ""

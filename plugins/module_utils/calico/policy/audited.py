@@ -1,0 +1,179 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Copies of policies that decide nothing, so that the kernel counts what the policies would decide.
+
+In a tier before all others each final action is replaced by Pass: a packet that a rule matches is counted
+there and goes on to what decides today. The name of a copy tells the original, and an annotation of each rule
+its place, which Felix writes into the kernel's rules as a comment.
+
+Only what is neutral is copied. A Pass is not neutral for forwarded traffic: where no other policy with
+applyOnForward follows, the node's own FORWARD rules would decide in place of Calico's default. No policy with
+doNotTrack is neutral. These are left out and named. Tiers are counted each by itself: a connection that an
+earlier tier would allow is counted in a later one, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from .definition import DEFAULT_TIER, canonical_name
+
+API_VERSION = "projectcalico.org/v3"
+PREFIX = "audited-"
+END_OF_TIER = "end-of-tier"
+RULE_ANNOTATION = "hostfence.io/audits"
+_SIDES = ("ingress", "egress")
+_NOT_FINAL = "Log"
+_LAST = float("inf")
+
+
+@dataclass(frozen=True)
+class Audited:
+    """``objects`` to write, tiers first; ``left_out`` says what the kernel will not count, and why."""
+
+    objects: tuple[Mapping[str, Any], ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CandidateTier:
+    """A tier of the candidate: its place and what its end does."""
+
+    name: str
+    order: Optional[float]
+    default_action: str = "Deny"
+
+
+def audited(
+    policies: Iterable[Mapping[str, Any]], tiers: Sequence[CandidateTier], first_order: Optional[float]
+) -> Audited:
+    """Copies of a candidate's policies.
+
+    :param policies: GlobalNetworkPolicies, staged or not, as ``projectcalico.org/v3`` objects
+    :param tiers: those that the policies are in
+    :param first_order: the lowest order of a tier that exists, or None where none has one
+    """
+    left_out: list[str] = []
+    by_tier: dict[str, list[Mapping[str, Any]]] = {tier.name: [] for tier in tiers}
+    for policy in policies:
+        by_tier.setdefault(_tier_of(policy), []).append(policy)
+    ordered = sorted(
+        (tier for tier in tiers if by_tier[tier.name]), key=lambda tier: (_place(tier.order), tier.name)
+    )
+    objects: list[Mapping[str, Any]] = []
+    before = 0 if first_order is None else min(first_order, 0)
+    for index, tier in enumerate(ordered):
+        objects.append(_tier(tier.name, before - len(ordered) + index))
+        objects.extend(_policies(tier, by_tier[tier.name], left_out))
+    return Audited(tuple(objects), tuple(left_out))
+
+
+def original_name(name: str) -> str:
+    """The policy that a copy stands for; empty where the name is no copy's."""
+    return name[len(PREFIX) :] if name.startswith(PREFIX) else ""
+
+
+def _policies(
+    tier: CandidateTier, policies: Sequence[Mapping[str, Any]], left_out: list[str]
+) -> Iterator[Mapping[str, Any]]:
+    ranked = sorted(policies, key=lambda policy: (_place(policy["spec"].get("order")), _name(policy)))
+    copied = []
+    for policy in ranked:
+        why = _not_neutral(policy)
+        if why:
+            left_out.append(f"{_name(policy)}: {why}")
+            continue
+        if policy["spec"].get("applyOnForward") and not policy["spec"].get("preDNAT"):
+            left_out.append(f"{_name(policy)}: forwarded traffic, only what ends at the host is counted")
+        copied.append(policy)
+    for order, policy in enumerate(copied):
+        yield _copy(tier.name, policy, order)
+    if tier.default_action == "Deny":
+        yield from _ends(tier.name, copied, len(copied))
+
+
+def _not_neutral(policy: Mapping[str, Any]) -> str:
+    spec = policy["spec"]
+    if spec.get("doNotTrack"):
+        return "doNotTrack cannot be counted without deciding"
+    if spec.get("namespaceSelector") or spec.get("serviceAccountSelector"):
+        return "it selects pods by namespace or service account"
+    return ""
+
+
+def _copy(tier: str, policy: Mapping[str, Any], order: int) -> Mapping[str, Any]:
+    spec = policy["spec"]
+    base = _name(policy).removeprefix(f"{tier}.")
+    copy: dict[str, Any] = {"selector": spec.get("selector") or "all()", "types": _types(spec)}
+    if spec.get("preDNAT"):
+        copy.update(preDNAT=True, applyOnForward=True)
+    for side in _SIDES:
+        rules = [_passing(rule, str(at)) for at, rule in enumerate(spec.get(side) or ()) if _is_final(rule)]
+        if rules:
+            copy[side] = rules
+    return _policy(tier, base, order, copy)
+
+
+def _passing(rule: Mapping[str, Any], at: str) -> Mapping[str, Any]:
+    return {**rule, "action": "Pass", "metadata": {"annotations": {RULE_ANNOTATION: at}}}
+
+
+def _is_final(rule: Mapping[str, Any]) -> bool:
+    """Log rules decide nothing and would write into the node's log: they are not copied."""
+    return rule.get("action") != _NOT_FINAL
+
+
+def _ends(tier: str, policies: Sequence[Mapping[str, Any]], order: int) -> Iterator[Mapping[str, Any]]:
+    """For each governed direction, what would be denied at the tier's end: only normal policy has one."""
+    for side in _SIDES:
+        selectors = [
+            policy["spec"].get("selector") or "all()"
+            for policy in policies
+            if side.capitalize() in _types(policy["spec"]) and not policy["spec"].get("preDNAT")
+        ]
+        if selectors:
+            selector = " || ".join(f"({text})" for text in dict.fromkeys(selectors))
+            rule = _passing({}, END_OF_TIER)
+            spec = {"selector": selector, "types": [side.capitalize()], side: [rule]}
+            yield _policy(tier, f"{END_OF_TIER}-{side}", order, spec)
+
+
+def _policy(tier: str, base: str, order: int, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "GlobalNetworkPolicy",
+        "metadata": {"name": f"{PREFIX}{tier}.{base}"},
+        "spec": {"tier": f"{PREFIX}{tier}", "order": order, **spec},
+    }
+
+
+def _tier(name: str, order: float) -> Mapping[str, Any]:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "Tier",
+        "metadata": {"name": f"{PREFIX}{name}"},
+        "spec": {"order": order, "defaultAction": "Pass"},
+    }
+
+
+def _types(spec: Mapping[str, Any]) -> list[str]:
+    """As the API defaults them: Egress where there are rules for it, Ingress unless there are only those."""
+    if spec.get("types"):
+        return list(spec["types"])
+    if spec.get("egress"):
+        return ["Ingress", "Egress"] if spec.get("ingress") else ["Egress"]
+    return ["Ingress"]
+
+
+def _tier_of(policy: Mapping[str, Any]) -> str:
+    return str(policy["spec"].get("tier") or DEFAULT_TIER)
+
+
+def _name(policy: Mapping[str, Any]) -> str:
+    return canonical_name(str(policy["metadata"]["name"]), _tier_of(policy))
+
+
+def _place(order: Optional[float]) -> float:
+    return _LAST if order is None else float(order)
