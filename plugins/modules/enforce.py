@@ -61,9 +61,9 @@ options:
     choices: [auto, manual]
     default: auto
   keep:
-    description: Whether to keep the policy from before, for M(hostfence.calico.rollback).
-    type: bool
-    default: true
+    description: Hours for which the policy from before is kept, for M(hostfence.calico.rollback); 0 forgets it.
+    type: float
+    default: 24
   watchdogs:
     description:
       - How many programs on nodes switch back at the end of the window. All of them must have seen a wave armed
@@ -171,7 +171,7 @@ OPTIONS: dict[str, Any] = {
     "window": {"type": "int", "default": 120},
     "bake": {"type": "int", "default": 0},
     "confirm": {"type": "str", "choices": ["auto", "manual"], "default": "auto"},
-    "keep": {"type": "bool", "default": True},
+    "keep": {"type": "float", "default": 24},
     "watchdogs": {"type": "int", "default": 2},
     "last_resort": {"type": "bool", "default": False},
     "proofs": {

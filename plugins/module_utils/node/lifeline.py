@@ -15,6 +15,7 @@ heard that the switch is off, or connections work without it, the table goes. No
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -45,9 +46,13 @@ def wait(options: Json, own: str) -> bool:
 
 def reaches(servers: list[list[Any]]) -> bool:
     """Whether a new connection to an API server comes through."""
-    for address, port in servers:
-        with contextlib.suppress(OSError), socket.create_connection((address, int(port)), SECONDS_A_TRY):
-            return True
+    with concurrent.futures.ThreadPoolExecutor(max_workers=16) as pool:
+        return any(pool.map(_connects, servers))
+
+
+def _connects(server: list[Any]) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((server[0], int(server[1])), SECONDS_A_TRY):
+        return True
     return False
 
 

@@ -71,6 +71,8 @@ class State:
     :ivar process: which process runs it, as ``host/pid/start``
     :ivar sets: names of the policy sets it brings into their state
     :ivar window: seconds until an unconfirmed wave goes back
+    :ivar keep: hours for which the policy from before is kept once it is settled
+    :ivar finished: when it was settled
     """
 
     id: str
@@ -81,6 +83,7 @@ class State:
     sets: tuple[str, ...] = ()
     waves: tuple[Wave, ...] = ()
     window: int = 120
+    keep: float = 24
     finished: str = ""
 
 
