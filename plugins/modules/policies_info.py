@@ -95,7 +95,8 @@ foreign:
       description: How many HostEndpoints it selects.
       type: int
 transaction:
-  description: The transaction of M(hostfence.calico.enforce) that is under way, or the last one; empty if there is none.
+  description: The transaction of M(hostfence.calico.enforce) that is under way, or the last one; empty if
+  there is none.
   returned: always
   type: dict
   sample:
@@ -103,7 +104,8 @@ transaction:
     who: ann@laptop
     since: "2026-11-28T16:43:59Z"
     sets: [edge]
-    waves: [{name: canary, nodes: [node2], phase: switched, deadline: "2026-11-28T16:46:10Z", by: ann@laptop, reason: ""}]
+    waves: [{name: canary, nodes: [node2], phase: switched, deadline: "2026-11-28T16:46:10Z", by: ann@laptop,
+    reason: ""}]
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,6 +1,7 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the modules enforce, confirm and rollback do: from options to a transaction, and from it to a result."""
+"""What the modules enforce, confirm and rollback do: from options to a transaction, and from it "
+"to a result."""
 
 from __future__ import annotations
 
@@ -64,7 +65,8 @@ def enforce(cluster: Cluster, params: Mapping[str, Any], *, check: bool) -> dict
         state, old, new = pending
         if states.packed(compare(old, after)[1]) != states.packed(new):
             raise ClusterError(
-                f"waves of a transaction of {state.who} (sets {', '.join(state.sets)}, begun {state.since}) are "
+                f"waves of a transaction of {state.who} (sets {', '.join(state.sets)}, begun "
+                f"{state.since}) are "
                 "confirmed, and what is wanted now is not what it brings: enforce the same again, or run "
                 "hostfence.calico.rollback first"
             )
@@ -154,7 +156,8 @@ def refuse_while_pending(cluster: Cluster, served: Flavour) -> None:
     if found and found[0].phase != states.SETTLED:
         state = found[0]
         raise Busy(
-            f"a transaction of {state.who}, begun {state.since}, is under way (sets {', '.join(state.sets)}): end it with "
+            f"a transaction of {state.who}, begun {state.since}, is under way (sets "
+            f"{', '.join(state.sets)}): end it with "
             "the playbooks enforce, confirm or rollback first"
         )
 

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Enforcement as a transaction: prepare, arm, switch, prove, confirm or roll back, settle.
 
-Whatever ends a run ends it in a state that the next one takes up: every step says what shall be, the record says
-which step, and only compare-and-swap turns a switch.
+Whatever ends a run ends it in a state that the next one takes up: every step says what shall be, the record
+says which step, and only compare-and-swap turns a switch.
 """
 
 from __future__ import annotations
@@ -258,13 +258,16 @@ class Transaction:
         self.progress.note("prepared")
 
     def _refuse_forward(self, change: Change, nodes: Sequence[str]) -> None:
-        """Without any forward policy Calico accepts what is forwarded; with some that passes, the kernel decides."""
+        """Without any forward policy Calico accepts what is forwarded; with some that passes, the kernel
+        decides.
+        """
         if change.forward_before == change.forward_after:
             return
         for node, found in self.nodes.facts(nodes).items():
             if found and found["kernel"]["forward_drops"]:
                 raise NoSwitchHere(
-                    f"node {node}: its FORWARD chain drops by default, and the change has applyOnForward policies "
+                    f"node {node}: its FORWARD chain drops by default, and the change has "
+                    "applyOnForward policies "
                     "on one side only: while it is prepared, forwarded packets would be dropped. Set "
                     "enforce_without_switch, or add such policies to both sides"
                 )
@@ -273,7 +276,8 @@ class Transaction:
         count = self.options.watchdogs
         if not count:
             self.progress.remarks.append(
-                "NO WATCHDOG runs: if this run dies after a switch, new policy stays until somebody rolls back"
+                "NO WATCHDOG runs: if this run dies after a switch, new policy stays until "
+                "somebody rolls back"
             )
             return
         chosen = self._hosts_of_watchdogs(state, count)
@@ -436,7 +440,8 @@ class Transaction:
             )
         hosts = sum(len(wave.nodes) for wave in done)
         return RolledBack(
-            f"{why}. The {hosts} hosts of the waves {', '.join(w.name for w in done)} keep the new policy, all others "
+            f"{why}. The {hosts} hosts of the waves {', '.join(w.name for w in done)} keep the "
+            "new policy, all others "
             "have the one from before. Fix the cause and enforce again, or run hostfence.calico.rollback"
         )
 
@@ -534,7 +539,8 @@ class Transaction:
             left = switch.deadline - time.time()
             if switch.phase == states.SWITCHED and left > 0 and state.who != operator():
                 raise Busy(
-                    f"{state.who} has until {time.ctime(switch.deadline)} to confirm a transaction begun {state.since}; "
+                    f"{state.who} has until {time.ctime(switch.deadline)} to confirm a "
+                    f"transaction begun {state.since}; "
                     "hostfence.calico.rollback ends it"
                 )
 
@@ -565,12 +571,16 @@ def operator() -> str:
 
 
 def this_process() -> str:
-    """Which process runs a transaction: machine, id, and its start, which tells it from a later one of that id."""
+    """Which process runs a transaction: machine, id, and its start, which tells it from a later one of that
+    id.
+    """
     return f"{socket.gethostname()}/{os.getpid()}/{_start(os.getpid())}"
 
 
 def is_alive(process: str) -> bool:
-    """Whether a process of this machine still runs; of another machine's nobody can tell, and no is the answer."""
+    """Whether a process of this machine still runs; of another machine's nobody can tell, and no is the
+    answer.
+    """
     host, _slash, rest = process.partition("/")
     pid, _slash, start = rest.partition("/")
     if host != socket.gethostname() or not pid.isdigit() or int(pid) == os.getpid():

@@ -3,8 +3,8 @@
 """What a transaction remembers, and where: all of it in annotations of GlobalNetworkSets.
 
 One set, the *record*, holds what changes and in which waves; creating it is what makes one operator the only
-one. One more for each wave, the wave's *switch*, holds the wave's phase: the phase and the members that decide
-between old and new policy change in one write of one object.
+one. One more for each wave, the wave's *switch*, holds the wave's phase: the phase and the members that
+decide between old and new policy change in one write of one object.
 """
 
 from __future__ import annotations
