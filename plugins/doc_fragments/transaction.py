@@ -11,7 +11,8 @@ class ModuleDocFragment:
 options:
   nodes:
     description:
-      - How the nodes are logged in to, each time over a new connection of OpenSSH that the module opens itself.
+      - How the nodes are logged in to, each time over a new connection of OpenSSH that the module opens
+        itself.
       - Without any, no kernel is looked at, and the proof is what the API server tells.
     type: list
     elements: dict

@@ -10,8 +10,9 @@ short_description: Confirm the wave of a transaction that waits for it
 version_added: 0.3.0
 author: The Hostfence founders (@hostfence)
 description:
-  - Keeps the new policy of the wave that M(hostfence.calico.enforce) switched with O(hostfence.calico.enforce#module:confirm=manual).
-    After the last wave the transaction is settled; before, the next run of M(hostfence.calico.enforce) goes on.
+  - Keeps the new policy of the wave that M(hostfence.calico.enforce) switched with
+    O(hostfence.calico.enforce#module:confirm=manual). After the last wave the transaction is settled;
+    before, the next run of M(hostfence.calico.enforce) goes on.
   - Fails if the wave went back meanwhile, by its window or by somebody.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options

@@ -10,9 +10,9 @@ short_description: Change what is enforced as a transaction
 version_added: 0.3.0
 author: The Hostfence founders (@hostfence)
 description:
-  - Brings the policy that is enforced from what it is to what it shall be. The new policy stands in the kernel
-    of every node before it decides, becomes live by one write for each wave of hosts, is proved over new
-    connections, and goes back by one write if nobody confirms it in time. See C(docs/enforcing.md).
+  - Brings the policy that is enforced from what it is to what it shall be. The new policy stands in the
+    kernel of every node before it decides, becomes live by one write for each wave of hosts, is proved over
+    new connections, and goes back by one write if nobody confirms it in time. See C(docs/enforcing.md).
   - What is to be comes from rehearsals of M(hostfence.calico.policies), which have judged it.
   - A run that was ended anywhere is taken up by the next one.
 extends_documentation_fragment:
@@ -40,8 +40,8 @@ options:
     default: []
   waves:
     description:
-      - Which hosts change together. V(canary) is one worker, then one of each zone and role, a tenth, half and the
-        rest, and control-plane nodes singly and last. V(all) is all at once.
+      - Which hosts change together. V(canary) is one worker, then one of each zone and role, a tenth, half
+        and the rest, and control-plane nodes singly and last. V(all) is all at once.
       - Or selectors of HostEndpoints, one a wave; hosts that none matches come last.
     type: list
     elements: str
@@ -61,19 +61,21 @@ options:
     choices: [auto, manual]
     default: auto
   keep:
-    description: Whether to keep the policy from before, for M(hostfence.calico.rollback).
-    type: bool
-    default: true
+    description: Hours for which the policy from before is kept, for M(hostfence.calico.rollback); 0 forgets
+    it.
+    type: float
+    default: 24
   watchdogs:
     description:
-      - How many programs on nodes switch back at the end of the window. All of them must have seen a wave armed
-        before it is switched.
+      - How many programs on nodes switch back at the end of the window. All of them must have seen a wave
+        armed before it is switched.
     type: int
     default: 2
   last_resort:
     description:
-      - Whether each node of a wave opens its own way to the API, Typha, name servers and for this machine's SSH if, at
-        the end of a window, no API server answers it. On iptables-nft and nftables, with C(nft) on the node.
+      - Whether each node of a wave opens its own way to the API, Typha, name servers and for this machine's
+        SSH if, at the end of a window, no API server answers it. On iptables-nft and nftables, with C(nft)
+        on the node.
     type: bool
     default: false
   proofs:
@@ -171,7 +173,7 @@ OPTIONS: dict[str, Any] = {
     "window": {"type": "int", "default": 120},
     "bake": {"type": "int", "default": 0},
     "confirm": {"type": "str", "choices": ["auto", "manual"], "default": "auto"},
-    "keep": {"type": "bool", "default": True},
+    "keep": {"type": "float", "default": 24},
     "watchdogs": {"type": "int", "default": 2},
     "last_resort": {"type": "bool", "default": False},
     "proofs": {

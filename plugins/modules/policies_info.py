@@ -94,6 +94,18 @@ foreign:
     host_endpoints:
       description: How many HostEndpoints it selects.
       type: int
+transaction:
+  description: The transaction of M(hostfence.calico.enforce) that is under way, or the last one; empty if
+  there is none.
+  returned: always
+  type: dict
+  sample:
+    phase: running
+    who: ann@laptop
+    since: "2026-11-28T16:43:59Z"
+    sets: [edge]
+    waves: [{name: canary, nodes: [node2], phase: switched, deadline: "2026-11-28T16:46:10Z", by: ann@laptop,
+    reason: ""}]
 """
 
 from typing import TYPE_CHECKING, Any
@@ -106,7 +118,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.def
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.transition import is_bridge
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored import reader as resources
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, policies
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import enforcement, flavour, policies
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
 
@@ -117,7 +129,7 @@ if TYPE_CHECKING:
 def work(_module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     served = flavour.detect(cluster)
     if served.kind is flavour.FlavourKind.NONE:
-        return {"changed": False, "sets": [], "tiers": [], "foreign": []}
+        return {"changed": False, "sets": [], "tiers": [], "foreign": [], "transaction": {}}
     inventory = policies.read(cluster, served)
     tiers = [o for o in inventory.objects if o.kind == TIER]
     names = {o.set_name for o in inventory.objects} | {n for t in tiers for n in planner.wishes(t.stored)}
@@ -126,6 +138,7 @@ def work(_module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         "sets": [_set(inventory, tiers, name) for name in sorted(names - {""})],
         "tiers": [_tier(t) for t in tiers],
         "foreign": _foreign(cluster, served, inventory),
+        "transaction": enforcement.description(cluster, served),
     }
 
 

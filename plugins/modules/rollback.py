@@ -11,8 +11,8 @@ version_added: 0.3.0
 author: The Hostfence founders (@hostfence)
 description:
   - Switches every wave back, confirmed or not, and removes the transaction.
-  - After it is settled, and as long as the policy from before is kept, makes a transaction of its own back to it,
-    with all hosts in one wave.
+  - After it is settled, and as long as the policy from before is kept, makes a transaction of its own back
+    to it, with all hosts in one wave.
 extends_documentation_fragment:
   - kubernetes.core.k8s_auth_options
   - hostfence.calico.transaction

@@ -1,6 +1,8 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Run one of the fault programs against the testbed that ``HOSTFENCE_TESTBED`` names, which has a real Felix."""
+"""Run one of the fault programs against the testbed that ``HOSTFENCE_TESTBED`` names, which has a real
+Felix.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Exactness: verdicts of real packets before, prepared, switched, back and settled are old, old, new, old, new."""
+"""Exactness: verdicts of real packets before, prepared, switched, back and settled are old, old, new, old,
+new.
+"""
 
 from __future__ import annotations
 
@@ -95,9 +97,9 @@ def _states(lab: Lab, pair: Pair) -> list[tuple[str, dict[str, str], dict[str, s
     found = [("prepared", lab.verdicts(), old)]
     for on, phase, wanted in ((True, "switched", new), (False, "back", old), (True, "again", new)):
         run.stored.turn(run._need(1), "switched" if on else "rolled-back", {}, on=on)
-        guards = [w for w in run._script(state, run._change(before, after)).new_guards()]
+        guards = run._script(state, run._change(before, after)).new_guards()
         run._see(waves[0].nodes, guards=guards, full=not on)
-        lab.wait_for(lambda: lab.verdicts() == wanted, 2)
+        lab.wait_for(lambda wanted=wanted: lab.verdicts() == wanted, 2)
         found.append((phase, lab.verdicts(), wanted))
     run.settle(state, before, after)
     found.append(("settled", lab.verdicts(), new))

@@ -1,6 +1,7 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A run that is killed (SIGKILL) after every single API write and before its answer: the next one converges."""
+"""A run that is killed (SIGKILL) after every single API write and before its answer: the next "
+"one converges."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ def main(lab: Lab, watchdogs: int, first: int, step: int) -> bool:
     number = first
     while True:
         cutter = Cutter(lab, number)
-        wanted, verdicts, other = (B, new, old) if tried % 2 == 0 else (A, old, new)
+        wanted, verdicts = (B, new) if tried % 2 == 0 else (A, old)
         process = lab.start("enforce", kubeconfig=cutter.kubeconfig, writes=lab.rehearsal(wanted), **options)
         cutter.process = process
         process.communicate()
@@ -36,7 +37,7 @@ def main(lab: Lab, watchdogs: int, first: int, step: int) -> bool:
         between = lab.verdicts()
         exact = between in (old, new)
         again = lab.module("enforce", writes=lab.rehearsal(wanted), **options)
-        lab.wait_for(lambda: lab.verdicts() == verdicts, 3)
+        lab.wait_for(lambda verdicts=verdicts: lab.verdicts() == verdicts, 3)
         left = lab.left_behind()
         done = not again["failed"] and lab.verdicts() == verdicts and not left
         good += done and exact

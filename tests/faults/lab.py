@@ -1,6 +1,8 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A testbed with a real Felix, seen from outside: real packets, real runs of the modules, and ways to break them."""
+"""A testbed with a real Felix, seen from outside: real packets, real runs of the modules, and ways to break
+them.
+"""
 
 from __future__ import annotations
 
@@ -205,7 +207,9 @@ class Lab:
         return found
 
     def left_behind(self) -> list[str]:
-        """Everything of a transaction that is in the cluster or on a node, but for the record of a settled one."""
+        """Everything of a transaction that is in the cluster or on a node, but for the record of a settled
+        one.
+        """
         found = []
         for plural in ("globalnetworkpolicies", "globalnetworksets", "tiers"):
             for obj in self.api.list(f"{GROUP}/{plural}"):
@@ -262,7 +266,7 @@ class Cutter:
         self._lock = threading.Lock()
         self._lab = lab
         cutter = self
-        self._pool = lab.api._pool
+        self._pool = Api(lab.run / "kubeconfig")._pool
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"

@@ -43,7 +43,7 @@ class Case:
         writes = self.lab.rehearsal(B if wish is None else wish)
         return self.lab.start("enforce", kubeconfig=kubeconfig, writes=writes, **options)
 
-    def switched(self, seconds: float = 60) -> None:
+    def switched(self, seconds: float = 120) -> None:
         if not self.lab.wait_for(lambda: self.lab.switch()[0] == "switched", seconds):
             raise Failed("it was never switched")
 
@@ -79,12 +79,13 @@ def killed(case: Case) -> str:
 def api_lost(case: Case) -> str:
     cutter = Cutter(case.lab, 0)
     try:
-        cutter.mute_when = lambda: case.lab.switch()[0] == "switched"
-        process = case.start(kubeconfig=cutter.kubeconfig)
+        process = case.start(kubeconfig=cutter.kubeconfig, proofs=[{"host": "10.99.0.1", "port": 6443}])
         case.switched()
+        cutter.mute_when = lambda: True
         by = case.phase("rolled-back", WINDOW + 10)
         case.ends_as(case.old)
         case.kill(process)
+        cutter.mute_when = lambda: False
     finally:
         cutter.close()
     return f"switched back by {by}"
@@ -175,9 +176,10 @@ def node_is_deaf(case: Case) -> str:
         process = case.start(DEAF, waves=waves, confirm="manual", last_resort=True)
         case.switched()
         case.kill(process)
-        # Felix's own connection would let it hear the way back.
-        case.lab.on(victim, "conntrack -F")
-        by = case.phase("rolled-back", WINDOW + 5)
+        # The connection that Felix has would let it hear the way back: it breaks.
+        _testbed("stop-api")
+        _testbed("start-api")
+        by = case.phase("rolled-back", WINDOW + 15)
         if not case.lab.wait_for(lambda: "hostfence-lifeline" in case.lab.on(victim, "nft list tables"), 25):
             raise Failed("no lifeline was made")
         case.ends_as(case.old, 60)
@@ -341,7 +343,8 @@ def _end_watchdog(lab: Lab, number: int) -> None:
     for node in lab.record.nodes:
         lab.on(
             node,
-            f"pkill -KILL -f '[h]ostfence-watchdog-{number}.py'; rm -f /run/hostfence/hostfence-watchdog-{number}.*",
+            f"pkill -KILL -f '[h]ostfence-watchdog-{number}.py'; rm -f "
+            f"/run/hostfence/hostfence-watchdog-{number}.*",
         )
 
 

@@ -1,9 +1,13 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the modules enforce, confirm and rollback do: from options to a transaction, and from it to a result."""
+"""What the modules enforce, confirm and rollback do: from options to a transaction, and from it "
+"to a result."""
 
 from __future__ import annotations
 
+import calendar
+import signal
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Optional
@@ -30,7 +34,9 @@ from .flavour import Flavour, list_stored
 from .module import Unfinished
 from .ssh import logins
 from .transaction import Options, Transaction, begin
+from .transaction_store import Busy, Stored
 
+_RFC3339 = "%Y-%m-%dT%H:%M:%SZ"
 _DECISIVE = (TIER, NETWORK_SET, POLICY)
 _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 _ROLE = "node-role.kubernetes.io/"
@@ -59,7 +65,8 @@ def enforce(cluster: Cluster, params: Mapping[str, Any], *, check: bool) -> dict
         state, old, new = pending
         if states.packed(compare(old, after)[1]) != states.packed(new):
             raise ClusterError(
-                f"waves of a transaction of {state.who} (sets {', '.join(state.sets)}, begun {state.since}) are "
+                f"waves of a transaction of {state.who} (sets {', '.join(state.sets)}, begun "
+                f"{state.since}) are "
                 "confirmed, and what is wanted now is not what it brings: enforce the same again, or run "
                 "hostfence.calico.rollback first"
             )
@@ -109,6 +116,52 @@ def roll_back(cluster: Cluster, params: Mapping[str, Any], *, check: bool) -> di
     return {**_result(transaction, None), "changed": True}
 
 
+def description(cluster: Cluster, served: Flavour) -> dict[str, Any]:
+    """The transaction that is under way, or the last one, for whoever looks; empty if there is none."""
+    stored = Stored(cluster, served)
+    found = stored.record() if served.serves(NETWORK_SET) else None
+    if found is None:
+        return {}
+    state = found[0]
+    switches = {switch.number: switch for switch in stored.switches()}
+    waves = []
+    for number, wave in enumerate(state.waves, start=1):
+        switch = switches.get(number)
+        deadline = time.strftime(_RFC3339, time.gmtime(switch.deadline)) if switch and switch.deadline else ""
+        waves.append(
+            {
+                "name": wave.name,
+                "nodes": list(wave.nodes),
+                "phase": switch.phase if switch else state.phase,
+                "deadline": deadline,
+                "by": switch.by if switch else "",
+                "reason": switch.reason if switch else "",
+            }
+        )
+    return {
+        "phase": state.phase,
+        "who": state.who,
+        "since": state.since,
+        "sets": list(state.sets),
+        "waves": waves,
+    }
+
+
+def refuse_while_pending(cluster: Cluster, served: Flavour) -> None:
+    """Stop whatever else would change enforced policy while a transaction is under way.
+
+    :raises Busy: names who began it, and when
+    """
+    found = Stored(cluster, served).record() if served.serves(NETWORK_SET) else None
+    if found and found[0].phase != states.SETTLED:
+        state = found[0]
+        raise Busy(
+            f"a transaction of {state.who}, begun {state.since}, is under way (sets "
+            f"{', '.join(state.sets)}): end it with "
+            "the playbooks enforce, confirm or rollback first"
+        )
+
+
 def _back_after(
     cluster: Cluster,
     transaction: Transaction,
@@ -118,6 +171,10 @@ def _back_after(
     params: Mapping[str, Any],
 ) -> dict[str, Any]:
     """A settled transaction the other way round."""
+    if time.time() > calendar.timegm(time.strptime(state.finished, _RFC3339)) + state.keep * 3600:
+        raise BadInput(
+            "keep", state.keep, f"hours are over since {state.finished}: enforce what is wanted instead"
+        )
     served = transaction.stored.served
     live = {kind: list_stored(cluster, served, kind) for kind in _DECISIVE}
     before = _contents(live)
@@ -145,7 +202,7 @@ def _existing(cluster: Cluster, params: Mapping[str, Any]) -> Transaction:
     served = flavour.require(cluster)
     heps = list_stored(cluster, served, "HostEndpoint")
     # Back must work from anywhere: a watchdog is for what goes forward.
-    options = Options(settle=params["settle"], watchdogs=0, keep=False)
+    options = Options(settle=params["settle"], watchdogs=0, keep=0)
     return Transaction(cluster, served, logins(params["nodes"]), heps, options)
 
 
@@ -251,13 +308,22 @@ def _finished(transaction: Transaction, state: State, work: Any, params: Mapping
 
 def _guarded(transaction: Transaction, work: Any, state: Optional[State] = None) -> Any:
     """:raises Unfinished: in place of every other error, with what was done until then"""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         return work()
     except NoSwitch:
         raise
+    except KeyboardInterrupt:
+        raise Unfinished("interrupted; the next run takes it up", _result(transaction, state))
     except ClusterError as error:
         result = {**_result(transaction, state), "changed": transaction.stored.writes > 0}
         raise Unfinished(str(error), result)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    """Whoever ends the run wants the wave back now, and not at the end of its window."""
+    raise KeyboardInterrupt
 
 
 def _result(transaction: Transaction, state: Optional[State]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Enforcement as a transaction: prepare, arm, switch, prove, confirm or roll back, settle.
 
-Whatever ends a run ends it in a state that the next one takes up: every step says what shall be, the record says
-which step, and only compare-and-swap turns a switch.
+Whatever ends a run ends it in a state that the next one takes up: every step says what shall be, the record
+says which step, and only compare-and-swap turns a switch.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ACKNOWLEDGE_SECONDS = 20
 _PROGRAM_SECONDS = 20
 _FAREWELL_SECONDS = 1.5
 # After the window, watchdogs need a moment, and Felix another one.
-_LAST_RESORT_SECONDS = 8
+_LAST_RESORT_SECONDS = 4
 # The switch must be seen in the kernels, and proved, before the window ends.
 _SHARE_OF_WINDOW = 0.8
 
@@ -53,6 +53,7 @@ class Options:
     :ivar bake: seconds to wait after a wave before the next
     :ivar watchdogs: how many; 0 goes without
     :ivar last_resort: nodes that no API server answers open their own way at the end of the window
+    :ivar keep: hours for which the policy from before is kept
     :ivar settle: seconds within which Felix sees a write, where no node can be looked at
     """
 
@@ -63,7 +64,7 @@ class Options:
     proofs: Sequence[Mapping[str, Any]] = ()
     last_resort: bool = False
     settle: float = 1
-    keep: bool = True
+    keep: float = 24
 
     def __post_init__(self) -> None:
         if not 30 <= self.window <= 240:
@@ -153,9 +154,9 @@ class Transaction:
         try:
             self._prepare(state, change)
             state = self._phase(state, old, new, states.RUNNING)
-        except ClusterError:
+        except (ClusterError, KeyboardInterrupt) as problem:
             self.undo(state, old, new)
-            raise
+            raise ClusterError(f"nothing was switched, and nothing is left: {problem or 'interrupted'}")
         return self.go_on(state, old, new)
 
     def go_on(self, state: State, old: Contents, new: Contents) -> State:
@@ -163,6 +164,8 @@ class Transaction:
 
         :raises RolledBack: a wave was not proved or not confirmed
         """
+        if self._watchdogs is None:
+            self._start_watchdogs(state)
         for number, wave in enumerate(state.waves, start=1):
             switch = self._need(number)
             if switch.phase == states.CONFIRMED and switch.on:
@@ -216,7 +219,7 @@ class Transaction:
         self._dismantle(script)
         self._put(script.last())
         state = replace(state, phase=states.SETTLED, finished=now())
-        self._end(state, old, new, keep=self.options.keep)
+        self._end(state, old, new, keep=state.keep > 0)
         self.progress.note("settled")
         return state
 
@@ -253,16 +256,18 @@ class Transaction:
         )
         self._refuse_forward(change, everywhere)
         self.progress.note("prepared")
-        self._start_watchdogs(state)
 
     def _refuse_forward(self, change: Change, nodes: Sequence[str]) -> None:
-        """Without any forward policy Calico accepts what is forwarded; with some that passes, the kernel decides."""
+        """Without any forward policy Calico accepts what is forwarded; with some that passes, the kernel
+        decides.
+        """
         if change.forward_before == change.forward_after:
             return
         for node, found in self.nodes.facts(nodes).items():
             if found and found["kernel"]["forward_drops"]:
                 raise NoSwitchHere(
-                    f"node {node}: its FORWARD chain drops by default, and the change has applyOnForward policies "
+                    f"node {node}: its FORWARD chain drops by default, and the change has "
+                    "applyOnForward policies "
                     "on one side only: while it is prepared, forwarded packets would be dropped. Set "
                     "enforce_without_switch, or add such policies to both sides"
                 )
@@ -271,7 +276,8 @@ class Transaction:
         count = self.options.watchdogs
         if not count:
             self.progress.remarks.append(
-                "NO WATCHDOG runs: if this run dies after a switch, new policy stays until somebody rolls back"
+                "NO WATCHDOG runs: if this run dies after a switch, new policy stays until "
+                "somebody rolls back"
             )
             return
         chosen = self._hosts_of_watchdogs(state, count)
@@ -334,10 +340,6 @@ class Transaction:
     def _arm(self, number: int, wave: Wave, arming: str) -> None:
         noted = {states.ARMING: arming, states.WINDOW: str(self.options.window)}
         self.stored.turn(self._need(number), states.ARMED, {**self._noted("armed"), **noted}, on=False)
-        if self._watchdogs is None and self.options.watchdogs:
-            self._watchdogs = Watchdogs(
-                self._cluster, self._served, "", self.options.watchdogs, len(self.stored.switches())
-            )
         if self._watchdogs:
             seen = self._watchdogs.wait_for(arming, _ACKNOWLEDGE_SECONDS)
             if len(seen) < self.options.watchdogs:
@@ -438,7 +440,8 @@ class Transaction:
             )
         hosts = sum(len(wave.nodes) for wave in done)
         return RolledBack(
-            f"{why}. The {hosts} hosts of the waves {', '.join(w.name for w in done)} keep the new policy, all others "
+            f"{why}. The {hosts} hosts of the waves {', '.join(w.name for w in done)} keep the "
+            "new policy, all others "
             "have the one from before. Fix the cause and enforce again, or run hostfence.calico.rollback"
         )
 
@@ -536,7 +539,8 @@ class Transaction:
             left = switch.deadline - time.time()
             if switch.phase == states.SWITCHED and left > 0 and state.who != operator():
                 raise Busy(
-                    f"{state.who} has until {time.ctime(switch.deadline)} to confirm a transaction begun {state.since}; "
+                    f"{state.who} has until {time.ctime(switch.deadline)} to confirm a "
+                    f"transaction begun {state.since}; "
                     "hostfence.calico.rollback ends it"
                 )
 
@@ -555,6 +559,7 @@ def begin(sets: Sequence[str], waves: Sequence[Wave], options: Options) -> State
         sets=tuple(sets),
         waves=tuple(waves),
         window=options.window,
+        keep=options.keep,
     )
 
 
@@ -566,12 +571,16 @@ def operator() -> str:
 
 
 def this_process() -> str:
-    """Which process runs a transaction: machine, id, and its start, which tells it from a later one of that id."""
+    """Which process runs a transaction: machine, id, and its start, which tells it from a later one of that
+    id.
+    """
     return f"{socket.gethostname()}/{os.getpid()}/{_start(os.getpid())}"
 
 
 def is_alive(process: str) -> bool:
-    """Whether a process of this machine still runs; of another machine's nobody can tell, and no is the answer."""
+    """Whether a process of this machine still runs; of another machine's nobody can tell, and no is the
+    answer.
+    """
     host, _slash, rest = process.partition("/")
     pid, _slash, start = rest.partition("/")
     if host != socket.gethostname() or not pid.isdigit() or int(pid) == os.getpid():

@@ -44,7 +44,9 @@ class Proof:
 
 
 class Observer:
-    """:param logins: by node; without any, nothing is seen, and what is to be waited for is waited for by time"""
+    """:param logins: by node; without any, nothing is seen, and what is to be waited for is waited for by
+    time
+    """
 
     def __init__(
         self, cluster: Cluster, logins: Mapping[str, Login], host_endpoints: Sequence[Object], settle: float
@@ -75,8 +77,8 @@ class Observer:
         time.sleep(0 if self.logins else self._settle)
         waiting = [self.logins[node] for node in nodes if node in self.logins]
         end = time.monotonic() + seconds
+        names = sorted({name for guard in guards for name in _all_chains(guard)})
         while True:
-            names = sorted({name for guard in guards for name in _all_chains(guard)})
             answers = run_on(waiting, _PROGRAM, lambda _node: {"guards": names})
             late: dict[str, str] = {}
             for node, answer in answers.items():
@@ -221,7 +223,8 @@ class Observer:
         return ""
 
     def _chains(self, write: Write, node: str) -> list[frozenset[str]]:
-        """Names of the chains that a node should have of a policy: none if it selects no HostEndpoint there."""
+        """Names of the chains that a node should have of a policy: none if it selects no "
+        "HostEndpoint there."""
         spec = (write.wanted or {}).get("spec") or {}
         if write.kind != POLICY or spec.get("namespaceSelector") or spec.get("serviceAccountSelector"):
             return []

@@ -1,6 +1,8 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The stored half of a transaction: reading it, writing its objects, and turning its switches by compare-and-swap."""
+"""The stored half of a transaction: reading it, writing its objects, and turning its switches by compare-
+and-swap.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,8 @@ class Stored:
         found = states.read_record(obj)
         if found is None:
             raise ClusterError(
-                f"GlobalNetworkSet {states.RECORD} cannot be read as a transaction: if no transaction runs, delete "
+                f"GlobalNetworkSet {states.RECORD} cannot be read as a transaction: if no "
+                "transaction runs, delete "
                 "it, and see that no policy of a tier ending in -next is left"
             )
         return found

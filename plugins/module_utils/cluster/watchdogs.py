@@ -272,7 +272,8 @@ def _admission() -> Object:
             {
                 "expression": (
                     f"request.operation == 'UPDATE' && object.metadata.name.startsWith('{SWITCH_PREFIX}') && "
-                    "variables.before[?'hostfence.io/phase'].orValue('') in ['armed', 'switched', 'rolled-back']"
+                    "variables.before[?'hostfence.io/phase'].orValue('') in ['armed', "
+                    "'switched', 'rolled-back']"
                 ),
                 "message": "a watchdog may only switch an unconfirmed wave back",
                 "reason": "Forbidden",

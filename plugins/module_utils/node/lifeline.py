@@ -3,18 +3,20 @@
 """The last resort of a node that a switch has cut off from every API server: no roll back can reach it.
 
 One file, standard library only, Python 3.9; started as the watchdog is, with one JSON document: ``servers``,
-``typha``, ``dns``, ``administrators`` (lists of [address, port]; for the last one, from where and to which port),
-``guards`` (names of the chains of the switch's guards), ``seconds`` until it looks, ``probe`` (the program that
-reads the kernel), ``remove`` (files to remove in the end).
+``typha``, ``dns``, ``administrators`` (lists of [address, port]; for the last one, from where and to which
+port), ``guards`` (names of the chains of the switch's guards), ``seconds`` until it looks, ``probe`` (the
+program that reads the kernel), ``remove`` (files to remove in the end).
 
-When the window is over it tries new connections to the API servers. If one comes through, it ends. If none does,
-it sets Calico's own accept mark on packets to and from the API, Typha, name servers and administrators, in a
-table of its own and before Calico's chains see them: their first rule lets marked packets pass. Once Felix has
-heard that the switch is off, or connections work without it, the table goes. Nothing of Calico's is touched.
+When the window is over it tries new connections to the API servers. If one comes through, it ends. If none
+does, it sets Calico's own accept mark on packets to and from the API, Typha, name servers and
+administrators, in a table of its own and before Calico's chains see them: their first rule lets marked
+packets pass. Once Felix has heard that the switch is off, or connections work without it, the table goes.
+Nothing of Calico's is touched.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -45,9 +47,13 @@ def wait(options: Json, own: str) -> bool:
 
 def reaches(servers: list[list[Any]]) -> bool:
     """Whether a new connection to an API server comes through."""
-    for address, port in servers:
-        with contextlib.suppress(OSError), socket.create_connection((address, int(port)), SECONDS_A_TRY):
-            return True
+    with concurrent.futures.ThreadPoolExecutor(max_workers=16) as pool:
+        return any(pool.map(_connects, servers))
+
+
+def _connects(server: list[Any]) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((server[0], int(server[1])), SECONDS_A_TRY):
+        return True
     return False
 
 
@@ -133,7 +139,8 @@ def main() -> None:
             say("nft refused the table")
             return
         say(
-            "no API server answered at the end of the window: API, Typha, name servers and SSH pass Calico's chains"
+            "no API server answered at the end of the window: API, Typha, name servers and SSH "
+            "pass Calico's chains"
         )
         hold(options, own, look)
     finally:

@@ -3,7 +3,8 @@
 """Start a program on this node that outlives the login and leaves nothing behind, or ask it to end.
 
 One file, standard library only, Python 3.9: sent over SSH, with ``PARAMETERS``: ``name``, ``program``,
-``options``, or ``stop``: the name of the one whose options are to go. A token goes into a file of mode 0600 on tmpfs, never into a command line.
+``options``, or ``stop``: the name of the one whose options are to go. A token goes into a file of mode 0600
+on tmpfs, never into a command line.
 """
 
 from __future__ import annotations

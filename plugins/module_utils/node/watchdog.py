@@ -10,8 +10,9 @@ reads one JSON document from a file (its first argument) or, without one, from s
 ``until``: seconds to live at most; ``remove``: files to remove in the end.
 
 It reads, and writes only two things: its own Lease, and a switch whose window is over: all addresses in it,
-and the phase rolled-back. It decides by the monotonic clock from the moment it first saw the switch; one that was
-started in the middle of a window uses the deadline in the switch, which is never later than a whole window.
+and the phase rolled-back. It decides by the monotonic clock from the moment it first saw the switch; one
+that was started in the middle of a window uses the deadline in the switch, which is never later than a whole
+window.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ _PREFIXES = {"Ingress": "cali-pi-", "Egress": "cali-po-"}
 def chain_names(policy: str, tier: str, direction: str) -> frozenset[str]:
     """The names that a policy's chain may have in one direction.
 
-    Felix v3.32 names it after the kind and the name (felix/types/policy_id.go), earlier ones after the tier and
-    the name; what is longer than iptables allows is hashed (libcalico-go/lib/hash/unique_id.go).
+    Felix v3.32 names it after the kind and the name (felix/types/policy_id.go), earlier ones after the tier
+    and the name; what is longer than iptables allows is hashed (libcalico-go/lib/hash/unique_id.go).
     """
     prefix = _PREFIXES[direction]
     ids = (f"gnp/{policy}", f"{tier}/{policy}", f"{tier}/{policy.partition('.')[2]}")

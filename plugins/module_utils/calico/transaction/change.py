@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What changes between two states of policy, tier by tier, and whether a switch can do it.
 
-Each tier that changes gets a neighbour directly before it, named ``<tier>-next``, which holds the new policies
-until the tier itself does.
+Each tier that changes gets a neighbour directly before it, named ``<tier>-next``, which holds the new
+policies until the tier itself does.
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ def refuse_others(change: Change, policies: Iterable[Object]) -> None:
             raise NoSwitch(
                 "tier",
                 tier_of(obj),
-                f"holds {obj['kind']} {where}, which Hostfence does not manage: a switch would skip it together "
+                f"holds {obj['kind']} {where}, which Hostfence does not manage: a switch would "
+                "skip it together "
                 "with the rest of the tier. Give the sets a tier of their own (policies_tier_name), or set "
                 "enforce_without_switch",
             )
@@ -170,7 +171,8 @@ def refuse_shared_sets(change: Change, old: Contents, policies: Sequence[Object]
                 raise NoSwitch(
                     f"GlobalNetworkSet {network_set['metadata']['name']}",
                     ", ".join(f"{k}={v}" for k, v in sorted(labels.items())),
-                    f"changes, and {found} refers to it both before and after: give the changed set a name and a "
+                    f"changes, and {found} refers to it both before and after: give the changed "
+                    "set a name and a "
                     "label of its own, or set enforce_without_switch",
                 )
 
@@ -185,7 +187,8 @@ def refuse_matching(policies: Sequence[Object], number: int) -> None:
         raise NoSwitch(
             "selector",
             found,
-            "a rule of it matches every network set of the cluster, by all(), global(), !has() or !=, so it would "
+            "a rule of it matches every network set of the cluster, by all(), global(), !has() "
+            "or !=, so it would "
             "match the switch, which holds every address: narrow its selector, or set enforce_without_switch",
         )
 
@@ -229,7 +232,8 @@ def _tier_change(name: str, old: Contents, new: Contents, all_tiers: Sequence[Ob
         raise NoSwitch(
             "tier",
             name,
-            "is Calico's own, and no tier of Hostfence can stand directly before it for everybody else's policy: "
+            "is Calico's own, and no tier of Hostfence can stand directly before it for "
+            "everybody else's policy: "
             "give the sets a tier of their own (policies_tier_name), or set enforce_without_switch",
         )
     before, after = _by_name(old, TIER).get(name), _by_name(new, TIER).get(name)
@@ -247,7 +251,8 @@ def _check(change: TierChange) -> None:
             raise NoSwitch(
                 "doNotTrack",
                 obj["metadata"]["name"],
-                "a guard cannot pass untracked packets in both directions at once: move the policy to another "
+                "a guard cannot pass untracked packets in both directions at once: move the "
+                "policy to another "
                 "tier, or set enforce_without_switch",
             )
         if len(f"{change.next}.{base_name(obj)}") > MAX_NAME:
@@ -269,7 +274,8 @@ def _next_order(
         raise NoSwitch(
             "order",
             name,
-            f"moves past the tier {between[0][1]}: change the order first, while the tier has no policies, or set "
+            f"moves past the tier {between[0][1]}: change the order first, while the tier has no "
+            "policies, or set "
             "enforce_without_switch",
         )
     earlier = [rank[0] for rank in others if rank < first]

@@ -3,8 +3,8 @@
 """What a transaction remembers, and where: all of it in annotations of GlobalNetworkSets.
 
 One set, the *record*, holds what changes and in which waves; creating it is what makes one operator the only
-one. One more for each wave, the wave's *switch*, holds the wave's phase: the phase and the members that decide
-between old and new policy change in one write of one object.
+one. One more for each wave, the wave's *switch*, holds the wave's phase: the phase and the members that
+decide between old and new policy change in one write of one object.
 """
 
 from __future__ import annotations
@@ -71,6 +71,8 @@ class State:
     :ivar process: which process runs it, as ``host/pid/start``
     :ivar sets: names of the policy sets it brings into their state
     :ivar window: seconds until an unconfirmed wave goes back
+    :ivar keep: hours for which the policy from before is kept once it is settled
+    :ivar finished: when it was settled
     """
 
     id: str
@@ -81,6 +83,7 @@ class State:
     sets: tuple[str, ...] = ()
     waves: tuple[Wave, ...] = ()
     window: int = 120
+    keep: float = 24
     finished: str = ""
 
 

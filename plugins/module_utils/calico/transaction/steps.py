@@ -1,6 +1,8 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The objects of each step of a transaction. Every step can be taken again: it says what shall be, not what to do."""
+"""The objects of each step of a transaction. Every step can be taken again: it says what shall be, not what
+to do.
+"""
 
 from __future__ import annotations
 

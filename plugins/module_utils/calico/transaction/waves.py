@@ -80,7 +80,8 @@ def _by_names(parts: Sequence[tuple[str, Sequence[Host]]], hosts: Sequence[Host]
             raise BadInput(
                 "waves",
                 CANARY,
-                f"the HostEndpoint of {host.node} has no label {HOSTNAME}, by which a wave would select it: add "
+                f"the HostEndpoint of {host.node} has no label {HOSTNAME}, by which a wave would "
+                "select it: add "
                 "it to host_endpoints_node_labels, or give selectors, or all",
             )
     waves = []

@@ -121,7 +121,8 @@ def undone(writes: Sequence[Write]) -> list[Write]:
 def played(
     old: list[Object], new: list[Object], others: Sequence[Object] = ()
 ) -> list[tuple[str, list[str]]]:
-    """(what was done, verdicts) after every step, and after every single write of those whose order matters."""
+    """(what was done, verdicts) after every step, and after every single write of those whose "
+    "order matters."""
     before, after = compare(contents(old), contents(new))
     change = change_of(before, after, [o for o in (*old, *others) if o["kind"] == "Tier"])
     script = Script("id", V1, change, WAVES)
@@ -263,12 +264,16 @@ def test_selections_keep_classes_and_directions_apart() -> None:
 
 def refusal(old: list[Object], new: list[Object], others: Sequence[Object] = ()) -> str:
     with pytest.raises(NoSwitch) as refused:
-        before, after = compare(contents(old), contents(new))
-        change = change_of(before, after, [o for o in (*old, *new, *others) if o["kind"] == "Tier"])
-        refuse_others(change, [*old, *others])
-        refuse_shared_sets(change, before, [*old, *others])
-        refuse_matching([*old, *others], 1)
+        judged(old, new, others)
     return str(refused.value)
+
+
+def judged(old: list[Object], new: list[Object], others: Sequence[Object]) -> None:
+    before, after = compare(contents(old), contents(new))
+    change = change_of(before, after, [o for o in (*old, *new, *others) if o["kind"] == "Tier"])
+    refuse_others(change, [*old, *others])
+    refuse_shared_sets(change, before, [*old, *others])
+    refuse_matching([*old, *others], 1)
 
 
 def test_what_no_switch_can_do_is_refused_by_name() -> None:
