@@ -24,8 +24,18 @@ Json = dict[str, Any]
 
 
 def as_json(document: Json) -> str:
-    """The document itself, the same bytes for the same content."""
-    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+    """The document itself, the same bytes for the same content, a line for each node, finding and flow."""
+    return (
+        "{\n"
+        + ",\n".join(f"{json.dumps(key)}: {_lines(document[key])}" for key in sorted(document))
+        + "\n}\n"
+    )
+
+
+def _lines(value: Any) -> str:
+    if isinstance(value, list) and value:
+        return "[\n" + ",\n".join(_lines(member) for member in value) + "\n]"
+    return json.dumps(value, sort_keys=True)
 
 
 @dataclass(frozen=True)

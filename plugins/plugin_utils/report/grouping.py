@@ -94,7 +94,10 @@ def _follows(before: str, name: str) -> bool:
 
 @dataclass(frozen=True)
 class FlowGroup:
-    """Flows of an audit that one decision and one rule speak of."""
+    """Flows of an audit that one decision and one rule speak of.
+
+    :ivar flows: who with whom, and how often, a line each
+    """
 
     verdict: str
     what: str
@@ -102,7 +105,7 @@ class FlowGroup:
     remedy: str
     rule: str
     connections: int
-    flows: tuple[Json, ...]
+    flows: tuple[str, ...]
 
 
 def group_flows(groups: Iterable[Json]) -> list[FlowGroup]:
@@ -111,10 +114,20 @@ def group_flows(groups: Iterable[Json]) -> list[FlowGroup]:
     for item in groups:
         kinds.setdefault(_flow_key(item), []).append(item)
     made = [
-        FlowGroup(*key, connections=sum(int(f.get("connections", 0)) for f in members), flows=tuple(members))
+        FlowGroup(
+            *key,
+            connections=sum(int(f.get("connections", 0)) for f in members),
+            flows=tuple(map(_flow_line, members)),
+        )
         for key, members in kinds.items()
     ]
     return sorted(made, key=lambda group: (group.verdict != "deny", -group.connections, group.what))
+
+
+def _flow_line(item: Json) -> str:
+    arrow = "\u2190" if item["direction"] == "egress" else "\u2192"
+    process = f" ({item['process']})" if item.get("process") else ""
+    return f"{item['peer']} {arrow} {item['node']}{process} \u00d7{item['connections']}"
 
 
 def _flow_key(item: Json) -> tuple[str, str, str, str, str]:
