@@ -40,6 +40,14 @@ options:
     type: str
     choices: [aggregated, v3-native]
     default: aggregated
+  kube_proxy_mode:
+    description:
+      - Mode of kube-proxy. In V(ipvs) mode Felix evaluates no normal policy for new connections to the
+        NodePort range, and Felix's C(nftablesMode=Auto) follows V(nftables).
+      - Left out, it is what the ConfigMap C(kube-proxy) of the namespace C(kube-system) says, where it is
+        among the objects, and IPVS where O(nodes) has an interface C(kube-ipvs0).
+    type: str
+    choices: [iptables, ipvs, nftables]
   felix_environment:
     description:
       - Environment variables of the running Felix that set its configuration, such as

@@ -158,3 +158,119 @@ def test_a_cluster_without_host_endpoints(clean_api: Any) -> None:
     found = run_module("policy_lint", clean_api)["findings"]
     assert "no host endpoint exists: this policy protects nothing" in {one["message"] for one in found}
     assert "deny-covers-loopback" not in {one["id"] for one in found}
+
+
+def flow(**fields: Any) -> dict[str, Any]:
+    given = {
+        "node": "n1",
+        "direction": "ingress",
+        "interface": "eth0",
+        "protocol": "TCP",
+        "source_port": 40000,
+    }
+    return {**given, **fields}
+
+
+def verdict(name: str, asked: dict[str, Any], **options: Any) -> dict[str, Any]:
+    result = run_module("flow_verdict", NO_CLUSTER, src=src_of(name), flows=[asked], **options)
+    assert not result["failed"], result
+    return {**result["verdicts"][0], "dataplane": result["dataplane"], "misread": result["misread"]}
+
+
+def test_a_verdict_is_not_given_on_an_unknown_kind() -> None:
+    asked = flow(node="r1", source="203.0.113.99", destination="10.20.0.11", destination_port=443)
+    result = run_module("flow_verdict", NO_CLUSTER, src=src_of("t01"), flows=[asked])
+    assert result["failed"]
+    assert "did you mean GlobalNetworkPolicy?" in result["msg"]
+
+
+def test_a_verdict_tells_of_fields_that_are_not_read() -> None:
+    asked = flow(
+        node="vm1", interface="enp0s3", source="10.0.0.9", destination="10.0.0.1", destination_port=3389
+    )
+    found = verdict("t03", asked)
+    assert found["verdict"] == "deny"
+    assert any("write failsafeInboundHostPorts" in one["meaning"] for one in found["misread"])
+
+
+def test_the_end_of_a_tier_names_the_policies_that_govern() -> None:
+    asked = flow(node="cp1", source="203.0.113.9", destination="10.31.0.5", destination_port=443)
+    found = verdict("t19", asked)
+    assert found["reason_code"] == "end-of-tier"
+    assert found["decided_by"]["policies"] == ["GlobalNetworkPolicy watch-resolver"]
+    assert any("no rule of GlobalNetworkPolicy watch-resolver matches" in line for line in found["trace"])
+
+
+def test_a_pod_that_is_not_known_leaves_the_verdict_open() -> None:
+    asked = {
+        "node": "gw1",
+        "direction": "forward",
+        "interface": "kilo0",
+        "out_interface": "cali9",
+        "protocol": "TCP",
+        "source": "10.5.0.1",
+        "destination": "10.42.0.8",
+        "destination_port": 3000,
+    }
+    nodes = [{"name": "gw1", "interfaces": {"kilo0": ["10.4.0.1/32"]}}]
+    found = verdict("t25", asked, nodes=nodes)
+    assert found["verdict"] == "undetermined"
+    assert any("10.42.0.8 is a pod with" in text for text in found["assumptions"])
+
+
+@pytest.mark.parametrize(
+    ("environment", "dataplane"),
+    [
+        ({"FELIX_BPFENABLED": "true"}, "ebpf"),
+        ({"FELIX_BpfEnabled": "True"}, "ebpf"),
+        ({"FELIX_NFTABLESMODE": "Enabled"}, "nftables"),
+        ({"felix_nftablesMode": "enabled"}, "nftables"),
+        ({}, "iptables"),
+    ],
+)
+def test_the_environment_decides_the_data_plane(environment: dict[str, str], dataplane: str) -> None:
+    asked = flow(node="h1", source="10.0.0.9", destination="10.20.1.10", destination_port=80)
+    assert verdict("t26", asked, felix_environment=environment)["dataplane"] == dataplane
+
+
+def test_names_in_the_environment_are_compared_without_case() -> None:
+    asked = flow(node="h1", source="10.0.0.9", destination="10.20.1.10", destination_port=22)
+    assert verdict("t26", asked)["reason_code"] == "failsafe"
+    shut = verdict("t26", asked, felix_environment={"FELIX_FailsafeInboundHostPorts": "none"})
+    assert shut["verdict"] == "deny"
+
+
+NODE_PORT = flow(source="10.0.0.200", destination="10.0.0.11", destination_port=31000)
+
+
+def test_ipvs_takes_the_nodeport_range_away_from_policy() -> None:
+    assert verdict("t27", NODE_PORT, kube_proxy_mode="ipvs")["verdict"] == "allow"
+    assert verdict("t27", NODE_PORT, kube_proxy_mode="iptables")["verdict"] == "deny"
+    seen = [{"name": "n1", "interfaces": {"eth0": ["10.0.0.11/24"], "kube-ipvs0": ["10.96.0.1/32"]}}]
+    assert verdict("t27", NODE_PORT, nodes=seen)["verdict"] == "allow"
+    for port, expected in ((9000, "deny"), (10250, "allow")):
+        found = verdict("t27", {**NODE_PORT, "destination_port": port}, kube_proxy_mode="ipvs")
+        assert found["verdict"] == expected
+
+
+def test_an_unknown_mode_of_kube_proxy_is_an_assumption() -> None:
+    found = verdict("t27", NODE_PORT)
+    assert found["verdict"] == "deny"
+    assert any("IPVS" in text for text in found["assumptions"])
+
+
+def test_untracked_in_one_direction() -> None:
+    asked = flow(node="lb1", source="10.0.0.9", destination="10.31.0.41", destination_port=9091)
+    assert verdict("t14", asked, dataplane="iptables")["reason_code"] == "answer-denied"
+    assert verdict("t14", asked, dataplane="nftables")["verdict"] == "allow"
+    assert verdict("t14", {**asked, "destination_port": 9090})["verdict"] == "allow"
+
+
+def test_an_assumption_names_its_subject() -> None:
+    asked = flow(node="node1", source="10.244.3.3", destination="10.20.1.10", destination_port=9100)
+    found = verdict("t31", asked)
+    assert found["verdict"] == "undetermined"
+    text = " ".join(found["assumptions"])
+    assert "10.244.3.3 is a pod with" in text
+    assert 'kubernetes.io/metadata.name == "watch"' in text
+    assert 'app == "prom"' in text

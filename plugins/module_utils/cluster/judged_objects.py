@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..calico.bad_input import BadInput
+from ..calico.stored.kube_proxy import CONFIG_MAP, MODES, NAMESPACE, configured_mode
 from ..calico.verdict.dataplanes import Dataplanes
 from ..calico.verdict.interface_owner import NodeFacts, parse_nodes
 from ..calico.verdict.judge import Options
@@ -27,6 +28,7 @@ SOURCE_OPTIONS: dict[str, Any] = {
     "calico_version": {"type": "str"},
     "api": {"type": "str", "choices": ["aggregated", "v3-native"], "default": "aggregated"},
     "felix_environment": {"type": "dict"},
+    "kube_proxy_mode": {"type": "str", "choices": list(MODES)},
 }
 SOURCE_RULES: dict[str, Any] = {"mutually_exclusive": [("resources", "src")]}
 
@@ -47,6 +49,7 @@ _UNSEEN: Object = {
     "metadata": {"name": "unseen"},
 }
 _SLICES = "/apis/discovery.k8s.io/v1"
+_CONFIG_MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 _SIDES = ("source", "destination")
 _SELECTORS = ("selector", "notSelector", "namespaceSelector", "serviceAccounts")
 
@@ -94,8 +97,9 @@ def gather(params: Mapping[str, Any], staged: str = "ignore", with_pods: bool = 
         environment=environment,
         native_v3=native,
         complete=complete,
+        kube_proxy_mode=params["kube_proxy_mode"] or configured_mode(objects),
     )
-    dataplanes = Dataplanes(objects, environment, params["dataplane"] or "")
+    dataplanes = Dataplanes(objects, environment, params["dataplane"] or "", options.kube_proxy_mode)
     live = params["resources"] is None and not params["src"]
     return Judged(objects, nodes, options, dataplanes, origin, live)
 
@@ -123,6 +127,8 @@ def _from_cluster(cluster: Cluster, served: Flavour, with_pods: bool) -> tuple[l
     for kind, plural in _MORE_CALICO_KINDS.items():
         path = f"/apis/{served.group}/{served.version}/{plural}"
         objects += [_typed(item, kind, served.api_version) for item in cluster.list_if_readable(path) or ()]
+    maps = cluster.list_if_readable(_CONFIG_MAPS, fieldSelector=f"metadata.name={CONFIG_MAP}")
+    objects += [_typed(item, "ConfigMap", "v1") for item in maps or ()]
     sides = list(_sides(objects))
     complete = False
     if with_pods:

@@ -12,7 +12,7 @@ from ..finding import ERROR, INFO, WARNING, Finding
 from ..stored.model import Entity, Policy, Ports, Rule
 from ..verdict.address_sets import merged
 from ..verdict.packet_path import EGRESS, INGRESS, NFTABLES
-from ..verdict.program import directions
+from ..verdict.program import directions, readable
 from ..verdict.rule_match import applies_to_family, unprogrammable
 from .context import LintContext, rules_of, trap
 from .shadowing import shadow
@@ -119,7 +119,7 @@ def _peer_not_found(
         INFO,
         name,
         f"{place}.selector",
-        f"{side.selector!s} finds no endpoint and no network set with addresses {where}: as far as that "
+        f"{readable(side.selector)} finds no endpoint or network set with addresses {where}: as far as that "
         f"goes, {effect}",
         "compare the selector with the labels of what you mean: pods, network sets or host endpoints",
     )

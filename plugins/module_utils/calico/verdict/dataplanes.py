@@ -23,6 +23,7 @@ class Dataplanes:
     :param objects: FelixConfigurations, Nodes and HostEndpoints are looked at, others are passed over
     :param environment: of Felix, as far as it is known
     :param forced: the one that all nodes are taken to have, whatever is configured
+    :param kube_proxy_mode: one of kube_proxy.MODES, empty where it is not known
     """
 
     def __init__(
@@ -30,7 +31,9 @@ class Dataplanes:
         objects: Iterable[Mapping[str, Any]],
         environment: Optional[Mapping[str, str]] = None,
         forced: str = "",
+        kube_proxy_mode: str = "",
     ) -> None:
+        self._follows_nftables = kube_proxy_mode == NFTABLES
         self._configurations: list[Mapping[str, Any]] = []
         self._labels: dict[str, Mapping[str, str]] = {}
         self._environment = environment
@@ -53,7 +56,9 @@ class Dataplanes:
         settings = FelixSettings(self._configurations, node, self._labels.get(node, {}), self._environment)
         if settings.flag("bpfEnabled", default=False):
             return EBPF
-        return NFTABLES if settings.value("nftablesMode") == "Enabled" else IPTABLES
+        # Auto, the default since v3.32, follows kube-proxy.
+        mode = str(settings.value("nftablesMode") or "Auto").lower()
+        return NFTABLES if mode == "enabled" or (mode == "auto" and self._follows_nftables) else IPTABLES
 
     @property
     def in_use(self) -> tuple[str, ...]:

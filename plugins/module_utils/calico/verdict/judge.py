@@ -17,18 +17,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional, Union
 
+<<<<<<< HEAD
 from ..address import Address
+=======
+from ..address import Address, host_net
+>>>>>>> h/lint
 from ..bad_input import BadInput
 from ..stored.model import WILDCARD, HostEndpoint, Policy, Store
 from ..stored.reader import ALL_NAMESPACES, Raw, inherited_labels, read
+from ..stored.rules import PROTOCOLS
 from ..version import version_of
 from .address_sets import AddressSets
-from .flow import Flow, parse_flow
-from .interface_owner import NodeFacts, Ownership, possible_owners
+from .flow import WITH_PORTS, Flow, parse_flow
+from .interface_owner import NodeFacts, Ownership, is_workload_interface, possible_owners
 from .packet_path import (
     CLASSES,
     DATAPLANES,
+    EBPF,
+    EGRESS,
     FORWARD,
+    INGRESS,
     IPTABLES,
     NORMAL,
     UNTRACKED,
@@ -37,6 +45,7 @@ from .packet_path import (
     Settings,
     Settled,
     Stage,
+    is_ipvs_forward,
     settings_of,
     steps,
 )
@@ -44,6 +53,7 @@ from .program import ALLOW, CONTINUE, DENY, KERNEL_NOTE, CompiledPolicies, Decid
 from .tier_order import promoted, rank
 
 UNDETERMINED = "undetermined"
+_ANY_EPHEMERAL = 50000
 STAGED_CHOICES = ("ignore", "as_enforced", "compare")
 
 
@@ -70,7 +80,9 @@ class Verdict:
             "verdict": self.verdict,
             "reason_code": self.reason_code,
             "decided_by": {
-                key: value for key, value in vars(self.decided_by).items() if value not in ("", None)
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in vars(self.decided_by).items()
+                if value not in ("", None, ())
             },
             "trace": list(self.trace),
             "assumptions": list(self.assumptions),
@@ -87,6 +99,7 @@ class Options:
     ``staged``: ``ignore`` as Felix does, ``as_enforced``, or ``compare`` (both). ``environment`` holds what
     is known of Felix's environment variables. ``native_v3``: as in :func:`..resources.read`. ``complete``:
     the objects are all there are in the cluster, so an address of the pods' nets that no pod has is no pod's.
+    ``kube_proxy_mode``: one of kube_proxy.MODES, empty where it is not known.
     """
 
     staged: str = "ignore"
@@ -95,6 +108,7 @@ class Options:
     environment: Optional[Mapping[str, str]] = None
     native_v3: bool = False
     complete: bool = False
+    kube_proxy_mode: str = ""
 
     def __post_init__(self) -> None:
         if self.staged not in STAGED_CHOICES:
@@ -191,6 +205,7 @@ class Judge:
         self._pods = {address: pod for pod in store.workloads for address in pod.addresses}
         self._peers = frozenset(address for node in store.nodes.values() for address in node.addresses)
         self._settings: dict[str, Settings] = {}
+        self._beyond: dict[frozenset[Address], Judge] = {}
         self._owned: dict[tuple[str, str], list[Ownership]] = {}
 
     def _compile(self, policies: Iterable[Policy]) -> CompiledPolicies:
@@ -217,11 +232,36 @@ class Judge:
 
     def verdict(self, flow: Flow) -> Verdict:
         """Judge one flow."""
+        unknown = self._unknown_pods(flow)
+        if unknown:
+            return self._with_unknown_pods(unknown).verdict(flow)
         plain = self._judged(flow, self._program)
         if self.options.staged != "compare":
             return plain
         staged = plain if self._promoted is self._program else self._judged(flow, self._promoted)
         return replace(plain, staged=staged)
+
+    def _unknown_pods(self, flow: Flow) -> frozenset[Address]:
+        """Addresses beyond pods' interfaces of which no pod is known: any selector may stand for them."""
+        if self.options.complete:
+            return frozenset()
+        prefixes = self.settings_of(flow.node).workload_prefixes
+        ends = [(flow.interface, flow.destination if flow.direction == EGRESS else flow.source)]
+        ends.append((flow.out_interface, flow.destination))
+        return frozenset(
+            address
+            for interface, address in ends
+            if interface
+            and is_workload_interface(interface, prefixes)
+            and address not in self._pods
+            and not any(net.contains(address) for net in self._store.pod_nets)
+        )
+
+    def _with_unknown_pods(self, addresses: frozenset[Address]) -> Judge:
+        if addresses not in self._beyond:
+            nets = [*self._store.pod_nets, *map(host_net, sorted(addresses, key=str))]
+            self._beyond[addresses] = Judge(replace(self._store, pod_nets=nets), self._nodes, self.options)
+        return self._beyond[addresses]
 
     def untracks(self, node: str) -> bool:
         """Whether a doNotTrack policy governs a host endpoint of a node; on ``*`` Felix ignores them."""
@@ -264,9 +304,9 @@ class Judge:
     def settings_of(self, node: str) -> Settings:
         """What the node's Felix runs with. Nodes that no configuration tells apart share one answer."""
         special = f"node.{node}" in self._own_settings or WILDCARD in self._own_settings
-        key = node if special else ""
+        facts = self._nodes.get(node)
+        key = node if special or (facts and facts.interfaces) else ""
         if key not in self._settings:
-            facts = self._nodes.get(node)
             self._settings[key] = settings_of(
                 self._store.felix_configurations,
                 node,
@@ -274,8 +314,18 @@ class Judge:
                 self.options.environment,
                 self.options.calico_version,
                 self._store.tunnels,
+                self._runs_ipvs(node),
             )
         return self._settings[key]
+
+    def _runs_ipvs(self, node: str) -> Optional[bool]:
+        """Whether kube-proxy runs in IPVS mode: as configured, or by the interface that it makes then."""
+        if self.options.kube_proxy_mode:
+            return self.options.kube_proxy_mode == "ipvs"
+        facts = self._nodes.get(node)
+        if facts is None or facts.interfaces is None:
+            return None
+        return True if "kube-ipvs0" in facts.interfaces else None
 
     def _owners_of(self, node: str, interface: str) -> list[Ownership]:
         key = (node, interface)
@@ -322,7 +372,12 @@ class Judge:
         answers = [
             (
                 condition,
-                self._along(program, placed, self._steps(placed, owners, settings), settings),
+                self._with_answer(
+                    program,
+                    placed,
+                    owners,
+                    self._along(program, placed, self._steps(placed, owners, settings), settings),
+                ),
             )
             for placed, owners, condition in self._ways(flow, program)
         ]
@@ -337,13 +392,41 @@ class Judge:
             return _withheld(verdict, "unknown-configuration", (settings.problem,))
         if flow.node in self._local and self._stale:
             return _withheld(verdict, "unreadable-object", self._stale)
-        verdict = self._with_misreadings(verdict)
+        verdict = self._with_misreadings(self._unless_ipvs(verdict, flow, settings))
         refused = self._refused_at(flow.node, program) if program.unprogrammable else ()
         if refused:
             return _withheld(
                 verdict, "unprogrammable-rule", tuple(f"{text}: is corrected" for text in refused)
             )
         return verdict
+
+    def _with_answer(
+        self, program: CompiledPolicies, flow: Flow, owners: Owners, verdict: Verdict
+    ) -> Verdict:
+        """The verdict of a packet that untracked policy allows: its answers belong to no connection."""
+        untracked = verdict.decided_by.stage == UNTRACKED and verdict.reason_code == "policy-allow"
+        local = flow.direction != FORWARD and flow.state == "new" and flow.protocol in WITH_PORTS
+        if not untracked or not local or verdict.verdict != ALLOW:
+            return verdict
+        settings = self.settings_of(flow.node)
+        back = _answer_to(flow)
+        answer = self._along(program, back, self._steps(back, owners, settings), settings)
+        if answer.verdict == ALLOW:
+            return verdict
+        trace = (*verdict.trace, "the answer, which belongs to no connection:", *answer.trace)
+        if answer.verdict == DENY:
+            return Verdict(DENY, "answer-denied", answer.decided_by, trace, answer.assumptions)
+        return replace(answer, trace=trace)
+
+    def _unless_ipvs(self, verdict: Verdict, flow: Flow, settings: Settings) -> Verdict:
+        """A deny of the NodePort range holds only where kube-proxy does not run in IPVS mode."""
+        normal_ingress = flow.direction == INGRESS and verdict.decided_by.stage == NORMAL
+        if verdict.verdict != DENY or not normal_ingress or settings.ipvs is not None:
+            return verdict
+        if self.options.dataplane == EBPF or not is_ipvs_forward(flow, settings):
+            return verdict
+        text = "kube-proxy does not run in IPVS mode, in which no normal policy is evaluated for this port"
+        return replace(verdict, assumptions=(*verdict.assumptions, text))
 
     def _with_misreadings(self, verdict: Verdict) -> Verdict:
         """The verdict with what Felix does not read as it looks in the object that decided."""
@@ -418,7 +501,24 @@ def _settled(step: Settled, flow: Flow) -> Outcome:
         if flow.state in ("established", "related"):
             return Outcome(ALLOW, "established", decided, (f"{step.place}: known connection",))
         return Outcome(CONTINUE, step.reason, decided, trace, notes=(step.assumption,))
-    return Outcome(step.verdict, step.reason, decided, trace)
+    notes = (step.assumption,) if step.assumption else ()
+    return Outcome(step.verdict, step.reason, decided, trace, notes=notes)
+
+
+def _answer_to(flow: Flow) -> Flow:
+    """What comes back for a packet that is not tracked; over UDP the kernel takes it for a new connection."""
+    source, port = flow.before_translation()
+    return Flow(
+        flow.node,
+        INGRESS if flow.direction == EGRESS else EGRESS,
+        flow.protocol,
+        source,
+        flow.source,
+        flow.interface,
+        source_port=port,
+        destination_port=_ANY_EPHEMERAL if flow.source_port is None else flow.source_port,
+        state="new" if flow.protocol == PROTOCOLS["udp"] else "invalid",
+    )
 
 
 def _grown(branch: _Branch, outcome: Outcome, step: Union[Stage, Settled]) -> _Branch:
@@ -465,9 +565,8 @@ def _summary(branches: Sequence[_Branch]) -> Verdict:
     last = branch.last or Outcome(ALLOW, "no-host-endpoint", DecidedBy())
     if all(other == answer for other, _branch in answers):
         if answer == UNDETERMINED:
-            return Verdict(
-                UNDETERMINED, branch.pending[-2], last.decided_by, branch.trace, branch.pending[1::2]
-            )
+            assumed = (*branch.pending[1::2], *branch.notes)
+            return Verdict(UNDETERMINED, branch.pending[-2], last.decided_by, branch.trace, assumed)
         sure = next((found for _answer_, found in answers if not found.conditions), branch)
         last = sure.last or last
         return Verdict(answer, last.reason, last.decided_by, sure.trace, sure.notes)

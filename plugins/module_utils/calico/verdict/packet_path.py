@@ -35,6 +35,16 @@ _WITHOUT_CONNECTION = frozenset({130, 131, 132, 133, 134, 135, 136, 143})
 _OPENS_CONNECTION = {1: frozenset({8, 13, 15, 17}), ICMPV6: frozenset({128, 139})}
 _IPIP = 4
 _EBPF_LETS_PASS = frozenset({130, 131, 132, 133, 135, 136})
+# The overlay's interfaces, the setting that takes each away, and the pools that bring it otherwise.
+_OVERLAYS = {
+    "egress.calico": "",
+    "tunl0": "ipipEnabled",
+    "vxlan.calico": "vxlanEnabled",
+    "vxlan-v6.calico": "",
+    "wireguard.cali": "wireguardEnabled",
+    "wg-v6.cali": "wireguardEnabledV6",
+}
+_EBPF_OVERLAYS = tuple(_OVERLAYS)
 _EBPF_INTERFACES = r"^((en|wl|ww|sl|ib)[Popsx].*|(eth|wlan|wwan|bond).*)"
 
 
@@ -70,7 +80,9 @@ class Settings:
     """What a node's Felix runs with, as far as it bears on a verdict.
 
     ``endpoint_to_host`` is None where no configuration says it; ``problem`` says why Felix does not run
-    with what is configured, if so.
+    with what is configured, if so. ``ebpf_overlays`` are the overlay interfaces that eBPF programs sit on
+    beside those of the pattern; ``ebpf_loopback`` are the protocols whose packets out of ``lo`` they see:
+    ``udp``, ``all`` or none. ``ipvs``: whether kube-proxy runs in IPVS mode, None where nothing says it.
     """
 
     inbound: tuple[Failsafe, ...]
@@ -81,6 +93,12 @@ class Settings:
     ebpf_interfaces: str = _EBPF_INTERFACES
     problem: str = ""
     tunnels: tuple[Tunnel, ...] = ()
+    ebpf_overlays: tuple[str, ...] = _EBPF_OVERLAYS
+    ebpf_loopback: str = "udp"
+    vxlan_port: int = 4789
+    wireguard_port: int = 51820
+    ipvs: Optional[bool] = None
+    node_ports: tuple[tuple[int, int], ...] = ((30000, 32767),)
 
 
 @dataclass(frozen=True)
@@ -164,10 +182,12 @@ def settings_of(
     environment: Optional[Mapping[str, str]] = None,
     calico_version: str = "",
     pool_tunnels: Collection[tuple[str, int]] = (),
+    ipvs: Optional[bool] = None,
 ) -> Settings:
     """Effective settings of one node, each from the first source that has it (see felix.effective).
 
     :param pool_tunnels: what address pools ask for, as ``Store.tunnels``
+    :param ipvs: whether kube-proxy runs in IPVS mode, None where nothing says it
     """
     configurations = list(configurations)
     failsafes = felix.effective(configurations, node, labels, environment, calico_version)
@@ -183,7 +203,30 @@ def settings_of(
         _either(value("bpfDataIfacePattern") or _EBPF_INTERFACES, value("bpfL3IfacePattern")),
         "; ".join(text for _field, text in failsafes.undefined),
         tuple(_tunnels(value, pool_tunnels)),
+        tuple(name for name, setting in _OVERLAYS.items() if not setting or _wanted(value(setting), True)),
+        _loopback_protocols(value),
+        _port(value("vxlanPort"), 4789),
+        _port(value("wireguardListeningPort"), 51820),
+        ipvs,
+        _node_ports(value("kubeNodePortRanges")),
     )
+
+
+def _loopback_protocols(value: Callable[[str], object]) -> str:
+    """Of which protocols eBPF sees packets out of lo (hostNetworkedNATMode in bpf_ep_mgr.go)."""
+    if str(value("bpfConnectTimeLoadBalancing") or "TCP") == "TCP":
+        return "udp"
+    return "all" if str(value("bpfHostNetworkedNATWithoutCTLB") or "Enabled") == "Enabled" else ""
+
+
+def _node_ports(setting: object) -> tuple[tuple[int, int], ...]:
+    listed = setting.split(",") if isinstance(setting, str) else setting
+    found = []
+    for text in listed if isinstance(listed, list) else ():
+        first, _colon, last = str(text).partition(":")
+        if first.strip().isdigit() and (last or first).strip().isdigit():
+            found.append((int(first), int(last or first)))
+    return tuple(found) or ((30000, 32767),)
 
 
 def _either(data: object, layer3: object) -> str:
@@ -287,6 +330,16 @@ def _input(flow: Flow, owners: Owners, settings: Settings, from_pod: bool) -> It
     if tunnel:
         yield tunnel
         return
+    if settings.ipvs and is_ipvs_forward(flow, settings):
+        yield Settled(
+            "filter INPUT",
+            "allow",
+            "ipvs-node-port",
+            "in IPVS mode a new connection to a port of the NodePort range counts as forwarded here: normal "
+            "ingress policy is not evaluated",
+            skipped_once_accepted=True,
+        )
+        return
     if from_pod:
         yield from _pod_to_host(flow, settings)
         return
@@ -295,6 +348,17 @@ def _input(flow: Flow, owners: Owners, settings: Settings, from_pod: bool) -> It
         yield Stage(NORMAL, INGRESS, owner, "filter INPUT", False, "inbound", skipped_once_accepted=True)
     else:
         yield _unowned("filter INPUT", flow)
+
+
+def is_ipvs_forward(flow: Flow, settings: Settings) -> bool:
+    """Whether Felix takes a packet to the node's own address for one to a NodePort (cali-forward-check)."""
+    port = flow.destination_port
+    return (
+        flow.state == "new"
+        and flow.protocol in (PROTOCOLS["tcp"], PROTOCOLS["udp"])
+        and port is not None
+        and any(first <= port <= last for first, last in settings.node_ports)
+    )
 
 
 def _output(flow: Flow, owners: Owners, settings: Settings, dataplane: str) -> Iterable[Step]:
@@ -311,7 +375,7 @@ def _output(flow: Flow, owners: Owners, settings: Settings, dataplane: str) -> I
     place = "mangle POSTROUTING" if flow.translated else "filter OUTPUT"
     if not owner:
         yield _unowned(place, flow)
-    elif dataplane == NFTABLES and has_no_connection(flow):
+    elif dataplane == NFTABLES and (has_no_connection(flow) or flow.state == "invalid"):
         yield Settled(
             place,
             "allow",
@@ -384,7 +448,8 @@ def _pod_to_host(flow: Flow, settings: Settings) -> Iterable[Step]:
         yield Settled(place, "undetermined", "pod-to-host", text, assumption)
     else:
         text = f"DefaultEndpointToHostAction is {action}: host policy is not asked about a pod's own traffic"
-        yield Settled(place, "allow", "pod-to-host", text)
+        own = "the node's own rules in INPUT, where it goes on, accept it" if action == "Return" else ""
+        yield Settled(place, "allow", "pod-to-host", text, own)
 
 
 # -- eBPF ------------------------------------------------------------------------------------------
@@ -400,6 +465,13 @@ def _ebpf(flow: Flow, owners: Owners, settings: Settings) -> Iterable[Step]:
     )
     if owner and not from_pod and owners.has(owner, UNTRACKED):
         yield Stage(UNTRACKED, INGRESS, owner, "XDP", True, "inbound", True, False)
+    if flow.interface == "lo":
+        yield Settled("TC", "allow", "not-an-ebpf-interface", "eBPF looks at no packet that comes in by lo")
+        return
+    settled = None if from_pod else _ebpf_before_policy(flow, flow.interface, owners, owner, settings)
+    if settled:
+        yield settled
+        return
     if flow.protocol == ICMPV6 and flow.icmp_type in _EBPF_LETS_PASS:
         yield Settled("TC ingress", "allow", "neighbour-discovery", "eBPF lets neighbour discovery pass")
         return
@@ -448,6 +520,16 @@ def _ebpf_egress(flow: Flow, owners: Owners, settings: Settings) -> Iterable[Ste
         yield Settled("TC egress", "allow", "neighbour-discovery", "eBPF lets neighbour discovery pass")
         return
     owner = _ebpf_owner(flow.interface, owners.named, owners.wildcard, settings)
+    if flow.interface == "lo" and not _seen_on_loopback(flow, settings):
+        text = (
+            "of what leaves by lo, eBPF looks at UDP only" if settings.ebpf_loopback else "eBPF is not on lo"
+        )
+        yield Settled("TC egress", "allow", "not-an-ebpf-interface", text)
+        return
+    settled = _ebpf_before_policy(flow, flow.interface, owners, owner, settings)
+    if settled:
+        yield settled
+        return
     if owner:
         yield Stage(NORMAL, EGRESS, owner, "TC egress", False, "outbound", skipped_once_accepted=True)
     else:
@@ -457,8 +539,67 @@ def _ebpf_egress(flow: Flow, owners: Owners, settings: Settings) -> Iterable[Ste
 def _ebpf_owner(
     interface: str, named: Optional[HostEndpoint], wildcard: Optional[HostEndpoint], settings: Settings
 ) -> Optional[HostEndpoint]:
-    """eBPF programs sit on interfaces of a pattern; there a named host endpoint replaces the wildcard."""
-    return (named or wildcard) if re.search(settings.ebpf_interfaces, interface) else None
+    """eBPF programs sit on some interfaces; there a named host endpoint replaces the wildcard."""
+    return (named or wildcard) if _is_ebpf_interface(interface, settings) else None
+
+
+def _is_ebpf_interface(interface: str, settings: Settings) -> bool:
+    """Whether programs are on an interface: of the pattern, of the overlay, or lo (isDataIface)."""
+    if interface == "lo":
+        return bool(settings.ebpf_loopback)
+    return interface in settings.ebpf_overlays or bool(re.search(settings.ebpf_interfaces, interface))
+
+
+def _seen_on_loopback(flow: Flow, settings: Settings) -> bool:
+    return settings.ebpf_loopback == "all" or (
+        settings.ebpf_loopback == "udp" and flow.protocol == PROTOCOLS["udp"]
+    )
+
+
+def _ebpf_before_policy(
+    flow: Flow, interface: str, owners: Owners, owner: Optional[HostEndpoint], settings: Settings
+) -> Optional[Settled]:
+    """What eBPF programs settle before any policy: tunnels, and TCP packets of no connection.
+
+    Source: felix/bpf-gpl/parsing.h (IPIP, WireGuard, VXLAN that leaves), nat.h (VXLAN that arrives) and tc.c
+    (mid-flow misses).
+    """
+    if not _is_ebpf_interface(interface, settings):
+        return None
+    arrives = flow.direction != EGRESS
+    place = "TC ingress" if arrives else "TC egress"
+    tunnel = _ebpf_tunnel(flow, interface, settings)
+    if tunnel:
+        peer = flow.source if arrives else flow.destination
+        if peer in owners.peers:
+            return Settled(place, "allow", "tunnel", f"{tunnel} between known nodes passes without policy")
+        if tunnel == "VXLAN":
+            return None  # another VXLAN network: policy decides
+        text = f"eBPF drops {tunnel} of an address that is no node of the cluster, host endpoint or not"
+        if owners.peers:
+            return Settled(place, "deny", "tunnel", text)
+        return Settled(
+            place, "undetermined", "tunnel", text, f"{peer} is the address of a node of this cluster"
+        )
+    if flow.protocol == PROTOCOLS["tcp"] and flow.state == "invalid" and (owner or arrives):
+        text = "a TCP packet of no connection is dropped, whatever policy allows"
+        return Settled(place, "deny", "invalid-state", text)
+    return None
+
+
+def _ebpf_tunnel(flow: Flow, interface: str, settings: Settings) -> str:
+    """Which tunnel's outer packet this is, or empty. WireGuard's port counts even where it is off."""
+    inside = interface in ("tunl0", "wireguard.cali", "wg-v6.cali")
+    if flow.protocol == _IPIP and flow.version == 4 and not inside:
+        return "IPIP"
+    if flow.protocol != PROTOCOLS["udp"]:
+        return ""
+    if flow.destination_port == settings.wireguard_port and not (inside and flow.direction == EGRESS):
+        return "WireGuard"
+    if flow.destination_port != settings.vxlan_port:
+        return ""
+    own = any(tunnel.name == "VXLAN" and tunnel.version == flow.version for tunnel in settings.tunnels)
+    return "VXLAN" if own or flow.direction == EGRESS else ""
 
 
 def _ebpf_unowned(flow: Flow, interface: str, owners: Owners) -> Settled:
@@ -467,6 +608,7 @@ def _ebpf_unowned(flow: Flow, interface: str, owners: Owners) -> Settled:
             "TC",
             "allow",
             "not-an-ebpf-interface",
-            f"{interface} does not match bpfDataIfacePattern: eBPF ignores its host endpoint",
+            f"{interface} matches neither bpfDataIfacePattern nor bpfL3IfacePattern: eBPF ignores its host "
+            "endpoint",
         )
     return _unowned("TC", flow)

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..address import Address
+<<<<<<< HEAD
 from ..stored.model import HostEndpoint, Policy, Rule, Store
+=======
+from ..selector import Selector
+from ..stored.model import Entity, HostEndpoint, Policy, Rule, Store
+>>>>>>> h/lint
 from ..stored.reader import inherited_labels
 from ..version import DEFAULT_ALLOW_FOR_BOTH_DIRECTIONS
 from .address_sets import AddressSets
@@ -38,18 +43,23 @@ from .tier_order import RankedTier
 ALLOW, DENY = "allow", "deny"
 CONTINUE = "continue"  # the stage neither allows nor denies
 EPHEMERAL_NOTE = f"the source port is one that the kernel picks ({EPHEMERAL[0]}-{EPHEMERAL[1]})"
+_SHOWN = 5
 KERNEL_NOTE = "the node's own FORWARD rules accept the packet"
 
 
 @dataclass(frozen=True)
 class DecidedBy:
-    """What decided. ``stage`` is a class of policy or a place; ``rule_index`` counts from 0."""
+    """What decided. ``stage`` is a class of policy or a place; ``rule_index`` counts from 0.
+
+    ``policies`` are those, as ``Kind name``, that govern where the end of a tier decides.
+    """
 
     stage: str = ""
     tier: str = ""
     kind: str = ""
     name: str = ""
     rule_index: Optional[int] = None
+    policies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,7 @@ class TierLink:
     ends_in_drop: bool
     only_staged: bool
     staged_rules: int = 0
+    policies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,7 +186,8 @@ class CompiledPolicies:
                     else:
                         rules |= bits
                 drop = bool(enforced) and tier.default_action != "Pass" and policy_class in (NORMAL, FORWARD)
-                link = TierLink(tier.name, rules, drop, not enforced, staged_rules)
+                names = tuple(str(policy.ref) for policy in enforced)
+                link = TierLink(tier.name, rules, drop, not enforced, staged_rules, names)
                 chains.setdefault((policy_class, direction), []).append(link)
         return {place: tuple(links) for place, links in chains.items()}
 
@@ -344,7 +356,7 @@ class _TierWalk:
         name = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
         text = f"tier {link.tier}: {ref.kind} {name} {self.stage.direction} rule {rule.index}"
         doubt = f"{ref.kind} {name} {self.stage.direction}[{rule.index}] matches" if doubtful else ""
-        if doubtful and (named := self.named_peers(rule)):
+        if doubtful and (named := self.unknown_peers(rule)):
             doubt = f"{doubt} ({named})"
         if rule.action == "pass":
             line = f"{text} passes to the next tier"
@@ -355,19 +367,28 @@ class _TierWalk:
         trace = (self.head, f"{text} {'allows' if allows else 'denies'}")
         return [Outcome(verdict, reason, decided, trace, doubt, self.notes, allows)]
 
-    def named_peers(self, rule: Rule) -> str:
-        """What has to hold where a rule names its peers by domain."""
+    def unknown_peers(self, rule: Rule) -> str:
+        """What has to hold of the packet's ends where a rule names them by domain, service or labels."""
         sides = ((rule.source, self.packet.source), (rule.destination, self.packet.destination))
-        return " and ".join(
-            f"{address} is an address of {' or '.join(side.domains)}"
-            for side, address in sides
-            if side.domains
-        )
+        return " and ".join(text for side, address in sides for text in self.unknown_peer(side, address))
+
+    def unknown_peer(self, side: Entity, address: Address) -> Iterable[str]:
+        sets, version = self.program.sets, self.packet.version
+        if side.domains:
+            yield f"{address} is an address of {' or '.join(side.domains)}"
+        if side.service and side.service not in sets.services:
+            yield f"{address} belongs to service {side.service}"
+        for selector, verb in ((side.selector, "is"), (side.not_selector, "is not")):
+            if selector and sets.of_selector(selector, version).holds(address.number) is None:
+                yield f"{address} {verb} a pod with {readable(selector)}"
 
     def end_of(self, index: int, link: TierLink) -> list[Outcome]:
         if link.ends_in_drop:
-            decided = DecidedBy(self.stage.name, link.tier, "Tier", link.tier)
-            trace = (self.head, f"tier {link.tier}: no rule matches, the end of the tier denies")
+            decided = DecidedBy(self.stage.name, link.tier, "Tier", link.tier, policies=link.policies)
+            more = f" and {len(link.policies) - _SHOWN} more" if len(link.policies) > _SHOWN else ""
+            governing = ", ".join(link.policies[:_SHOWN]) + more
+            line = f"tier {link.tier}: no rule of {governing} matches, the end of the tier denies"
+            trace = (self.head, line)
             return [Outcome(DENY, "end-of-tier", decided, trace, "", self.notes)]
         why = "holds staged policies only" if link.only_staged else "no rule matches"
         line = f"tier {link.tier}: {why}, goes on"
@@ -410,6 +431,12 @@ class _TierWalk:
         if self.program.version >= DEFAULT_ALLOW_FOR_BOTH_DIRECTIONS:
             return not self.view.governs(FORWARD)
         return not self.links
+
+
+def readable(selector: Selector) -> str:
+    """A selector as users write it, where Calico's own prefixes stand for namespaces and service accounts."""
+    text = str(selector).replace("pcns.", "namespace label ").replace("pcsa.", "service account label ")
+    return text[1:-1] if text.startswith("(") and text.endswith(")") and text.count("(") == 1 else text
 
 
 def directions(policy: Policy) -> tuple[str, ...]:

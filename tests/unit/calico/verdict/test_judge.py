@@ -169,6 +169,7 @@ REASON_CASES: list[tuple[str, str, Object, list[Object]]] = [
         flow(protocol=4, destination_port=None, source_port=None),
         [hep(profiles=[]), POOL, PEER],
     ),
+    ("deny", "answer-denied", flow(), [UNTRACKED_HEP, gnp("early", doNotTrack=True, **AOF)]),
     ("undetermined", "unprogrammable-rule", flow(), [hep(), gnp(ingress=[{**ALLOW, "icmp": {"type": 8}}])]),
     (
         "undetermined",
@@ -189,8 +190,31 @@ def test_reasons(verdict: str, reason: str, asked: Object, objects: list[Object]
 
 
 def test_every_reason_has_a_case() -> None:
-    elsewhere = {"no-connection", "not-an-ebpf-interface"}  # below: on other data planes only
+    elsewhere = {"no-connection", "not-an-ebpf-interface", "ipvs-node-port"}  # where nodes are other ones
     assert {reason for _verdict, reason, _flow, _objects in REASON_CASES} | elsewhere == set(REASONS)
+
+
+@pytest.mark.parametrize("port", [29999, 30000, 31000, 32767, 32768])
+@pytest.mark.parametrize("protocol", ["TCP", "UDP", "SCTP"])
+@pytest.mark.parametrize("dataplane", ["iptables", "nftables", "ebpf"])
+def test_ipvs_takes_the_nodeport_range_for_forwarded(port: int, protocol: str, dataplane: str) -> None:
+    asked = flow(protocol=protocol, destination_port=port)
+    found = answer(asked, hep(profiles=[]), dataplane=dataplane, kube_proxy_mode="ipvs")
+    taken = 30000 <= port <= 32767 and protocol != "SCTP" and dataplane != "ebpf"
+    assert found == (("allow", "ipvs-node-port") if taken else ("deny", "no-profile"))
+
+
+def test_the_nodeport_range_is_felixs_own_setting() -> None:
+    ranges = thing("FelixConfiguration", "default", kubeNodePortRanges=["20000:20010", 20050])
+    for port, verdict in ((20005, "allow"), (20050, "allow"), (31000, "deny")):
+        asked = flow(destination_port=port)
+        assert answer(asked, hep(profiles=[]), ranges, kube_proxy_mode="ipvs")[0] == verdict
+
+
+def test_return_leaves_a_pod_to_the_rest_of_input() -> None:
+    back = thing("FelixConfiguration", "default", defaultEndpointToHostAction="Return")
+    found = judge(flow(interface="cali1", source="10.244.0.5"), hep(), back)
+    assert any("own rules in INPUT" in text for text in found.assumptions)
 
 
 class TestClasses:
@@ -200,7 +224,8 @@ class TestClasses:
         closed = gnp("closed", order=99, ingress=[DENY], **AOF)
         for early in ({"preDNAT": True}, {"doNotTrack": True}):
             for direction in ("ingress", "forward"):
-                objects = (UNTRACKED_HEP, gnp("early", **early, **AOF), closed)
+                answers = {"types": ["Ingress", "Egress"], "egress": [ALLOW]} if "doNotTrack" in early else {}
+                objects = (UNTRACKED_HEP, gnp("early", **early, **answers, **AOF), closed)
                 assert answer(flow(direction), *objects) == ("allow", "policy-allow")
 
     def test_an_early_allow_does_not_spare_the_way_out(self) -> None:

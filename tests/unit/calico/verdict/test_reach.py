@@ -149,7 +149,10 @@ def test_untracked_policy_leaves_the_answers_open():
     untracked = policy("raw", 1, {"action": "Allow"}, doNotTrack=True, applyOnForward=True)
     named = [NO_FAILSAFES, hep("node1", interfaceName="eth0", expectedIPs=["10.0.0.1"])]
     found = obstacles(named, [*named, untracked], LOGINS[:1])
-    assert [o.verdict.verdict for o in found] == ["undetermined"]
+    assert [o.verdict.reason_code for o in found] == ["answer-denied"]
+    answered = policy("raw", 1, {"action": "Allow"}, doNotTrack=True, applyOnForward=True)
+    answered["spec"].update({"types": ["Ingress", "Egress"], "egress": [{"action": "Allow"}]})
+    assert [o.verdict.verdict for o in obstacles(named, [*named, answered], LOGINS[:1])] == ["undetermined"]
     assert obstacles(BASE, [*BASE, untracked], LOGINS[:1]) == []  # ignored on "*"
 
 
