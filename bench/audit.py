@@ -4,8 +4,8 @@
 
 ``judge``: observed flows of many nodes against a cluster's policies, from documents to the result,
 in processor time, and the memory that twice the flows take more. ``capture``: what the table adds to a new
-connection and to an established packet, measured in turns with and without it in the same run, and reading its
-elements beside ``nft -j list set``.
+connection and to an established packet, measured in turns with and without it in the same run, and reading
+its elements beside ``nft -j list set``.
 """
 
 from __future__ import annotations

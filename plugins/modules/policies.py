@@ -460,7 +460,7 @@ def _run(
     if ours:
         done, problem = policies.carry_out(cluster, served, planned, module.params["settle"], ours.renew)
     result = _result(module, cluster, served, wanted, planned, kept, done)
-    beside = in_source(params)
+    beside = in_source(module.params)
     result["remarks"] = list(beside.remarks)
     result["host_endpoints_templates"] = templates_like(beside.host_endpoints)
     result["findings"] = as_dicts(findings)

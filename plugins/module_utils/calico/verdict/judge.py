@@ -17,11 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Optional, Union
 
-<<<<<<< HEAD
-from ..address import Address
-=======
 from ..address import Address, host_net
->>>>>>> h/lint
 from ..bad_input import BadInput
 from ..stored.model import WILDCARD, HostEndpoint, Policy, Store
 from ..stored.reader import ALL_NAMESPACES, Raw, inherited_labels, read

@@ -13,12 +13,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..address import Address
-<<<<<<< HEAD
-from ..stored.model import HostEndpoint, Policy, Rule, Store
-=======
 from ..selector import Selector
 from ..stored.model import Entity, HostEndpoint, Policy, Rule, Store
->>>>>>> h/lint
 from ..stored.reader import inherited_labels
 from ..version import DEFAULT_ALLOW_FOR_BOTH_DIRECTIONS
 from .address_sets import AddressSets
