@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Lint rules about what Calico's API refuses, told without asking it.
 
-For objects of ``projectcalico.org/v3`` that no API server has stored yet. Policies, network sets and tiers
-are read by the strict reader of module ``policies``; host endpoints and configurations are checked here.
+For objects of ``projectcalico.org/v3`` that no API server has stored yet. Policies are read by the
+strict reader of module ``policies``; the other kinds are checked here.
 Source: libcalico-go/lib/validator/v3 and the schemas in libcalico-go/config/crd, both v3.32.1, which is what
 ``calicoctl validate`` asks.
 """
@@ -14,11 +14,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable
 
-from ..address import parse_address
+from ..address import parse_address, parse_net
 from ..bad_input import BadInput
 from ..finding import ERROR, Finding
-from ..policy.definition import BUILTIN_TIERS, Document, parse
-from ..selector import parse as parse_selector
+from ..policy.definition import Document, parse
 from ..stored.known_fields import unknown_fields
 from ..stored.reader import V3, was_stored
 from .context import trap
@@ -29,7 +28,7 @@ RULES = {
     "refused-by-api": "Calico's own API refuses the object (``calicoctl validate``).",
 }
 
-_SETS = ("GlobalNetworkPolicy", "StagedGlobalNetworkPolicy", "GlobalNetworkSet", "Tier")
+_POLICIES = ("GlobalNetworkPolicy", "StagedGlobalNetworkPolicy")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}\Z")
 _PORT_NAME = re.compile(r"(?!-)(?!.*--)(?=.*[a-z])[-a-z0-9]{1,15}(?<!-)\Z")
@@ -62,14 +61,18 @@ def _finding(raw: Raw, bad: BadInput) -> Finding:
 
 def _refusals(raw: Raw, spec: Raw) -> Iterator[BadInput]:
     kind = raw["kind"]
-    if kind in _SETS:
+    if kind in _POLICIES:
         yield from _of_strict_reader(raw, spec)
         return
     checks: dict[str, Callable[[Raw], Iterator[BadInput]]] = {
         "HostEndpoint": _host_endpoint,
         "KubeControllersConfiguration": _controllers,
         "FelixConfiguration": _felix,
+        "GlobalNetworkSet": _network_set,
     }
+    if kind == "Tier":
+        yield from _tier(raw["metadata"], spec)
+        yield from _labels(raw["metadata"])
     if kind in checks:
         yield from _metadata(raw["metadata"])
         yield from checks[kind](spec)
@@ -78,8 +81,6 @@ def _refusals(raw: Raw, spec: Raw) -> Iterator[BadInput]:
 def _of_strict_reader(raw: Raw, spec: Raw) -> Iterator[BadInput]:
     """What ``policies`` refuses, without what it refuses only because a set cannot hold it."""
     metadata = raw["metadata"]
-    if raw["kind"] == "Tier" and metadata["name"] in BUILTIN_TIERS:
-        return
     plain = {key: value for key, value in spec.items() if key != "stagedAction"}
     for direction in ("ingress", "egress"):
         if isinstance(plain.get(direction), list):
@@ -179,13 +180,54 @@ def _is_name(value: object) -> bool:
 # -- configurations --------------------------------------------------------------------------------
 
 
+_LOG = ("Trace", "Debug", "Info", "Warning", "Error", "Fatal")
+_FELIX_CHOICES = {
+    "logSeverityScreen": _LOG,
+    "logSeverityFile": _LOG,
+    "logSeveritySys": _LOG,
+    "defaultEndpointToHostAction": ("Drop", "Accept", "Return"),
+    "iptablesFilterAllowAction": ("Accept", "Return"),
+    "iptablesMangleAllowAction": ("Accept", "Return"),
+    "nftablesFilterAllowAction": ("Accept", "Return"),
+    "nftablesMangleAllowAction": ("Accept", "Return"),
+    "iptablesFilterDenyAction": ("Drop", "Reject"),
+    "nftablesFilterDenyAction": ("Drop", "Reject"),
+    "nftablesMode": ("Disabled", "Enabled", "Auto"),
+    "iptablesBackend": ("Legacy", "NFT", "Auto"),
+    "bpfLogLevel": ("Debug", "Info", "Off"),
+    "bpfConnectTimeLoadBalancing": ("TCP", "Enabled", "Disabled"),
+    "bpfHostNetworkedNATWithoutCTLB": ("Enabled", "Disabled"),
+}
+
+
 def _felix(spec: Raw) -> Iterator[BadInput]:
-    for field in ("failsafeInboundHostPorts", "failsafeOutboundHostPorts"):
-        entries = spec.get(field)
-        for index, entry in enumerate(entries if isinstance(entries, list) else ()):
-            protocol = entry.get("protocol") if isinstance(entry, Mapping) else entry
-            if protocol not in ("TCP", "UDP", "SCTP"):
-                yield BadInput(f"spec.{field}[{index}].protocol", protocol, "write TCP or UDP, in capitals")
+    for field, choices in _FELIX_CHOICES.items():
+        yield from _choice(spec, field, choices, "spec")
+
+
+# -- sets and tiers --------------------------------------------------------------------------------
+
+
+def _network_set(spec: Raw) -> Iterator[BadInput]:
+    nets = spec.get("nets") or []
+    for index, text in enumerate(nets):
+        if parse_net(text) is None:
+            yield BadInput(f"spec.nets[{index}]", text, "write a net or an address")
+        elif text in nets[:index]:
+            yield BadInput(f"spec.nets[{index}]", text, "it is listed twice; keep one")
+
+
+_BUILT_IN_ORDERS = {"default": 1_000_000, "kube-admin": 1_000, "kube-baseline": 10_000_000}
+
+
+def _tier(metadata: Raw, spec: Raw) -> Iterator[BadInput]:
+    name = metadata["name"]
+    if "." in name or len(name) > 63 or not _NAME.match(name):
+        yield BadInput("metadata.name", name, "write at most 63 lower-case letters, digits and '-'")
+    order = _BUILT_IN_ORDERS.get(name)
+    if order is not None and spec.get("order") != order:
+        yield BadInput("spec.order", spec.get("order"), f"write {order}: this tier is Calico's own")
+    yield from _choice(spec, "defaultAction", ("Deny", "Pass"), "spec")
 
 
 def _controllers(spec: Raw) -> Iterator[BadInput]:
@@ -200,25 +242,9 @@ def _controllers(spec: Raw) -> Iterator[BadInput]:
     endpoint, place = node.get("hostEndpoint") or {}, "spec.controllers.node.hostEndpoint"
     yield from _choice(endpoint, "autoCreate", _MODES, place)
     yield from _choice(endpoint, "createDefaultHostEndpoint", _MODES, place)
-    for index, template in enumerate(endpoint.get("templates") or []):
-        yield from _template(template or {}, f"{place}.templates[{index}]")
 
 
 def _choice(mapping: Raw, field: str, choices: tuple[str, ...], place: str) -> Iterator[BadInput]:
     value = mapping.get(field)
     if value not in (None, "", *choices):
         yield BadInput(f"{place}.{field}", value, f"write {', '.join(choices[:-1])} or {choices[-1]}")
-
-
-def _template(template: Raw, place: str) -> Iterator[BadInput]:
-    name = template.get("generateName")
-    if name and not _is_name(name):
-        yield BadInput(f"{place}.generateName", name, "write lower-case letters, digits, '-' and '.'")
-    for index, text in enumerate(template.get("interfaceCIDRs") or []):
-        if not isinstance(text, str) or "/" not in text or not _is_address(text.partition("/")[0]):
-            yield BadInput(f"{place}.interfaceCIDRs[{index}]", text, "write a net such as 192.0.2.0/24")
-    selector = template.get("nodeSelector")
-    try:
-        parse_selector(selector or "")
-    except BadInput as bad:
-        yield BadInput(f"{place}.nodeSelector", selector, bad.remedy)

@@ -7,12 +7,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..finding import ERROR, WARNING, Finding
+from ..finding import ERROR, INFO, WARNING, Finding
+from ..known_faults import KnownFault, faults_of
 from ..stored.model import MISSING, STALE, Misreading, Reference
 from ..stored.reader import UNKNOWN_FIELD
 from .context import LintContext, trap
 
 RULES = {
+    "known-fault": "A fault of this version of Calico on this data plane.",
     "hidden-labels": "Labels that Calico's metadata annotation overrides.",
     "invalid-net": "Not a net: Felix leaves it out, and a rule without nets matches everybody.",
     "invalid-port": "Not a port: Felix drops the policy, or sees no further policy change at all.",
@@ -45,6 +47,14 @@ def check(context: LintContext) -> Iterator[Finding]:
     """All findings of this file's rules."""
     for ref, found in context.store.misreadings:
         yield _misread(ref, found)
+    if context.has_endpoints() and context.options.calico_version:
+        for fault in faults_of(context.options.calico_version, context.options.dataplane):
+            if fault.casts_doubt:
+                yield _known_fault(context.options.calico_version, fault)
+
+
+def _known_fault(version: str, fault: KnownFault) -> Finding:
+    return trap("known-fault", INFO, f"Calico {version}", "", f"{fault.id}: {fault.what}", fault.way_out)
 
 
 def _misread(ref: Reference, found: Misreading) -> Finding:

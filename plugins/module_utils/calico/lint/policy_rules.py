@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Optional
 
 from ..finding import ERROR, INFO, WARNING, Finding
+from ..known_faults import FORWARD_DEFAULT
 from ..stored.model import WILDCARD, Policy, Rule
-from ..verdict.packet_path import EBPF, EGRESS, FORWARD, INGRESS
+from ..verdict.packet_path import EGRESS, FORWARD, INGRESS
 from ..verdict.program import directions
 from ..verdict.tier_order import DEFAULT_TIER
-from ..version import DEFAULT_ALLOW_FOR_BOTH_DIRECTIONS
 from .context import LintContext, is_pod_label, rules_of, trap
 
 RULES = {
@@ -350,7 +350,7 @@ def _lone_enforced(context: LintContext) -> Iterator[Finding]:
 
 
 def _forward_one_direction(context: LintContext) -> Iterator[Finding]:
-    if context.version < DEFAULT_ALLOW_FOR_BOTH_DIRECTIONS or context.options.dataplane == EBPF:
+    if not FORWARD_DEFAULT.affects(context.version, context.options.dataplane):
         return
     for group in context.groups:
         chains = context.program.view(group.example).chains

@@ -19,6 +19,7 @@ from typing import Any, Optional, Union
 
 from ..address import Address, host_net
 from ..bad_input import BadInput
+from ..known_faults import faults_of
 from ..stored.model import WILDCARD, HostEndpoint, Policy, Store
 from ..stored.reader import ALL_NAMESPACES, Raw, inherited_labels, read
 from ..stored.rules import PROTOCOLS
@@ -187,6 +188,11 @@ class Judge:
         for ref, found in store.misreadings:
             text = f"{ref}: {found.field}: {found.meaning}"
             self._misread.setdefault((ref.kind.replace("Staged", ""), ref.name), []).append(text)
+        self._faults = tuple(
+            f"Calico's fault {fault.id} does not show: {fault.what}"
+            for fault in faults_of(self.options.calico_version, self.options.dataplane)
+            if fault.casts_doubt
+        )
         self._local: dict[str, list[HostEndpoint]] = {}
         for hep in store.host_endpoints:
             self._local.setdefault(hep.node, []).append(hep)
@@ -388,6 +394,8 @@ class Judge:
             return _withheld(verdict, "unknown-configuration", (settings.problem,))
         if flow.node in self._local and self._stale:
             return _withheld(verdict, "unreadable-object", self._stale)
+        if flow.node in self._local and self._faults:
+            verdict = replace(verdict, assumptions=(*verdict.assumptions, *self._faults))
         verdict = self._with_misreadings(self._unless_ipvs(verdict, flow, settings))
         refused = self._refused_at(flow.node, program) if program.unprogrammable else ()
         if refused:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..address import Address
+from ..known_faults import FORWARD_DEFAULT
 from ..selector import Selector
 from ..stored.model import Entity, HostEndpoint, Policy, Rule, Store
 from ..stored.reader import inherited_labels
-from ..version import DEFAULT_ALLOW_FOR_BOTH_DIRECTIONS
 from .address_sets import AddressSets
 from .flow import WITH_PORTS, Flow
 from .packet_path import (
@@ -424,7 +424,7 @@ class _TierWalk:
         """Since v3.29 policy of one direction takes the default allow from both; not so in eBPF."""
         if self.program.dataplane == EBPF:
             return True
-        if self.program.version >= DEFAULT_ALLOW_FOR_BOTH_DIRECTIONS:
+        if FORWARD_DEFAULT.affects(self.program.version, self.program.dataplane):
             return not self.view.governs(FORWARD)
         return not self.links
 

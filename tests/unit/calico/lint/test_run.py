@@ -463,7 +463,8 @@ def test_rule(name: str, fires: list[Object], silent: list[Object]) -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    assert {name for name, _fires, _silent in CASES} == set(RULES)
+    elsewhere = {"known-fault"}  # test_known_faults.py
+    assert {name for name, _fires, _silent in CASES} | elsewhere == set(RULES)
 
 
 def test_the_documentation_tells_every_rule() -> None:

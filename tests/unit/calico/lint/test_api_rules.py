@@ -1,0 +1,55 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What calicoctl validate refuses is refused by policy_lint: 480 random objects, judged by Calico itself.
+
+recordings/calicoctl_validate.jsonl holds the answers of libcalico-go's validator (v3.32.1, strict decoding
+included), one object a line.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import lint
+
+JUDGED = Path(__file__).parents[2] / "recordings" / "calicoctl_validate.jsonl"
+V3 = "projectcalico.org/v3"
+
+
+def is_refused(judged: dict[str, Any]) -> bool:
+    try:
+        findings = lint([{"apiVersion": V3, **judged}])
+    except BadInput:
+        return True
+    return any(found.severity == "error" for found in findings if found.id != "deny-covers-loopback")
+
+
+def test_all_that_calicos_validator_refuses_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [json.loads(line) for line in JUDGED.read_text().splitlines()]
+    refused = [row["object"] for row in rows if row["refused"]]
+    missed = [judged for judged in refused if not is_refused(judged)]
+    assert missed == []
+    taken = [row["object"] for row in rows if not row["refused"]]
+    api_only = [judged for judged in taken if "refused-by-api" in rules_of(judged)]
+    with capsys.disabled():
+        print(
+            f"\n{len(refused)} of {len(refused)} objects that Calico's validator refuses are refused; of "
+            f"{len(taken)} that it takes, {len(api_only)} are refused all the same"
+        )
+    # Lists that name something twice, which the API server refuses by its schema, and names that no tier has.
+    assert len(api_only) <= len(taken) // 10
+
+
+def rules_of(judged: dict[str, Any]) -> set[str]:
+    return {found.id for found in lint([{"apiVersion": V3, **judged}])}
+
+
+@pytest.mark.parametrize("metadata", [{"uid": "u"}, {"resourceVersion": "1"}])
+def test_what_an_api_server_has_stored_is_not_asked_again(metadata: dict[str, str]) -> None:
+    wrong = {"kind": "HostEndpoint", "metadata": {"name": "h"}, "spec": {"node": "n"}}
+    assert "refused-by-api" in rules_of(wrong)
+    assert "refused-by-api" not in rules_of({**wrong, "metadata": {"name": "h", **metadata}})
