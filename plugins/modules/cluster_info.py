@@ -229,7 +229,8 @@ findings:
       description: What was looked at.
       type: str
     severity:
-      description: V(ok), V(warning), or V(error), which ends the role preflight before anything is written.
+      description:
+        - V(ok), V(info), V(warning), or V(error), which ends the role preflight before anything is written.
       type: str
     message:
       description: What was found.

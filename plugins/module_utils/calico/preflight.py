@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Optional
 
-from .finding import ERROR, OK, WARNING, Finding
+from .finding import ERROR, INFO, OK, WARNING, Finding
 from .host_endpoint import ALL_INTERFACES, hep_name
 from .known_faults import faults_of_any_dataplane
 from .version import RULES_IN_SCHEMAS, SERVER_SIDE_APPLY, STAGED_POLICIES, TIERS, parse_version
@@ -189,7 +189,7 @@ def _calico(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
         yield Finding("Calico", OK, said)
     for fault in faults_of_any_dataplane(facts.calico_version):
         where = ", ".join(fault.dataplanes)
-        yield Finding("Calico", OK, f"known fault {fault.id} ({where}): {fault.what}; {fault.way_out}")
+        yield Finding("Calico", INFO, f"known fault {fault.id} ({where}): {fault.what}", fault.way_out)
 
 
 def _kinds(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:

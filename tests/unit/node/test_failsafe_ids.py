@@ -76,6 +76,7 @@ DAMAGES = {
     "hash.broken": swapped(),
     "foreign.drop": damaged("filter", INPUT, "-A INPUT -p tcp -m tcp --dport 22 -j DROP", "{}"),
     "foreign.before": damaged("filter", INPUT, "-A INPUT -i lo -j ACCEPT", "{}"),
+    "foreign.accept": damaged("filter", INPUT, "-A INPUT -j ACCEPT", "{}"),
     "foreign.policy": damaged("mangle", ":INPUT", ":INPUT DROP [0:0]"),
     "mark.collision": damaged("mangle", "-A PREROUTING", "-A PREROUTING -j MARK --set-mark 0x40000", "{}"),
     "dump.unreadable": damaged("filter", "COMMIT"),

@@ -78,6 +78,12 @@ def _built_in(ruleset: Ruleset, failsafes: Failsafes, before_calico: bool) -> It
         rules = _foreign_rules(chain, name, until_calico=before_calico and table_name == "filter")
         ports = _ports(failsafes, direction)
         yield from _judge(rules, table, table_name, name, ports)
+        if before_calico and table_name == "filter" and any(_accepts_all(rule) for rule in rules):
+            yield (
+                table_name, name, "warning", "foreign.accept",
+                f"another program accepts everything in {table_name}/{name} before Calico's jump: no host "
+                "policy is in force there. Remove the rule, or set Felix's chainInsertMode to Insert",
+            )  # fmt: skip
         ends_here = not before_calico or table_name != "filter"
         if chain.policy == "DROP" and ends_here:
             severity = "error" if not rules else "warning"
@@ -85,6 +91,10 @@ def _built_in(ruleset: Ruleset, failsafes: Failsafes, before_calico: bool) -> It
                 table_name, name, severity, "foreign.policy",
                 f"the policy of {table_name}/{name} is DROP: what other programs do not accept is lost",
             )  # fmt: skip
+
+
+def _accepts_all(rule: Rule) -> bool:
+    return rule.action == "accept" and not rule.match
 
 
 def _foreign_rules(chain: Chain, name: str, until_calico: bool) -> list[Rule]:
