@@ -116,7 +116,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 nodes:
-  description: What was proved, node by node, also for O(hostfence.calico.policies#module:logins).
+  description: What was proved, node by node.
   returned: always
   type: list
   elements: dict
@@ -145,6 +145,11 @@ nodes:
     error:
       description: Why it is not proved, or empty.
       type: str
+logins:
+  description: By which connections the nodes are reached, for O(hostfence.calico.policies#module:logins).
+  returned: always
+  type: list
+  elements: dict
 proved:
   description: Names of the nodes that are proved.
   returned: always
@@ -206,6 +211,10 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+# What the modules that judge are told of a login.
+_LOGIN = ("node", "reached", "ssh_connection", "host", "port")
+
+
 def work(params: dict[str, Any]) -> dict[str, Any]:
     """:raises BadInput: an option that cannot be used"""
     if params["rounds"] < 1:
@@ -229,7 +238,7 @@ def _target(raw: dict[str, Any], place: str) -> Target:
     return Target(
         raw["node"],
         host,
-        raw["port"],
+        raw["port"] or None,
         raw["user"],
         raw["private_key_file"],
         raw["connection"],
@@ -257,6 +266,7 @@ def _result(proofs: list[Proof]) -> dict[str, Any]:
         text += f"; {first.target.node}: {first.error}"
     return {
         "nodes": [as_result(proof) for proof in proofs],
+        "logins": [{name: each[name] for name in _LOGIN} for each in map(as_result, proofs)],
         "proved": proved,
         "failed_nodes": failed,
         "unlooked": [p.target.node for p in proofs if p.target.present and p.programmed is None],

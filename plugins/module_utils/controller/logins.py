@@ -231,7 +231,7 @@ def _quoted(command: str) -> str:
 
 
 def as_result(proof: Proof) -> dict[str, Any]:
-    """The form in which the module returns it; also one of ``logins`` of the modules that judge."""
+    """The form in which the module returns it."""
     target = proof.target
     return {
         "node": target.node,

@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""However Ansible is run, what was written is proved by new logins, or taken back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from module_run import run_module
+from role_run import end_of, start_playbook
+from test_policies import GNP, policy, stored
+
+pytestmark = pytest.mark.one_flavour
+
+# Stands for OpenSSH and a node: tells a session, until as many logins as `works` have been.
+SSH = """#!/bin/sh
+number=$(cat {place}/count 2>/dev/null || echo 0); number=$((number + 1)); echo $number > {place}/count
+[ $number -le {works} ] || {{ echo "connect to host: Connection refused" >&2; exit 255; }}
+printf '\\nhostfence-login 192.0.2.1 %s 100.64.0.1 22\\n' $((40000 + number))
+"""
+
+
+@pytest.fixture
+def cluster(clean_api):
+    clean_api.add_nodes(1)
+    assert not run_module("host_endpoints", clean_api)["failed"]
+    return clean_api
+
+
+def enforce(api, place, works, *flags, host=None, **variables):
+    program = place / "ssh"
+    program.write_text(SSH.format(place=place, works=works))
+    program.chmod(0o755)
+    rule = {"action": "Deny", "protocol": "TCP", "destination": {"ports": [7]}}
+    (place / "mine.json").write_text(json.dumps(policy("mine", ingress=[rule])))
+    own = {"ansible_ssh_executable": str(program), **(host or {})}
+    inventory = {
+        "all": {
+            "hosts": {"localhost": {"ansible_connection": "local"}},
+            "children": {"nodes": {"hosts": {"sim-0001": own}}},
+        }
+    }
+    (place / "hosts.json").write_text(json.dumps(inventory))
+    given = {
+        "policies_sets": [str(place / "mine.json")],
+        "policies_state": "enforced",
+        "policies_default_action": "Pass",
+        "policies_settle": 0,
+        "policies_prove_after": 0,
+        **variables,
+    }
+    (place / "play.json").write_text(
+        json.dumps(
+            [
+                {
+                    "hosts": "localhost",
+                    "gather_facts": False,
+                    "roles": ["hostfence.calico.policies"],
+                    "vars": {
+                        "ansible_connection": "local",
+                        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+                    },
+                }
+            ]
+        )
+    )
+    hosts = str(place / "hosts.json")
+    return end_of(start_playbook(api.kubeconfig, place / "play.json", *flags, inventory=hosts, **given))
+
+
+def logins(place):
+    return int((place / "count").read_text())
+
+
+def enforced(api):
+    return [key for key in stored(api) if key[0] == GNP]
+
+
+WAYS = {
+    "linear": ({}, {}),
+    "free": ({"ANSIBLE_STRATEGY": "free"}, {}),
+    "host_pinned": ({"ANSIBLE_STRATEGY": "host_pinned"}, {}),
+    "one fork": ({"ANSIBLE_FORKS": "1"}, {}),
+    "kept connections": (
+        {"ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=300s -o ControlPath=/tmp/hostfence"},
+        {},
+    ),
+    "paramiko": ({}, {"ansible_connection": "paramiko"}),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_it_is_proved_by_as_many_new_logins_as_wanted(cluster, tmp_path, monkeypatch, way):
+    environment, host = WAYS[way]
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    done = enforce(cluster, tmp_path, 100, host=host)
+    assert done.code == 0, done.text[-1500:]
+    assert logins(tmp_path) == 1 + 3
+    assert "1 of 1 nodes took new logins, 3 in all" in done.text
+    assert enforced(cluster)
+
+
+@pytest.mark.parametrize("way", ["linear", "free", "host_pinned"])
+@pytest.mark.parametrize("works", [1, 3])
+def test_it_is_taken_back_where_a_login_fails(cluster, tmp_path, monkeypatch, way, works):
+    for name, text in WAYS[way][0].items():
+        monkeypatch.setenv(name, text)
+    done = enforce(cluster, tmp_path, works)
+    assert done.code != 0
+    assert logins(tmp_path) == works + 1
+    assert "The policies were taken back" in done.text, done.text[-1500:]
+    assert "sim-0001 (connect to host: Connection refused)" in done.text
+    assert not enforced(cluster)
+
+
+def test_nobody_logs_in_to_a_local_connection(cluster, tmp_path):
+    done = enforce(cluster, tmp_path, 100, host={"ansible_connection": "local"})
+    assert done.code != 0
+    assert "Nothing was written." in done.text, done.text[-1500:]
+    assert not enforced(cluster)
+
+
+def test_what_is_enforced_is_proved_again_though_nothing_is_written(cluster, tmp_path):
+    assert enforce(cluster, tmp_path, 100).code == 0
+    (tmp_path / "count").unlink()
+    again = enforce(cluster, tmp_path, 100)
+    assert (again.code, again.changed) == (0, 0), again.text[-1500:]
+    assert logins(tmp_path) == 1 + 3
+    (tmp_path / "count").unlink()
+    shut = enforce(cluster, tmp_path, 0)
+    assert shut.code != 0
+    assert "cannot log in to them" in shut.text, shut.text[-1500:]
