@@ -1,0 +1,85 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Counters of audited copies: as many as connections were made, by rule of the original policy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ansible_collections.hostfence.calico.plugins.module_utils.node.audit_counters import (
+    KernelRule,
+    Place,
+    count,
+    from_iptables,
+    from_nftables,
+    rows,
+    since,
+)
+
+RECORDED = Path(__file__).parents[1] / "recordings" / "audited" / "iptables-nft-save.txt"
+WEB = Place("mine.web", "ingress", "0")
+
+
+def test_what_was_made_is_what_was_counted():
+    counted = count(from_iptables(RECORDED.read_text().splitlines(), "ipv4"))
+
+    found = {
+        (row["policy"], row["rule"]): row["packets"]
+        for row in rows(since(counted, "boot", None)["totals"])
+        if row["direction"] == "ingress" and row["packets"]
+    }
+    assert found == {
+        ("mine.web", 0): 60,
+        ("mine.web", 1): 10,
+        ("mine.end-of-tier-ingress", "end-of-tier"): 7,
+        ("hostfence.ingress-lockdown-drop", 0): 77,
+    }
+
+
+def test_nftables_writes_the_same_into_one_comment():
+    comment = "cali:8vg3kKsof0f06oPP; hostfence.io/audits=0; GlobalNetworkPolicy audited-mine.web ingress"
+    marks = {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 1}}
+    rule = {
+        "chain": "filter-cali-pi-gnp/audited-mine.web",
+        "comment": comment,
+        "expr": [{"counter": {"packets": 5, "bytes": 300}}, marks],
+    }
+
+    assert count(from_nftables([{"rule": rule}, {"chain": {}}], "ip")) == {("ip", WEB): 5}
+
+
+def test_the_last_rule_that_sets_a_mark_is_the_one_where_all_conditions_hold():
+    name = "GlobalNetworkPolicy audited-mine.web ingress"
+    block = [
+        KernelRule("filter", "c", ("hostfence.io/audits=0", name), 9, sets_mark=True),
+        KernelRule("filter", "c", ("hostfence.io/audits=0",), 4, sets_mark=True),
+        KernelRule("filter", "c", ("hostfence.io/audits=0",), 4, sets_mark=False),
+    ]
+
+    assert count(block) == {("filter", WEB): 4}
+
+
+def test_rules_of_others_are_passed_over():
+    rules = [
+        KernelRule(
+            "filter",
+            "c",
+            ("GlobalNetworkPolicy mine.web ingress", "hostfence.io/audits=0"),
+            9,
+            sets_mark=True,
+        ),
+        KernelRule("filter", "d", ("hostfence.io/audits=0",), 9, sets_mark=True),
+    ]
+
+    assert count(rules) == {}
+
+
+def test_totals_go_on_when_felix_starts_a_counter_again_and_over_a_reboot():
+    now = ("filter", WEB)
+    first = since({now: 10}, "boot", None)
+    second = since({now: 15}, "boot", first)
+    restarted = since({now: 3}, "boot", second)
+    rebooted = since({now: 4}, "another", restarted)
+
+    totals = [rows(reading["totals"])[0]["packets"] for reading in (first, second, restarted, rebooted)]
+    assert totals == [10, 15, 18, 22]
