@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: confirm
 short_description: Confirm the wave of a transaction that waits for it
-version_added: 0.3.0
+version_added: 0.2.0
 author: The Hostfence founders (@hostfence)
 description:
   - Keeps the new policy of the wave that M(hostfence.calico.enforce) switched with
@@ -15,7 +15,7 @@ description:
     before, the next run of M(hostfence.calico.enforce) goes on.
   - Fails if the wave went back meanwhile, by its window or by somebody.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.transaction
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster

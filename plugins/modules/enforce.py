@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: enforce
 short_description: Change what is enforced as a transaction
-version_added: 0.3.0
+version_added: 0.2.0
 author: The Hostfence founders (@hostfence)
 description:
   - Brings the policy that is enforced from what it is to what it shall be. The new policy stands in the
@@ -16,7 +16,7 @@ description:
   - What is to be comes from rehearsals of M(hostfence.calico.policies), which have judged it.
   - A run that was ended anywhere is taken up by the next one.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.transaction
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
@@ -61,8 +61,8 @@ options:
     choices: [auto, manual]
     default: auto
   keep:
-    description: Hours for which the policy from before is kept, for M(hostfence.calico.rollback); 0 forgets
-    it.
+    description:
+      - Hours for which the policy from before is kept, for M(hostfence.calico.rollback); V(0) forgets it.
     type: float
     default: 24
   watchdogs:

@@ -95,17 +95,11 @@ foreign:
       description: How many HostEndpoints it selects.
       type: int
 transaction:
-  description: The transaction of M(hostfence.calico.enforce) that is under way, or the last one; empty if
-  there is none.
+  description:
+    - The transaction of M(hostfence.calico.enforce) that is under way, or the last one, with its phase, who began it
+      and when, its sets, and the phase, deadline and last writer of each wave. Empty if there is none.
   returned: always
   type: dict
-  sample:
-    phase: running
-    who: ann@laptop
-    since: "2026-11-28T16:43:59Z"
-    sets: [edge]
-    waves: [{name: canary, nodes: [node2], phase: switched, deadline: "2026-11-28T16:46:10Z", by: ann@laptop,
-    reason: ""}]
 """
 
 from typing import TYPE_CHECKING, Any

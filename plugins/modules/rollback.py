@@ -7,14 +7,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: rollback
 short_description: Go back to the policy from before a transaction
-version_added: 0.3.0
+version_added: 0.2.0
 author: The Hostfence founders (@hostfence)
 description:
   - Switches every wave back, confirmed or not, and removes the transaction.
   - After it is settled, and as long as the policy from before is kept, makes a transaction of its own back
     to it, with all hosts in one wave.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.transaction
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster

@@ -40,6 +40,7 @@ class Recorder:
         self._path = path
         self._file = path.open("w", encoding="utf-8")
         self._stop = threading.Event()
+        self._lock = threading.Lock()
         nodes = lab.record.nodes.values()
         outside = [[f"{node.name} SSH", node.ipv4, 22] for node in nodes]
         self._processes = [self._start(lab.outside, outside)]
@@ -95,13 +96,18 @@ class Recorder:
         assert process.stdout
         for line in process.stdout:
             if not self._stop.is_set():
+                self._note(line)
+
+    def _note(self, line: str) -> None:
+        with self._lock:
+            if not self._file.closed:
                 self._file.write(line)
 
     def _switches(self) -> None:
         while not self._stop.is_set():
             try:
                 phase, _by = self._lab.switch()
-                self._file.write(json.dumps([time.time(), "switch 1", phase]) + "\n")
+                self._note(json.dumps([time.time(), "switch 1", phase]) + "\n")
             except Exception:
                 pass
             time.sleep(0.2)

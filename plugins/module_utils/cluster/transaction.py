@@ -323,6 +323,7 @@ class Transaction:
             wave.nodes,
             guards=[w for w in script.new_guards() if _is_of(w, number)],
             full=False,
+            patient=False,
             seconds=max(1, min(_PROGRAM_SECONDS, end - time.monotonic())),
         )
         self._prove(wave, before, script)

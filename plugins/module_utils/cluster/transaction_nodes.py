@@ -68,27 +68,32 @@ class Observer:
         guards: Sequence[Write] = (),
         full: bool = True,
         seconds: float = 20,
+        patient: bool = True,
     ) -> dict[str, str]:
         """Until the kernels of all nodes hold the chains of the policies present and none of those absent.
 
         :param guards: whose set of addresses is to be full, or empty
+        :param patient: otherwise a node that cannot be logged in to twice ends the wait at once
         :returns: node to what is not as it shall be, when the time was over
         """
         time.sleep(0 if self.logins else self._settle)
         waiting = [self.logins[node] for node in nodes if node in self.logins]
         end = time.monotonic() + seconds
         names = sorted({name for guard in guards for name in _all_chains(guard)})
+        cut_before: set[str] = set()
         while True:
             answers = run_on(waiting, _PROGRAM, lambda _node: {"guards": names})
             late: dict[str, str] = {}
+            cut = {node for node, answer in answers.items() if answer.error}
             for node, answer in answers.items():
                 problem = answer.error or self._differs(
                     node, answer.document["kernel"], present, absent, guards, full
                 )
                 if problem:
                     late[node] = problem
-            if not late or time.monotonic() > end:
+            if not late or time.monotonic() > end or (not patient and cut & cut_before):
                 return late
+            cut_before = cut
             waiting = [self.logins[node] for node in late]
             time.sleep(_POLL_SECONDS)
 
