@@ -211,6 +211,19 @@ options:
         type: list
         elements: dict
         default: []
+      entries:
+        description: >-
+          Sets as the role C(policies) names them, a shipped set's name or a path with a C(/); they follow
+          O(policies.sets).
+        type: list
+        elements: str
+        default: []
+      common:
+        description: >-
+          What the entries share, C(state), C(tier), C(platform), C(platform_tier), C(default_action) and
+          C(strict).
+        type: dict
+        default: {}
       lint:
         description: Whether a trap refuses to enforce.
         type: bool
@@ -424,6 +437,8 @@ OPTIONS: dict[str, Any] = {
         "type": "dict",
         "options": {
             "sets": {"type": "list", "elements": "dict", "default": []},
+            "entries": {"type": "list", "elements": "str", "default": []},
+            "common": {"type": "dict", "default": {}},
             "lint": {"type": "bool", "default": True},
             "reach": _REACH,
         },

@@ -5,16 +5,20 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from collections import Counter
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.host_view import HostView
 from module_run import run_module
+from role_run import ROOT
 from test_access import in_process
 from test_policies import GNP, policy
 from test_site import of_plural, stored
 
+RECORDING = ROOT / "tests" / "unit" / "recordings" / "clusters" / "three-nodes.json"
 NODES = 3
 OPEN = [{"protocol": "tcp", "port": 6443}]
 LOGINS = [
@@ -205,3 +209,32 @@ def test_calicos_own_host_endpoints(cluster):
     assert titles(step)[0] == "update KubeControllersConfiguration default"
     assert step["after"]["nodes"] == [f"sim-000{n}" for n in range(1, NODES + 1)]
     assert of_plural(stored(cluster), "hostendpoints") == set()
+
+
+@pytest.mark.one_flavour
+def test_the_recording_is_what_the_api_server_answers(cluster):
+    """HOSTFENCE_RECORD=1 writes it anew."""
+    view = HostView(Cluster.of_options({"kubeconfig": cluster.kubeconfig}))
+    kinds = ("Node", "FelixConfiguration", "ClusterInformation")
+    found = {
+        "flavour": view.flavour.kind.value,
+        "group": view.flavour.group,
+        "version": view.flavour.version,
+        "kinds": sorted(cluster.kinds),
+        "calico_version": view.calico_version,
+        "objects": {kind: view.of(kind) for kind in kinds},
+    }
+    if os.environ.get("HOSTFENCE_RECORD"):
+        RECORDING.write_text(json.dumps(found, indent=1) + "\n")
+    recorded = json.loads(RECORDING.read_text())
+    assert {**recorded, "objects": None} == {**found, "objects": None}
+    assert shape(recorded["objects"]) == shape(found["objects"])
+
+
+def shape(objects):
+    return {
+        kind: [
+            (o["metadata"]["name"], o.get("spec"), (o.get("status") or {}).get("addresses")) for o in listed
+        ]
+        for kind, listed in objects.items()
+    }

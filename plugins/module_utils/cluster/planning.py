@@ -31,7 +31,7 @@ from .host_view import HostView
 from .kube_controllers import KubeControllers
 from .node_selector import match_expressions, selects
 from .policies import namespaced_policies
-from .policy_sets import checked, policy_set
+from .policy_sets import checked, options_of, policy_set
 
 Params = Mapping[str, Any]
 
@@ -161,7 +161,8 @@ class _Planning:
         given = self._params["policies"]
         if given is None:
             return None
-        options = [checked(one, f"policies.sets[{index}]") for index, one in enumerate(given["sets"])]
+        listed = [*given["sets"], *(options_of(entry, given["common"]) for entry in given["entries"])]
+        options = [checked(one, f"policies.sets[{index}]") for index, one in enumerate(listed)]
         sets = [policy_set(one, self._view.api_slices, self._cluster.host) for one in options]
         return wish.PoliciesWish(sets, given["lint"], given["reach"])
 
@@ -302,9 +303,8 @@ class _Planning:
     def _may_decide(self, view: View) -> bool:
         given, policies = self._params["host_endpoints"], self._params["policies"]
         closed = bool(given) and "projectcalico-default-allow" not in given["profiles"]
-        enforcing = bool(policies) and any(
-            one.get("state", planner.STAGED) != planner.STAGED for one in policies["sets"]
-        )
+        states = [one.get("state") for one in (*policies["sets"], policies["common"])] if policies else []
+        enforcing = any(state not in (None, planner.STAGED) for state in states)
         return closed or enforcing or bool(view.of("GlobalNetworkPolicy"))
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
+from pathlib import PurePath
 from typing import Any, Callable
 from urllib.parse import urlsplit
 
@@ -79,6 +80,41 @@ def checked(given: Mapping[str, Any], place: str) -> dict[str, Any]:
         raise BadInput(place, given.get("name"), "; ".join(result.error_messages))
     found: dict[str, Any] = result.validated_parameters
     return found
+
+
+def options_of(entry: str, common: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of one entry of the role's list of sets.
+
+    :param entry: name of a shipped set, or a path with a ``/`` in it
+    :param common: ``state``, ``tier``, ``platform``, ``default_action``, ``strict``, and ``platform_tier``
+        with ``name``, ``order`` and ``directions``
+    :raises BadInput: no such set
+    """
+    if "/" in entry:
+        stem = PurePath(entry.rstrip("/")).name.split(".")[0].lower()
+        own = {key: common[key] for key in ("state", "tier", "default_action", "strict") if key in common}
+        return {"name": stem, "src": entry, **own}
+    if entry not in presets.SHIPPED:
+        known = ", ".join(presets.SHIPPED)
+        raise BadInput(
+            "policies_sets",
+            entry,
+            f"no such set. Hostfence ships {known}; a folder or file is named by a path with a '/' in it",
+        )
+    tier, platform = common["tier"], {**common["platform"], "set": entry}
+    if entry == presets.PLATFORM_TIER:
+        own_tier = common["platform_tier"]
+        tier = {key: own_tier[key] for key in ("name", "order")}
+        platform.update(directions=own_tier["directions"], pre_dnat=False)
+    # What the other sets deny, they deny by a rule of their own.
+    action = "Deny" if entry == presets.PLATFORM_TIER else "Pass"
+    return {
+        "name": entry,
+        "state": common["state"],
+        "tier": tier,
+        "platform": platform,
+        "default_action": action,
+    }
 
 
 def policy_set(params: Mapping[str, Any], slices: Callable[[], list[Object]], host: str) -> PolicySet:

@@ -1,0 +1,221 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Wishes and what was seen become a plan, without any cluster."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix.configuration import Wanted
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.finding import ERROR, Finding
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint import (
+    HostEndpointTemplate,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan import document, gates, seen
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.builder import make_plan
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.model import Plan
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.screen import screen
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.view import Logins, View
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.wishes import (
+    AccessWish,
+    FelixWish,
+    HostEndpointsWish,
+    PoliciesWish,
+    Wishes,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import Document, parse
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.planner import PolicySet
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.reach import of_session
+
+RECORDING = Path(__file__).parents[2] / "recordings" / "clusters" / "three-nodes.json"
+LABELS = {"host-endpoint": "ingress"}
+NODES = ("sim-0001", "sim-0002", "sim-0003")
+HEPS = HostEndpointsWish("direct", HostEndpointTemplate(LABELS), "")
+CLOSED = FelixWish(Wanted(inbound=[{"protocol": "tcp", "port": 6443}]))
+
+
+@pytest.fixture
+def view() -> View:
+    """Three nodes without HostEndpoints, as an API server lists them."""
+    recorded = json.loads(RECORDING.read_text())
+    logins = tuple(
+        of_session(name, f"192.0.2.1 40000 100.64.0.{n} 22", "here") for n, name in enumerate(NODES, 1)
+    )
+    return View(
+        recorded["flavour"],
+        recorded["group"],
+        recorded["version"],
+        frozenset(recorded["kinds"]),
+        recorded["objects"],
+        calico_version=recorded["calico_version"],
+        selected=NODES,
+        logins=Logins(logins, {}, frozenset(NODES), frozenset(NODES)),
+    )
+
+
+def a_set(name: str, action: str, state: str = "enforced", **spec: Any) -> PolicySet:
+    rule = {"action": action, "protocol": "TCP", "destination": {"ports": [22]}}
+    policy = {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "GlobalNetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {"order": 10, "selector": "host-endpoint == 'ingress'", "ingress": [rule], **spec},
+    }
+    definitions = parse([Document(policy, "here")], "hostfence")
+    return PolicySet(name, state, definitions, default_action="Pass")
+
+
+def policies(*sets: PolicySet, **more: Any) -> PoliciesWish:
+    return PoliciesWish(sets, **{"lint": False, **more})
+
+
+def titles(plan: Plan, name: str) -> list[str]:
+    return [f"{w.action} {w.title}" for step in plan.steps if step.name == name for w in step.writes]
+
+
+def test_every_step_rests_on_what_those_before_it_leave(view: View) -> None:
+    wishes = Wishes(felix=CLOSED, host_endpoints=HEPS, policies=policies(a_set("shut", "Deny")))
+    plan = make_plan(view, wishes)
+    assert [step.name for step in plan.steps] == ["felix", "host_endpoints", "policies"]
+    assert [step.after.nodes for step in plan.steps] == [(), NODES, NODES]
+    assert titles(plan, "felix") == ["update FelixConfiguration default"]
+    assert titles(plan, "host_endpoints") == [f"create HostEndpoint {name}-hostfence" for name in NODES]
+    [refusal] = plan.all_refusals
+    assert refusal.startswith("set shut is not written: SSH from 192.0.2.1 to sim-0001 and 2 more nodes")
+    assert [risk.connection.node for risk in plan.steps[-1].at_risk] == list(NODES)
+
+
+@pytest.mark.parametrize("leaving_out", ["felix", "host_endpoints"])
+def test_without_one_of_them_nothing_is_cut_off(view: View, leaving_out: str) -> None:
+    """The built-in failsafes keep SSH open; nodes without a HostEndpoint are not governed."""
+    wishes = Wishes(felix=CLOSED, host_endpoints=HEPS, policies=policies(a_set("shut", "Deny")))
+    plan = make_plan(view, replace(wishes, **{leaving_out: None}))
+    assert plan.all_refusals == []
+    assert plan.changes_enforcement
+
+
+def test_of_several_sets_each_is_judged_on_those_before_it(view: View) -> None:
+    allow, deny = a_set("open", "Allow"), a_set("shut", "Deny", order=20)
+    base = Wishes(felix=CLOSED, host_endpoints=HEPS)
+    good = make_plan(view, replace(base, policies=policies(allow, deny)))
+    assert good.all_refusals == []
+    bad = make_plan(view, replace(base, policies=policies(deny, allow)))
+    assert "set shut is not written" in bad.all_refusals[0]
+
+
+def test_what_is_staged_decides_nothing(view: View) -> None:
+    wishes = Wishes(felix=CLOSED, host_endpoints=HEPS, policies=policies(a_set("shut", "Deny", "staged")))
+    plan = make_plan(view, wishes)
+    assert (plan.all_refusals, plan.steps[-1].changes_enforcement) == ([], False)
+    assert plan.steps[-1].after.staged
+    assert any("nothing that is enforced changes" in line for line in screen(make_plan(view, Wishes())))
+
+
+def test_nodes_that_were_not_reached_refuse_enforcing(view: View) -> None:
+    logins = replace(view.logins, reached=frozenset(NODES[:1]))
+    wishes = Wishes(host_endpoints=HEPS, policies=policies(a_set("open", "Allow")))
+    plan = make_plan(replace(view, logins=logins), wishes)
+    assert plan.unreached == NODES[1:]
+    assert "sim-0002, sim-0003" in plan.all_refusals[0]
+    assert make_plan(replace(view, logins=logins), replace(wishes, prove=False)).all_refusals == []
+
+
+def test_what_is_loosened_only_waits_for_nodes_that_nobody_tried(view: View) -> None:
+    """What is loosened may be loosened to come in again."""
+    first = make_plan(view, Wishes(host_endpoints=HEPS, policies=policies(a_set("open", "Allow"))))
+    stored = {kind: [*view.of(kind)] for kind in view.objects}
+    for step in first.steps:
+        for write in step.writes:
+            if write.after:
+                stored.setdefault(write.kind, []).append(write.after)
+    later = replace(view, objects=stored)
+    absent = Wishes(policies=policies(PolicySet("open", "absent")))
+    tried = replace(view.logins, reached=frozenset())
+    plan = make_plan(replace(later, logins=tried), absent)
+    assert plan.changes_enforcement
+    assert plan.all_refusals == []
+    nobody = replace(tried, tried=frozenset(), given=())
+    assert "cannot log in" in make_plan(replace(later, logins=nobody), absent).all_refusals[0]
+
+
+def test_a_trap_refuses_only_where_it_bites(view: View) -> None:
+    deny = a_set("shut", "Deny", types=["Ingress"], ingress=[{"action": "Deny"}])
+    wish = PoliciesWish((deny,), reach=False)
+    bites = make_plan(view, Wishes(host_endpoints=HEPS, policies=wish))
+    assert any("deny-covers" in text for text in bites.all_refusals)
+    harmless = make_plan(view, Wishes(policies=wish))
+    assert harmless.all_refusals == []
+    assert any("deny-covers" in str(finding) for finding in harmless.steps[0].findings)
+
+
+def test_preflight_that_stops_leaves_no_step(view: View) -> None:
+    stop = Finding("datastore", ERROR, "not ready", "unlock it")
+    plan = make_plan(replace(view, findings=(stop,)), Wishes(host_endpoints=HEPS))
+    assert plan.steps == ()
+    assert plan.all_refusals == ["Nothing was written. datastore: not ready: unlock it."]
+    ignored = Wishes(host_endpoints=HEPS, preflight_ignored=("datastore",))
+    assert make_plan(replace(view, findings=(stop,)), ignored).steps
+
+
+def test_definitions_that_are_absent_are_created_as_far_as_this_calico_knows_them(view: View) -> None:
+    bare = replace(view, kinds=frozenset({"HostEndpoint"}), calico_version="v3.28.2")
+    created = titles(make_plan(bare, Wishes(crds=True)), "crds")
+    assert f"create CustomResourceDefinition globalnetworkpolicies.{view.group}" in created
+    assert not any("tiers" in title or "staged" in title for title in created)
+
+
+def test_access_is_not_widened_by_itself(view: View) -> None:
+    wish = AccessWish("hostfence", "hostfence", [])
+    assert len(titles(make_plan(view, Wishes(access=wish)), "access")) == 4
+    itself = replace(view, user=wish.user)
+    assert titles(make_plan(itself, Wishes(access=wish)), "access") == []
+    with pytest.raises(BadInput, match="access_namespace: 'Host_fence'"):
+        AccessWish("Host_fence", "hostfence", [])
+
+
+def test_no_node_selected_is_one_message(view: View) -> None:
+    with pytest.raises(BadInput, match="selects no node"):
+        make_plan(replace(view, selected=()), Wishes(host_endpoints=HEPS))
+
+
+def test_a_document_says_what_moved(view: View) -> None:
+    wishes = Wishes(host_endpoints=HEPS)
+    plan = make_plan(view, wishes)
+    saved = document.read_document(json.loads(json.dumps(document.to_document(plan, {"a": {"b": 1}}))), "f")
+    assert document.difference(saved, plan, {"a": {"b": 1}}) == []
+    assert document.difference(saved, plan, {"a": {"b": 2}}) == ["asked for otherwise than in the plan: a.b"]
+    nodes = [*view.of("Node")]
+    nodes[0] = {**nodes[0], "metadata": {**nodes[0]["metadata"], "labels": {"zone": "b"}}}
+    other = make_plan(replace(view, objects={**view.objects, "Node": nodes[:2]}), wishes)
+    [changed, gone] = document.difference(saved, other, {"a": {"b": 1}})[:2]
+    assert (changed, gone) == (
+        "the cluster has moved: changed: Node sim-0001",
+        "the cluster has moved: gone: Node sim-0003",
+    )
+
+
+def test_a_nodes_heartbeat_moves_nothing(view: View) -> None:
+    node = view.of("Node")[0]
+    beat = {**node, "status": {**node["status"], "conditions": [{"type": "Ready"}]}}
+    metadata = {**beat["metadata"], "resourceVersion": "999999"}
+    objects = {**view.objects, "Node": [{**beat, "metadata": metadata}, *view.of("Node")[1:]]}
+    assert seen.seen_of(replace(view, objects=objects)) == seen.seen_of(view)
+
+
+@pytest.mark.parametrize("broken", [None, {}, {"schema": "hostfence.plan/2"}, {"schema": "hostfence.plan/1"}])
+def test_what_is_no_plan_is_refused(broken: object) -> None:
+    with pytest.raises(BadInput):
+        document.read_document(broken, "file")
+
+
+def test_who_must_be_seen() -> None:
+    governed, reached = ["a", "b", "c"], {"a", "b", "x"}
+    assert gates.unreached(governed, reached) == ("c",)
+    assert gates.unproved(governed, reached, {"a"}) == ("b",)
+    assert gates.unproved(governed, reached, {"a", "b"}) == ()
+    assert gates.unverified(governed, {"a", "c"}) == ("b",)
