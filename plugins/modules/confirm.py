@@ -15,7 +15,7 @@ description:
     before, the next run of M(hostfence.calico.enforce) goes on.
   - Fails if the wave went back meanwhile, by its window or by somebody.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.transaction
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster

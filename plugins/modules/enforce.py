@@ -16,7 +16,7 @@ description:
   - What is to be comes from rehearsals of M(hostfence.calico.policies), which have judged it.
   - A run that was ended anywhere is taken up by the next one.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.transaction
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster

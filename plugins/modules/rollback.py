@@ -14,7 +14,7 @@ description:
   - After it is settled, and as long as the policy from before is kept, makes a transaction of its own back
     to it, with all hosts in one wave.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.transaction
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
