@@ -13,7 +13,7 @@ help: ## What can be made
 
 demo: $(STAMP) ## Start a real cluster on this machine, protect it, and show what is protected
 	$(TESTBED) up --if-needed
-	eval "$$($(TESTBED) env)" && $(BIN)/ansible-playbook -i inventories/testbed site.yml
+	eval "$$($(TESTBED) env)" && $(BIN)/ansible-playbook -i inventories/testbed site.yml -e @testbed/demo.json
 	@echo "The cluster is still up: 'make demo' again changes nothing, 'make shell' looks around, 'make demo-down' ends it."
 
 demo-down: $(STAMP) ## End the demo's cluster; nothing of it is left

@@ -17,7 +17,7 @@ description:
   - RV(gate) says whether the policies may be enforced - V(pass), V(fail), or V(inconclusive) where too little
     was seen to say so.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
   - hostfence.calico.judged_objects

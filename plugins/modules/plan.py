@@ -15,7 +15,7 @@ description:
     connections at risk, and the reasons why it must not be carried out. Its schema is in C(docs/plan.md).
   - A step whose option is not given is left out.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
 attributes:

@@ -17,7 +17,7 @@ description:
   - Forwarded traffic is left to the policy of pods.
   - Writes nothing. Put RV(yaml) into a file and read it before you stage it.
 extends_documentation_fragment:
-  - kubernetes.core.k8s_auth_options
+  - hostfence.calico.connection
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
   - hostfence.calico.judged_objects

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ...module_utils.calico.bad_input import BadInput
+from ...module_utils.calico.stored.kube_proxy import configured_mode
 from ...module_utils.calico.verdict.dataplanes import Dataplanes
 from ...module_utils.calico.verdict.judge import Options
 
@@ -46,12 +47,13 @@ class Snapshot:
             environment=self.environment,
             native_v3=self.native,
             complete=self.complete,
+            kube_proxy_mode=configured_mode(self.objects),
         )
 
     @property
     def dataplanes(self) -> Dataplanes:
         """Which data plane each node has."""
-        return Dataplanes(self.objects, self.environment)
+        return Dataplanes(self.objects, self.environment, kube_proxy_mode=configured_mode(self.objects))
 
     def of_kind(self, kind: str) -> list[Object]:
         """The objects of one kind."""

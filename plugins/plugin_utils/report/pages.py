@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,13 @@ def _template(name: str, shown: Callable[[object], object]) -> jinja2.Template:
         keep_trailing_newline=True,
     )
     environment.filters["thousands"] = lambda number: f"{number:,}".replace(",", "\u202f")
+    environment.filters["lines"] = _lines
     return environment.get_template(name)
+
+
+def _lines(texts: Iterable[str]) -> str:
+    """A line each: as an element each, thousands of names would make a browser slow."""
+    return "\n".join(text.replace("\n", "\\x0a") for text in texts)
 
 
 def _shown_in_html(value: object) -> object:
