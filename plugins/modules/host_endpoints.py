@@ -83,6 +83,45 @@ options:
         description: Port number, 1 to 65535.
         type: int
         required: true
+  templates:
+    description:
+      - Further HostEndpoints of each node, by the networks it is in. They are made as Calico makes those of
+        its own templates, and take O(profiles), O(ports), O(labels) and O(node_labels) like the default one.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      generate_name:
+        description: >-
+          The HostEndpoint is named C(<node>-<generate_name>-hostfence), with the interface's name before the
+          last part where it is made by O(templates[].interface_pattern).
+        type: str
+        required: true
+      interface_cidrs:
+        description:
+          - It stands for the interfaces with those addresses of the node that lie in one of these networks.
+            A node without such an address gets none.
+        type: list
+        elements: str
+        default: []
+      interface_pattern:
+        description:
+          - One for each interface that calico-node has reported (3.31 or newer) and in whose name this
+            regular expression is found.
+        type: str
+        default: ""
+      labels:
+        description: Labels, over those of O(labels).
+        type: dict
+        default: {}
+      node_selector:
+        description: Calico selector on the labels of nodes.
+        type: str
+        default: all()
+  create_default:
+    description: Whether each node has C(<node>-hostfence) on O(interface) beside those of O(templates).
+    type: bool
+    default: true
 seealso:
   - module: hostfence.calico.host_endpoints_info
   - module: hostfence.calico.auto_host_endpoints
@@ -100,6 +139,19 @@ EXAMPLES = r"""
     ports:
       - name: metrics
         port: 9100
+
+- name: Of each node one for its public and one for its storage network
+  hostfence.calico.host_endpoints:
+    create_default: false
+    templates:
+      - generate_name: public
+        interface_cidrs: [192.0.2.0/24, "2001:db8::/64"]
+        labels:
+          host-endpoint: ingress
+      - generate_name: storage
+        interface_pattern: ^eth1$
+        labels:
+          host-endpoint: storage
 
 - name: Take all of them away
   hostfence.calico.host_endpoints:
@@ -196,8 +248,13 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpo
     DEFAULT_ALLOW_PROFILE,
     HostEndpointTemplate,
     NamedPort,
-    desired,
     effective_labels,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_auto import (
+    AutoHostEndpoints,
+    desired_by_templates,
+    refuse_names_of_two,
+    templates_of,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_plan import (
     Change,
@@ -242,6 +299,19 @@ OPTIONS: dict[str, Any] = {
             "port": {"type": "int", "required": True},
         },
     },
+    "templates": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "generate_name": {"type": "str", "required": True},
+            "interface_cidrs": {"type": "list", "elements": "str", "default": []},
+            "interface_pattern": {"type": "str", "default": ""},
+            "labels": {"type": "dict", "default": {}},
+            "node_selector": {"type": "str", "default": "all()"},
+        },
+    },
+    "create_default": {"type": "bool", "default": True},
     **reach.OPTIONS,
 }
 
@@ -261,7 +331,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     if absent:
         planned = plan_removal(flavour.list_stored(cluster, served, "HostEndpoint"))
     else:
-        planned = _plan(cluster, served, params["node_selector"], template)
+        planned = _plan(cluster, served, params, template)
         _warn(module, template, planned)
     ahead = _look_ahead(module, cluster, served, planned)
     outcomes = [Outcome(c) for c in planned.changes]
@@ -271,13 +341,24 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
 
 
 def _plan(
-    cluster: Cluster, served: flavour.Flavour, node_selector: str, template: HostEndpointTemplate
+    cluster: Cluster, served: flavour.Flavour, params: dict[str, Any], template: HostEndpointTemplate
 ) -> Plan:
-    wanted, names, heps = host_endpoints.read(
-        cluster, served, node_selector, lambda node: desired(node, template, served.api_version)
+    networks = AutoHostEndpoints(
+        enabled=True,
+        create_default=params["create_default"],
+        templates=tuple(templates_of(params["templates"])),
     )
-    if not wanted:
-        raise BadInput("node_selector", node_selector, "selects no node of this cluster")
+
+    def of(node: dict[str, Any]) -> list[dict[str, Any]]:
+        return desired_by_templates(
+            node, template, networks.templates, served.api_version, create_default=networks.create_default
+        )
+
+    by_node, names, heps = host_endpoints.read(cluster, served, params["node_selector"], of)
+    if not by_node:
+        raise BadInput("node_selector", params["node_selector"], "selects no node of this cluster")
+    wanted = [hep for of_one in by_node for hep in of_one]
+    refuse_names_of_two(wanted)
     return plan(wanted, names, heps)
 
 

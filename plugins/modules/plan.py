@@ -170,14 +170,12 @@ options:
         description: Whether automatic HostEndpoints that others switched on may be replaced.
         type: bool
         default: false
-      auto_create_default:
-        description: Whether kube-controllers also makes the default HostEndpoint beside those of templates.
-        type: bool
-      auto_templates:
-        description: Templates of automatic HostEndpoints, as of M(hostfence.calico.auto_host_endpoints).
+      templates:
+        description: Further HostEndpoints by network, as of M(hostfence.calico.host_endpoints).
         type: list
         elements: dict
-        suboptions:
+        default: []
+        suboptions: &templates
           generate_name:
             description: Part of the name.
             type: str
@@ -199,6 +197,18 @@ options:
             description: Calico selector of nodes.
             type: str
             default: all()
+      create_default:
+        description: Whether each node has the default HostEndpoint beside those of the templates.
+        type: bool
+        default: true
+      auto_create_default:
+        description: Whether kube-controllers also makes the default HostEndpoint beside those of templates.
+        type: bool
+      auto_templates:
+        description: Templates of automatic HostEndpoints, as of M(hostfence.calico.auto_host_endpoints).
+        type: list
+        elements: dict
+        suboptions: *templates
       reach: *reach
   policies:
     description: Policy sets.
@@ -350,6 +360,13 @@ _FAILSAFES: dict[str, Any] = {
     },
 }
 _REACH: dict[str, Any] = {"type": "bool", "default": True}
+_TEMPLATE: dict[str, Any] = {
+    "generate_name": {"type": "str", "required": True},
+    "interface_cidrs": {"type": "list", "elements": "str", "default": []},
+    "interface_pattern": {"type": "str", "default": ""},
+    "labels": {"type": "dict", "default": {}},
+    "node_selector": {"type": "str", "default": "all()"},
+}
 OPTIONS: dict[str, Any] = {
     "preflight": {
         "type": "dict",
@@ -419,17 +436,9 @@ OPTIONS: dict[str, Any] = {
             },
             "replace_auto": {"type": "bool", "default": False},
             "auto_create_default": {"type": "bool"},
-            "auto_templates": {
-                "type": "list",
-                "elements": "dict",
-                "options": {
-                    "generate_name": {"type": "str", "required": True},
-                    "interface_cidrs": {"type": "list", "elements": "str", "default": []},
-                    "interface_pattern": {"type": "str", "default": ""},
-                    "labels": {"type": "dict", "default": {}},
-                    "node_selector": {"type": "str", "default": "all()"},
-                },
-            },
+            "auto_templates": {"type": "list", "elements": "dict", "options": _TEMPLATE},
+            "templates": {"type": "list", "elements": "dict", "default": [], "options": _TEMPLATE},
+            "create_default": {"type": "bool", "default": True},
             "reach": _REACH,
         },
     },

@@ -27,7 +27,13 @@ from testbed.control_plane import free_ports
 NAMESPACE = "hostfence-agents"
 POLICY = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/hep-vap"
 BINDING = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/hep-vap"
-SHARED = ("bad_input.py", "host_endpoint.py", "host_endpoint_plan.py")
+SHARED = (
+    "bad_input.py",
+    "host_endpoint.py",
+    "host_endpoint_auto.py",
+    "host_endpoint_plan.py",
+    "selector.py",
+)
 OURS = "app.kubernetes.io/managed-by=hostfence"
 COLLECTIONS = (
     "/api/v1/namespaces",

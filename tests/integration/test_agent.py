@@ -243,6 +243,7 @@ def test_leaves_when_told_to(clean_api, agents):
         ({"labels": {"app.kubernetes.io/managed-by": "me"}}, "this label says who owns the object"),
         ({"ports": [{"name": "x", "protocol": "TCP", "port": 70000}]}, "ports[0].port: 70000"),
         ({"profiles": ["Upper"]}, "profiles[0]: 'Upper'"),
+        ({"templates": [{"generate_name": "x"}]}, "templates[0].interface_cidrs"),
         ({"ports": [{"nonsense": 1}]}, "must be the JSON that the role writes"),
         ("{", "must be the JSON that the role writes"),
         ("{}", "api_version: None: is missing"),
@@ -258,6 +259,8 @@ def test_ends_only_on_a_configuration_error_and_says_which(clean_api, agents, ch
         "interface": "*",
         "profiles": [],
         "ports": [],
+        "templates": [],
+        "create_default": True,
     }
     config = change if isinstance(change, str) else json.dumps({**good, **(change or {})})
     agent = agents("sim-0001", config=config, environment={} if change else {"NODE_NAME": ""})

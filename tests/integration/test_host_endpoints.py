@@ -49,6 +49,46 @@ def test_second_run_writes_nothing(clean_api):
     assert versions(clean_api) == before
 
 
+def test_one_for_each_network_of_a_node(clean_api):
+    first, second = clean_api.add_nodes(2)
+    noted = json.dumps([{"name": "eth1", "addresses": ["198.51.100.7"]}])
+    annotated = {"metadata": {"annotations": {"projectcalico.org/Interfaces": noted}}}
+    clean_api.admin.patch(f"/api/v1/nodes/{first}", annotated)
+    templates = [
+        {"generate_name": "public", "interface_cidrs": ["198.51.100.0/24"], "labels": {"net": "public"}},
+        {"generate_name": "by-name", "interface_pattern": "^eth1$"},
+    ]
+    result = run_module("host_endpoints", clean_api, templates=templates)
+    assert result["changed"], result
+    assert result["summary"] == "2 of 2 nodes have their HostEndpoint"
+    found = heps(clean_api)
+    public, by_name = f"{first}-public-hostfence", f"{first}-by-name-eth1-hostfence"
+    assert sorted(found) == sorted([f"{first}-hostfence", public, by_name, f"{second}-hostfence"])
+    assert found[public]["spec"]["expectedIPs"] == ["198.51.100.7"]
+    assert "interfaceName" not in found[public]["spec"]
+    assert effective_labels(found[public])["net"] == "public"
+    assert found[by_name]["spec"]["interfaceName"] == "eth1"
+    assert not run_module("host_endpoints", clean_api, templates=templates)["changed"]
+    # A template that is taken out takes its own with it; the others stay as they are.
+    before = versions(clean_api)
+    left = run_module("host_endpoints", clean_api, templates=templates[:1], create_default=False)
+    assert sorted(c["name"] for c in left["changes"]) == sorted(before.keys() - {public})
+    assert versions(clean_api) == {public: before[public]}
+
+
+@pytest.mark.one_flavour
+def test_templates_that_cannot_be_are_refused(clean_api):
+    clean_api.add_nodes(1)
+    for options, said in (
+        ({"templates": [{"generate_name": "x"}]}, "templates[0].interface_cidrs"),
+        ({"create_default": False}, "without templates no node would have a HostEndpoint"),
+    ):
+        result = run_module("host_endpoints", clean_api, **options)
+        assert result["failed"]
+        assert said in result["msg"]
+    assert heps(clean_api) == {}
+
+
 @pytest.mark.one_flavour
 def test_check_mode_tells_and_writes_nothing(clean_api):
     clean_api.add_nodes(2)

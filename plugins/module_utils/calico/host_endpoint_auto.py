@@ -23,8 +23,12 @@ from .host_endpoint import (
     ALL_INTERFACES,
     AUTO_SUFFIX,
     METADATA_ANNOTATION,
+    NAME_SUFFIX,
+    OWNER,
+    OWNER_LABEL,
     HostEndpointTemplate,
     auto_hep_name,
+    desired,
     effective_labels,
     expected_ips,
     is_auto,
@@ -286,6 +290,53 @@ def refuse_equal_names(config: AutoHostEndpoints, nodes: Iterable[Object]) -> No
                 )
 
 
+def desired_by_templates(
+    node: Object,
+    shape: HostEndpointTemplate,
+    templates: Sequence[Template],
+    api_version: str,
+    *,
+    create_default: bool = True,
+) -> list[Object]:
+    """The HostEndpoints of ours that a node should have: one for each network it is in, as Calico makes them.
+
+    :param shape: that of the default one; all take its profiles, ports and labels, with a template's over them
+    :param create_default: whether there is a default one, on ``shape.interface``
+    :raises BadInput: as :func:`desired`
+    """
+    default = desired(node, shape, api_version)
+    found = [default] if create_default else []
+    kept = {key: default["spec"][key] for key in ("node", "profiles", "ports") if key in default["spec"]}
+    for template in templates:
+        for middle, made in _of_template(template, node):
+            spec: Object = dict(kept)
+            if made.interface:
+                spec["interfaceName"] = made.interface
+            if made.expected_ips:
+                spec["expectedIPs"] = list(made.expected_ips)
+            name = _fitted(f"{node['metadata']['name']}-{middle}{NAME_SUFFIX}", NAME_SUFFIX)
+            labels = {**default["metadata"]["labels"], **made.labels, OWNER_LABEL: OWNER}
+            found.append({**default, "metadata": {"name": name, "labels": labels}, "spec": spec})
+    return found
+
+
+def refuse_names_of_two(heps: Iterable[Object]) -> None:
+    """Stop where two HostEndpoints would have one name: a node's, or two nodes'.
+
+    :raises BadInput: such a name
+    """
+    owners: dict[str, str] = {}
+    for hep in heps:
+        name, node = hep["metadata"]["name"], hep["spec"]["node"]
+        if name in owners:
+            raise BadInput(
+                "templates",
+                name,
+                f"would be two HostEndpoints, of {owners[name]} and of {node}: choose another generate_name",
+            )
+        owners[name] = node
+
+
 def left_uncovered(nodes: Iterable[Object], heps: Iterable[Object]) -> list[str]:
     """Nodes that have no HostEndpoint but those that Calico deletes when they are disabled.
 
@@ -405,12 +456,12 @@ def _interfaces(node: Object) -> dict[str, list[str]]:
         return {}
 
 
-def _fitted(name: str) -> str:
+def _fitted(name: str, suffix: str = AUTO_SUFFIX) -> str:
     """A name that is too long is replaced by its hash, as generateAutoHostEndpointName does."""
     if len(name) <= _MAX_NAME:
         return name
     digest = base64.urlsafe_b64encode(hashlib.sha256(name.encode()).digest()).decode().rstrip("=")
-    return re.sub(r"[-_.]", "", digest).lower() + AUTO_SUFFIX
+    return re.sub(r"[-_.]", "", digest).lower() + suffix
 
 
 def _carries(hep: Object, labels: Mapping[str, str]) -> bool:

@@ -71,7 +71,7 @@ class Plan:
 def plan(wanted: Sequence[Object], node_names: Iterable[str], heps: Iterable[Object]) -> Plan:
     """What to write so that every selected node has its HostEndpoint, and no orphan of ours is left.
 
-    :param wanted: for each selected node the HostEndpoint that it should have, as ``desired`` makes it
+    :param wanted: for each selected node the HostEndpoint, or those, that it should have
     :param node_names: of all nodes of the cluster, as far as a stored HostEndpoint names them
     :param heps: those stored
     :raises BadInput: a HostEndpoint of somebody else has a name that we need
@@ -81,7 +81,7 @@ def plan(wanted: Sequence[Object], node_names: Iterable[str], heps: Iterable[Obj
     # What is left of ours when every node has taken its own is orphaned.
     changes = [c for c in (_change(w, ours.pop(w["metadata"]["name"], None)) for w in wanted) if c]
     return Plan(
-        selected=[str(w["spec"]["node"]) for w in wanted],
+        selected=list(dict.fromkeys(str(w["spec"]["node"]) for w in wanted)),
         changes=changes + [_deletion(h) for h in ours.values()],
         unchanged=len(wanted) - len(changes),
         foreign=_foreign(list(others.values()), wanted, frozenset(node_names)),

@@ -14,7 +14,7 @@ from ..calico.finding import WARNING, Finding
 from ..calico.host_endpoint import HostEndpointTemplate, NamedPort, is_auto
 from ..calico.host_endpoint_auto import KIND as CONTROLLERS
 from ..calico.host_endpoint_auto import NAME as CONTROLLERS_NAME
-from ..calico.host_endpoint_auto import is_enabled, is_enabled_by_us, templates_of
+from ..calico.host_endpoint_auto import AutoHostEndpoints, is_enabled, is_enabled_by_us, templates_of
 from ..calico.plan import wishes as wish
 from ..calico.plan.access import objects_of
 from ..calico.plan.builder import make_plan
@@ -153,8 +153,13 @@ class _Planning:
             ports=[NamedPort(**port) for port in given["ports"]],
         )
         match_expressions(given["node_selector"])
+        networks = AutoHostEndpoints(
+            enabled=True,
+            create_default=given["create_default"],
+            templates=tuple(templates_of(given["templates"])),
+        )
         return wish.HostEndpointsWish(
-            given["mode"], template, given["node_selector"], given["replace_auto"], given["reach"]
+            given["mode"], template, given["node_selector"], given["replace_auto"], given["reach"], networks
         )
 
     def _policies(self) -> Optional[wish.PoliciesWish]:

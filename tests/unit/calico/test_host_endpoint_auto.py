@@ -8,16 +8,22 @@ import json
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint import (
+    HostEndpointTemplate,
+    NamedPort,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_auto import (
     ENABLED_ANNOTATION,
     AutoHostEndpoints,
     Template,
     coverage,
+    desired_by_templates,
     is_enabled,
     is_enabled_by_us,
     left_uncovered,
     note_of_ownership,
     refuse_equal_names,
+    refuse_names_of_two,
     templates_of,
 )
 
@@ -295,3 +301,79 @@ def test_the_note_is_written_only_where_it_differs():
     assert note_of_ownership(noted, ours=False) == {ENABLED_ANNOTATION: None}
     assert note_of_ownership(configuration(), ours=True) == {ENABLED_ANNOTATION: "enabled"}
     assert note_of_ownership(None, ours=False) == {}
+
+
+INTERFACES = json.dumps(
+    [
+        {"name": "eth0", "addresses": ["10.99.0.11", "fd99::11"]},
+        {"name": "eth1", "addresses": ["198.51.100.7"]},
+        {"name": "eth2", "addresses": []},
+    ]
+)
+
+
+def by_templates(*options, of=None, shape=None, **more):
+    on = of or node(labels={"zone": "a"}, annotations={"projectcalico.org/Interfaces": INTERFACES})
+    shape = shape or HostEndpointTemplate(labels={"host-endpoint": "ingress"}, node_labels=["zone"])
+    made = desired_by_templates(on, shape, templates_of(options), "projectcalico.org/v3", **more)
+    return {one["metadata"]["name"]: one for one in made}
+
+
+PUBLIC = {"generate_name": "public", "interface_cidrs": ["198.51.100.0/24"]}
+STORAGE = {
+    "generate_name": "storage",
+    "interface_pattern": "^eth[12]$",
+    "labels": {"host-endpoint": "storage"},
+}
+
+
+def test_one_of_ours_for_each_network_of_a_node():
+    ports = [NamedPort("ssh", "TCP", 22)]
+    shape = HostEndpointTemplate(labels={"host-endpoint": "ingress"}, node_labels=["zone"], ports=ports)
+    made = by_templates(PUBLIC, STORAGE, shape=shape)
+    assert sorted(made) == [
+        "node1-hostfence",
+        "node1-public-hostfence",
+        "node1-storage-eth1-hostfence",
+        "node1-storage-eth2-hostfence",
+    ]
+    common = {"node": "node1", "profiles": ["projectcalico-default-allow"], "ports": [ports[0].spec()]}
+    assert made["node1-hostfence"]["spec"]["interfaceName"] == "*"
+    assert made["node1-public-hostfence"]["spec"] == {**common, "expectedIPs": ["198.51.100.7"]}
+    eth1 = made["node1-storage-eth1-hostfence"]
+    assert eth1["spec"] == {**common, "interfaceName": "eth1", "expectedIPs": ["198.51.100.7"]}
+    # An interface without an address is one by its name.
+    assert made["node1-storage-eth2-hostfence"]["spec"] == {**common, "interfaceName": "eth2"}
+    assert eth1["metadata"]["labels"] == {
+        "zone": "a",
+        "host-endpoint": "storage",
+        "app.kubernetes.io/managed-by": "hostfence",
+    }
+
+
+def test_without_the_default_one_and_on_a_node_of_none_of_the_networks():
+    assert sorted(by_templates(PUBLIC, create_default=False)) == ["node1-public-hostfence"]
+    assert by_templates(PUBLIC, create_default=False, of=node()) == {}
+    other = {**PUBLIC, "node_selector": "zone == 'b'"}
+    assert sorted(by_templates(other)) == ["node1-hostfence"]
+
+
+def test_the_middle_of_a_name_is_that_of_calicos_own():
+    on = node(annotations={"projectcalico.org/Interfaces": INTERFACES})
+    for options in (PUBLIC, STORAGE):
+        config = AutoHostEndpoints(enabled=True, templates=tuple(templates_of([options])))
+        calicos = {name.replace("-auto-hep", "-hostfence") for name in config.made(on)}
+        assert set(by_templates(options, of=on)) == calicos
+
+
+def test_a_name_of_two_is_refused():
+    # Of node a one for the network b, of node a-b the default one.
+    shape = HostEndpointTemplate()
+    templates = templates_of([{"generate_name": "b", "interface_cidrs": ["10.99.0.0/16"]}])
+    made = [
+        hep
+        for name in ("a", "a-b")
+        for hep in desired_by_templates(node(name), shape, templates, "projectcalico.org/v3")
+    ]
+    with pytest.raises(BadInput, match=r"a-b-hostfence.*of a and of a-b"):
+        refuse_names_of_two(made)

@@ -11,7 +11,8 @@ from typing import Optional
 from ..bad_input import BadInput
 from ..felix.configuration import INBOUND_FIELD, OUTBOUND_FIELD, changed_fields, wanted_spec
 from ..finding import ERROR, WARNING, Finding
-from ..host_endpoint import desired, is_auto, is_ours
+from ..host_endpoint import is_auto, is_ours
+from ..host_endpoint_auto import desired_by_templates, refuse_names_of_two
 from ..host_endpoint_plan import Change
 from ..host_endpoint_plan import plan as plan_host_endpoints
 from ..policy import planner
@@ -215,8 +216,20 @@ class _Builder:
         nodes = [node for node in view.of("Node") if node["metadata"]["name"] in chosen]
         if not nodes:
             raise BadInput("node_selector", wish.node_selector, "selects no node of this cluster")
+        wanted = [
+            hep
+            for node in nodes
+            for hep in desired_by_templates(
+                node,
+                wish.template,
+                wish.networks.templates,
+                view.api_version,
+                create_default=wish.networks.create_default,
+            )
+        ]
+        refuse_names_of_two(wanted)
         planned = plan_host_endpoints(
-            [desired(node, wish.template, view.api_version) for node in nodes],
+            wanted,
             [str(node["metadata"]["name"]) for node in view.of("Node")],
             view.of("HostEndpoint"),
         )

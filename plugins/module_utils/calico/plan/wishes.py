@@ -12,6 +12,7 @@ from typing import Any, Optional
 from ..bad_input import BadInput
 from ..felix.configuration import Wanted as FelixFields
 from ..host_endpoint import HostEndpointTemplate
+from ..host_endpoint_auto import AutoHostEndpoints
 from ..policy.planner import PolicySet
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -63,13 +64,16 @@ class FelixWish:
 
 @dataclass(frozen=True)
 class HostEndpointsWish:
-    """:ivar replace_auto: whether automatic HostEndpoints that others switched on may be replaced"""
+    """:ivar replace_auto: whether automatic HostEndpoints that others switched on may be replaced
+    :ivar networks: which HostEndpoints of ours a node has: the default one, and those of templates
+    """
 
     mode: str
     template: HostEndpointTemplate
     node_selector: str = ""
     replace_auto: bool = False
     reach: bool = True
+    networks: AutoHostEndpoints = field(default_factory=AutoHostEndpoints)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from .bad_input import BadInput
 from .host_endpoint import HostEndpointTemplate, NamedPort
+from .host_endpoint_auto import AutoHostEndpoints, templates_of
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,14 @@ class Configuration:
     """The same for all nodes of a cluster.
 
     :ivar api_version: group and version that the cluster stores Calico's resources in
+    :ivar networks: which HostEndpoints a job makes of each node; an agent keeps the default one only
     :ivar node_selector: which nodes a job is to cover; an agent covers the one that it runs on
     """
 
     api_version: str
     template: HostEndpointTemplate
     node_selector: str
+    networks: AutoHostEndpoints
 
     @property
     def host_endpoints(self) -> str:
@@ -41,6 +44,11 @@ def read(path: Path) -> Configuration:
         return Configuration(
             api_version=said["api_version"],
             node_selector=said["node_selector"],
+            networks=AutoHostEndpoints(
+                enabled=True,
+                create_default=said["create_default"],
+                templates=tuple(templates_of(said["templates"])),
+            ),
             template=HostEndpointTemplate(
                 labels=said["labels"],
                 node_labels=said["node_labels"],

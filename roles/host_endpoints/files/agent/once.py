@@ -11,7 +11,7 @@ from .api import Api, ApiError
 from .backoff import Backoff
 from .bad_input import BadInput
 from .configuration import Configuration
-from .host_endpoint import desired
+from .host_endpoint_auto import desired_by_templates, refuse_names_of_two
 from .host_endpoint_plan import Change, Plan, plan
 from .log import ERROR, INFO, say
 
@@ -62,8 +62,21 @@ def _plan(api: Api, configuration: Configuration) -> Plan:
 def _wanted(api: Api, configuration: Configuration, selector: dict[str, str]) -> list[Object]:
     """The HostEndpoints that should be. No Node is kept: a pod's memory is limited, and a Node is large."""
     pages = api.pages(NODES, limit=NODES_A_PAGE, **selector)
-    template, api_version = configuration.template, configuration.api_version
-    return [desired(node, template, api_version) for page in pages for node in page["items"]]
+    networks = configuration.networks
+    wanted = [
+        hep
+        for page in pages
+        for node in page["items"]
+        for hep in desired_by_templates(
+            node,
+            configuration.template,
+            networks.templates,
+            configuration.api_version,
+            create_default=networks.create_default,
+        )
+    ]
+    refuse_names_of_two(wanted)
+    return wanted
 
 
 def _carry_out(api: Api, configuration: Configuration, planned: Plan) -> bool:
