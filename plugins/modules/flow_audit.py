@@ -64,6 +64,12 @@ options:
     type: list
     elements: dict
     default: []
+  platform:
+    description:
+      - Also judge what hosts of this platform need, whether it was seen or not. What would be denied fails
+        the gate.
+    type: str
+    choices: [aks, eks, gardener, gke, k3s, kubeadm, openshift, rke2]
   max_rows:
     description: The most rows that are returned, worst first. All are counted.
     type: int
@@ -142,6 +148,11 @@ rows:
     remedy:
       description: C(text), and C(variable) with C(add), or C(policies) and the same as C(yaml).
       type: dict
+unseen:
+  description: Flows that O(platform) needs and that the candidate would deny, seen or not.
+  returned: always
+  type: list
+  elements: str
 rows_left_out:
   description: How many rows O(max_rows) left out.
   returned: always
@@ -176,6 +187,11 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.peers import GENERALISE
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import Wishes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.report import Asked, conclude
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.required import packets
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
+    PLATFORMS,
+    Surroundings,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flow_documents, module
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import CONNECTION_OPTIONS
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.judged_objects import (
@@ -184,6 +200,10 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster.judged_ob
     gather,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_files import as_yaml, read_path
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.surroundings import (
+    node_networks,
+    pod_networks,
+)
 
 OPTIONS: dict[str, Any] = {
     "flows": {"type": "path", "required": True},
@@ -192,6 +212,7 @@ OPTIONS: dict[str, Any] = {
     "variables": {"type": "dict", "default": {}},
     "min_window": {"type": "int", "default": 86400},
     "accepted": {"type": "list", "elements": "dict", "default": []},
+    "platform": {"type": "str", "choices": sorted(PLATFORMS)},
     "max_rows": {"type": "int", "default": 1000},
     "anonymise": {"type": "bool", "default": False},
     **SOURCE_OPTIONS,
@@ -217,7 +238,13 @@ def work(params: dict[str, Any]) -> dict[str, Any]:
         params["anonymise"],
         secrets.token_hex(8) if params["anonymise"] else "",
     )
-    result = conclude(audit, asked)
+    needed = ()
+    if params["platform"]:
+        around = Surroundings(
+            nodes=tuple(node_networks(judged.objects)), cluster=tuple(pod_networks(judged.objects))
+        )
+        needed = packets(params["platform"], around, audit.store)
+    result = conclude(audit, asked, needed)
     for row in result["rows"]:
         if row["remedy"] and row["remedy"]["policies"]:
             row["remedy"]["yaml"] = as_yaml(row["remedy"]["policies"])

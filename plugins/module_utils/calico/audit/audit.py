@@ -262,5 +262,5 @@ def unseen(required: Iterable[tuple[str, Flow]], audit: Audit) -> Iterator[tuple
     for purpose, flow in required:
         observed = ObservedFlow(flow, 0, None, False, True, False, None, None, "")
         _group, _now, then = audit.judge(observed)
-        if then.verdict != ALLOW:
+        if then.verdict == DENY:
             yield purpose, flow, then.decided_by

@@ -7,14 +7,15 @@ from __future__ import annotations
 import datetime
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from .audit import Audit
+from ..verdict.flow import Flow
+from .audit import Audit, unseen
 from .gate import Accepted, Decision, decide
 from .remedy import Remedies, Remedy, Wishes
-from .rows import ESTABLISHED_ONLY, FAILSAFE_ONLY, GROUPS, WOULD_DENY, Row
+from .rows import ESTABLISHED_ONLY, FAILSAFE_ONLY, GROUPS, PROTOCOL_NAMES, WOULD_DENY, Row
 
 _WITH_REMEDY = (WOULD_DENY, ESTABLISHED_ONLY, FAILSAFE_ONLY)
 _HEADINGS = {
@@ -43,11 +44,15 @@ class Asked:
     salt: str = ""
 
 
-def conclude(audit: Audit, asked: Asked) -> dict[str, Any]:
-    """The result of an audit in plain types."""
+def conclude(audit: Audit, asked: Asked, required: Iterable[tuple[str, Flow]] = ()) -> dict[str, Any]:
+    """The result of an audit in plain types.
+
+    :param required: (purpose, packet) of flows that have to work, seen or not
+    """
+    denied = _denied(audit, required)
     rows = audit.rows.ranked()
     remedies = Remedies(audit.store, asked.wishes)
-    decision = decide(audit, rows, asked.accepted, asked.min_window, asked.today)
+    decision = decide(audit, rows, asked.accepted, asked.min_window, asked.today, denied)
     found: list[tuple[Row, Optional[Remedy]]] = [
         (row, remedies.of(row) if row.key.group in _WITH_REMEDY else None) for row in rows[: asked.rows]
     ]
@@ -57,12 +62,25 @@ def conclude(audit: Audit, asked: Asked) -> dict[str, Any]:
         "accepted": decision.accepted,
         "expired": list(decision.expired),
         "counts": {name: audit.counts.get(name, 0) for name in (*GROUPS, "allow", "deny")},
+        "unseen": denied,
         "nodes": len(audit.coverage.windows),
         "rows": [_row(row, remedy, asked) for row, remedy in found],
         "rows_left_out": max(len(rows) - asked.rows, 0),
         "message": _message(audit, decision, found, asked),
     }
     return _anonymous(result, asked.salt) if asked.anonymise else result
+
+
+def _denied(audit: Audit, required: Iterable[tuple[str, Flow]]) -> list[str]:
+    """Required flows that the candidate denies, in words, those of several nodes together."""
+    nodes: dict[str, set[str]] = {}
+    for purpose, flow, decided in unseen(required, audit):
+        port = "" if flow.destination_port is None else f"/{flow.destination_port}"
+        protocol = PROTOCOL_NAMES.get(flow.protocol, f"protocol {flow.protocol}")
+        by = f"{decided.tier}: {decided.name}".strip(": ")
+        text = f"would deny what the platform needs: {purpose}, {flow.direction} {protocol}{port} [{by}]"
+        nodes.setdefault(text, set()).add(flow.node)
+    return [f"{text} at {len(names)} nodes" for text, names in nodes.items()]
 
 
 def _row(row: Row, remedy: Optional[Remedy], asked: Asked) -> dict[str, Any]:

@@ -361,7 +361,7 @@ def _policy(
 
 def rules_of(flow: Flow, around: Surroundings) -> Iterator[dict[str, Any]]:
     """A flow's rules: one, or one for each IP version where networks are named."""
-    nets = flow.nets or _networks(flow.peer, around)
+    nets = flow.nets or networks_of(flow.peer, around)
     if nets is None:
         yield _rule(flow, ())
         return
@@ -394,7 +394,7 @@ def _rule(flow: Flow, nets: tuple[str, ...]) -> dict[str, Any]:
     return rule
 
 
-def _networks(peer: Peer, around: Surroundings) -> Optional[tuple[str, ...]]:
+def networks_of(peer: Peer, around: Surroundings) -> Optional[tuple[str, ...]]:
     """The networks of a peer; None for anywhere, empty for nowhere."""
     if peer in (Peer.ANYONE, Peer.PLATFORM, Peer.METADATA):
         return None

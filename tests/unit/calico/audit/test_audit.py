@@ -14,7 +14,11 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import Document
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import Wishes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.report import Asked, conclude
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.required import packets
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
+    Surroundings,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.dataplanes import Dataplanes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_files import as_yaml
@@ -349,3 +353,18 @@ def test_addresses_can_be_kept_out_of_the_result():
 
     assert "192.0.2.9" not in str(result)
     assert "address-" in result["rows"][0]["text"]
+
+
+def test_what_the_platform_needs_fails_though_nobody_saw_it():
+    objects = cluster(ONLY_WEB)
+    audit = Audit(objects, Options(calico_version="v3.32.1"), Dataplanes(objects))
+    for raw in all_nodes():
+        audit.add(Document(raw, "flows"))
+    asked = Asked(Wishes("none", {}), (), DAY, TODAY, 100, anonymise=False)
+    needed = packets("kubeadm", Surroundings(nodes=("10.0.3.0/24",)), audit.store)
+
+    result = conclude(audit, asked, needed)
+
+    assert result["gate"] == "fail"
+    assert any("tcp/10250" in text and text.endswith("at 3 nodes") for text in result["unseen"])
+    assert conclude(audit, asked)["gate"] == "pass"
