@@ -270,6 +270,40 @@ options:
         description: The port there.
         type: int
         default: 22
+  uses:
+    description: What was seen on nodes, as of M(hostfence.calico.policies).
+    type: list
+    elements: dict
+    default: []
+  networks:
+    description: Networks that the sets are made of, to be held against the cluster's own.
+    type: dict
+    default: {}
+    suboptions:
+      nodes:
+        description: Of the nodes' addresses.
+        type: list
+        elements: str
+        default: []
+      cluster:
+        description: Of pods and services.
+        type: list
+        elements: str
+        default: []
+      ssh:
+        description: That may log in.
+        type: list
+        elements: str
+        default: []
+      ssh_port:
+        description: Port of the SSH servers.
+        type: int
+        default: 22
+  accept_denied:
+    description: Kinds of vital flows whose loss is accepted, as of M(hostfence.calico.policies).
+    type: list
+    elements: str
+    default: []
   save:
     description: A file for the plan on the machine that runs the module; only its owner may read it.
     type: path
@@ -454,6 +488,7 @@ OPTIONS: dict[str, Any] = {
     },
     "prove": {"type": "bool", "default": True},
     "logins": {k: v for k, v in reach.OPTIONS["logins"].items() if k != "default"},
+    **{name: reach.OPTIONS[name] for name in ("uses", "networks", "accept_denied")},
     "save": {"type": "path"},
     "plan_file": {"type": "path"},
 }

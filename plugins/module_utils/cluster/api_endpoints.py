@@ -14,6 +14,10 @@ PATH = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 SELECTOR = "kubernetes.io/service-name=kubernetes"
 
 
+_ALL_SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
+_SERVICES = ("kubernetes", "calico-typha")
+
+
 @dataclass(frozen=True)
 class ApiEndpoint:
     """:ivar address: as text, of either IP version"""
@@ -37,3 +41,17 @@ def endpoints_of(slices: Iterable[Object]) -> list[ApiEndpoint]:
         for port in part.get("ports") or []
         if port.get("port")
     ]
+
+
+def vital_slices(cluster: Cluster) -> list[Object]:
+    """EndpointSlices of the services that nodes live by; the API's alone where no more may be read."""
+    selector = f"kubernetes.io/service-name in ({','.join(_SERVICES)})"
+    listed = cluster.list_if_readable(_ALL_SLICES, labelSelector=selector)
+    if listed is None:
+        listed = read_slices(cluster)
+    return [{**item, "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice"} for item in listed or []]
+
+
+def service_of(part: Object) -> str:
+    """The service of an EndpointSlice."""
+    return str((part["metadata"].get("labels") or {}).get("kubernetes.io/service-name", ""))

@@ -75,7 +75,11 @@ class HostView:
 
     def api_slices(self) -> list[Object]:
         """The EndpointSlices of the service ``kubernetes``; none where they may not be listed."""
-        return self._once("api slices", lambda: api_endpoints.read_slices(self._cluster) or [])
+        return [part for part in self.slices() if api_endpoints.service_of(part) == "kubernetes"]
+
+    def slices(self) -> list[Object]:
+        """The EndpointSlices of the services that nodes live by, with kind and apiVersion."""
+        return self._once("slices", lambda: api_endpoints.vital_slices(self._cluster))
 
     def deployment(self) -> tuple[Optional[Object], bool]:
         """The Deployment of kube-controllers, and whether Deployments may be seen."""

@@ -24,6 +24,7 @@ from ..calico.plan.view import AutoView, Logins, View
 from ..calico.policy import planner
 from ..calico.preflight import Facts, judge
 from ..calico.preflight import Wanted as PreflightWanted
+from ..calico.verdict.vital_flows import Networks, Surroundings, check_accepted
 from . import agent_objects, auto_host_endpoints, cluster_info, felix_configuration, permissions, reach
 from .client import CONCURRENCY, Cluster, Object
 from .flavour import FlavourKind, refuse_migration
@@ -182,10 +183,12 @@ class _Planning:
 
             access = start(self._access_objects, bare, wishes)
             unknown = start(self._unknown_felix_fields, wishes)
+            slices = start(self._view.slices)
             auto = start(self._auto, wishes)
             agents = start(self._agents, wishes)
             objects: dict[str, Sequence[Object]] = {kind: self._view.of(kind) for kind in _JUDGED}
         objects = {**objects, **access.result()}
+        objects["EndpointSlice"] = slices.result()
         objects["CustomResourceDefinition"] = self._definitions(bare, wishes)
         given = self._params["host_endpoints"]
         selected = self._selected(given["node_selector"]) if given else ()
@@ -298,12 +301,24 @@ class _Planning:
         given = tuple(reach.of_logins(tried))
         reached = frozenset(login["node"] for login in tried if login["reached"])
         nodes = [view.typed("Node", node) for node in view.of("Node")]
-        found = Logins(given, {}, reached, frozenset(login["node"] for login in tried))
+        accepted = check_accepted(self._params["accept_denied"])
+        found = Logins(given, {}, reached, frozenset(login["node"] for login in tried), accepted=accepted)
         if not self._may_decide(view):
             return found
         assumed = reach.assumed_logins(nodes, tried)
-        api = reach.of_api(self._cluster, nodes, self._view.api_slices())
-        return replace(found, assumed=assumed, api=tuple(api))
+        slices = view.of("EndpointSlice")
+        api = reach.of_api(self._cluster, nodes, slices)
+        told = self._params["networks"]
+        networks = Networks(
+            tuple(told["nodes"]), tuple(told["cluster"]), tuple(told["ssh"]), told["ssh_port"]
+        )
+        ways = [*given, *(way for ways in assumed.values() for way in ways)]
+        around = Surroundings(
+            tuple(reach.uses_of(self._params["uses"])),
+            networks=networks,
+            controller=reach.controller_of(self._cluster, nodes, ways),
+        )
+        return replace(found, assumed=assumed, api=tuple(api), around=around)
 
     def _may_decide(self, view: View) -> bool:
         given, policies = self._params["host_endpoints"], self._params["policies"]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from ..calico.address import Address, parse_address
 from ..calico.host_endpoint import HostEndpointTemplate, desired
-from ..calico.plan.judgement import with_felix
+from ..calico.plan.judgement import refusal, with_felix
 from ..calico.policy import planner
 from ..calico.policy.definition import POLICY
 from ..calico.verdict.judge import Options
@@ -24,7 +24,6 @@ from ..calico.verdict.reach import (
     Obstacle,
     obstacles,
     of_session,
-    remedy,
     sentences,
 )
 from ..calico.verdict.vital_flows import (
@@ -38,7 +37,7 @@ from ..calico.verdict.vital_flows import (
     summaries,
 )
 from . import policies
-from .api_endpoints import endpoints_of, read_slices
+from .api_endpoints import endpoints_of, service_of, vital_slices
 from .client import Cluster, ClusterError, Object
 from .flavour import Flavour, FlavourKind, calico_version
 from .host_view import HostView
@@ -77,9 +76,6 @@ OPTIONS: dict[str, Any] = {
     },
     "accept_denied": {"type": "list", "elements": "str", "default": []},
 }
-
-_ALL_SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
-_SERVICES = ("kubernetes", "calico-typha")
 
 
 UNSEEN = "reach is off: nobody looked whether this machine can still log in to the nodes and reach the API"
@@ -166,10 +162,10 @@ def assess(
     accepted = check_accepted(params["accept_denied"])
     if not params["reach"]:
         return Outlook(True, unseen=f"{what}: {UNSEEN}")
-    slices = _slices(cluster)
+    slices = vital_slices(cluster)
     now, then = [*now, *slices], [*then, *slices]
     options = options_of(cluster, served)
-    uses = {use.node: use for use in _uses(params["uses"])}
+    uses = {use.node: use for use in uses_of(params["uses"])}
     logins = of_nodes(then, params["logins"])
     told = {login["node"] for login in params["logins"]}
     assumed = sorted({login.node for login in logins} - told)
@@ -183,7 +179,7 @@ def assess(
         tuple(uses.values()),
         tuple((login.node, login.destination) for login in logins),
         networks,
-        _controller(cluster, then, logins),
+        controller_of(cluster, then, logins),
     )
     lost = losses(now, then, around, options, accepted)
     _refuse(what, blocking, lost)
@@ -199,19 +195,12 @@ def assess(
 
 def _refuse(what: str, blocking: Sequence[Obstacle], lost: Sequence[Loss]) -> None:
     """:raises CutOff: what would be denied, by what, and what to do"""
-    shut = [obstacle for obstacle in blocking if obstacle.shuts]
-    gone = [loss for loss in lost if loss.refuses]
-    if not (shut or gone):
-        return
-    told = [f"{'; '.join(sentences(shut))} - {remedy(shut)}"] if shut else []
-    told += summaries(gone)
-    if gone:
-        kinds = ", ".join(sorted({loss.vital.kind for loss in gone}))
-        told.append(f"to lose that on purpose, name it: accept_denied (policies_accept_denied): [{kinds}]")
-    raise CutOff(f"{what} is not written: {'; '.join(told)}")
+    told = refusal(what, blocking, lost)
+    if told:
+        raise CutOff(told)
 
 
-def _uses(raw: Sequence[Mapping[str, Any]]) -> list[NodeUse]:
+def uses_of(raw: Sequence[Mapping[str, Any]]) -> list[NodeUse]:
     return [parse_use(use, f"uses[{index}]") for index, use in enumerate(raw)]
 
 
@@ -220,7 +209,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + more
 
 
-def _controller(
+def controller_of(
     cluster: Cluster, objects: Sequence[Object], logins: Sequence[Connection]
 ) -> Optional[Controller]:
     """The node that this machine is, where its address towards the API, or towards nodes, is a Node's."""
@@ -308,15 +297,13 @@ def of_logins(logins: Sequence[Mapping[str, Any]]) -> list[Connection]:
     return found
 
 
-def of_api(
-    cluster: Cluster, objects: Sequence[Object], slices: Optional[Sequence[Object]] = None
-) -> list[Connection]:
+def of_api(cluster: Cluster, objects: Sequence[Object], slices: Sequence[Object]) -> list[Connection]:
     """The connection to the API, as far as it ends at a node of the cluster.
 
     Behind a load balancer it ends at those nodes where the API servers are, and nobody tells from where.
 
     :param objects: the Nodes among them are looked at
-    :param slices: of the service ``kubernetes``; read where they are not given
+    :param slices: those of the service ``kubernetes`` among them
     """
     server = urlsplit(cluster.host)
     port = server.port or 443
@@ -330,7 +317,7 @@ def of_api(
     doubt = f"{server.hostname} hands the connection on under the address {source}"
     return [
         Connection(nodes[address], API, source, address, number, doubt)
-        for address, number in _api_servers(read_slices(cluster) or [] if slices is None else slices)
+        for address, number in _api_servers(slices)
         if address in nodes and address.version == source.version
     ]
 
@@ -358,20 +345,6 @@ def _by_address(objects: Sequence[Object]) -> dict[Address, str]:
             if address:
                 found[address] = str(node["metadata"]["name"])
     return found
-
-
-def _slices(cluster: Cluster) -> list[Object]:
-    """EndpointSlices of the services that nodes live by; the API's alone where no more may be read."""
-    selector = f"kubernetes.io/service-name in ({','.join(_SERVICES)})"
-    listed = cluster.list_if_readable(_ALL_SLICES, labelSelector=selector)
-    if listed is None:
-        listed = read_slices(cluster)
-    return [{**item, "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice"} for item in listed or []]
-
-
-def service_of(part: Object) -> str:
-    """The service of an EndpointSlice."""
-    return str((part["metadata"].get("labels") or {}).get("kubernetes.io/service-name", ""))
 
 
 def _api_servers(slices: Sequence[Object]) -> list[tuple[Address, int]]:

@@ -18,12 +18,12 @@ from ..host_endpoint_plan import plan as plan_host_endpoints
 from ..policy import planner
 from ..policy.definition import POLICY, STAGED_POLICY, TIER
 from ..verdict.judge import Options
-from ..verdict.reach import Connection, Obstacle
+from ..verdict.reach import Connection, Obstacle, obstacles
+from ..verdict.vital_flows import Loss, losses
 from . import access, definitions, gates
 from .judgement import (
-    connections_at_risk,
-    lockout,
     open_without_policy,
+    refusal,
     traps,
     with_felix,
     with_host_endpoints,
@@ -339,34 +339,36 @@ class _Builder:
             return step
         if not reach:
             return replace(step, findings=(*step.findings, _warning(what, UNSEEN, "")))
-        obstacles = self._at_risk(inventory or self.inventory, only_tried=only_tried)
-        refusal, warnings = lockout(what, obstacles)
+        blocking, lost = self._meaning(inventory or self.inventory, only_tried=only_tried)
+        told = refusal(what, blocking, lost)
         return replace(
             step,
-            at_risk=tuple(obstacles),
-            refusals=(*step.refusals, *([refusal] if refusal else [])),
-            findings=(*step.findings, *(_warning(what, text, "") for text in warnings)),
+            at_risk=tuple(blocking),
+            losses=tuple(lost),
+            refusals=(*step.refusals, *([told] if told else [])),
         )
 
-    def _at_risk(self, before: planner.Inventory, *, only_tried: bool) -> list[Obstacle]:
+    def _meaning(self, before: planner.Inventory, *, only_tried: bool) -> tuple[list[Obstacle], list[Loss]]:
         nothing = planner.WritePlan()
-        return connections_at_risk(
-            [*planner.objects_after(before, nothing), *self.now],
-            [*planner.objects_after(self.inventory, nothing), *self.around],
-            self._connections(only_tried=only_tried),
-            self.options,
-        )
+        now = [*planner.objects_after(before, nothing), *self.now]
+        then = [*planner.objects_after(self.inventory, nothing), *self.around]
+        seen = self.view.logins
+        ssh = self._logins(only_tried=only_tried)
+        uses = {use.node: use for use in seen.around.uses}
+        blocking = obstacles(now, then, [*ssh, *seen.api], self.options, uses)
+        addresses = tuple((login.node, login.destination) for login in ssh)
+        around = replace(seen.around, addresses=addresses)
+        return blocking, losses(now, then, around, self.options, seen.accepted)
 
-    def _connections(self, *, only_tried: bool) -> list[Connection]:
+    def _logins(self, *, only_tried: bool) -> list[Connection]:
         logins = self.view.logins
-        governed = nodes_of(self.around)
         assumed = [
             connection
-            for node in governed
+            for node in nodes_of(self.around)
             if node not in logins.tried
             for connection in logins.assumed.get(node, ())
         ]
-        return [*logins.given, *([] if only_tried and logins.tried else assumed), *logins.api]
+        return [*logins.given, *([] if only_tried and logins.tried else assumed)]
 
     def _traps(self, what: str, wanted: planner.PolicySet, *, bites: bool) -> tuple[list[Finding], list[str]]:
         """Traps in a set once it is enforced; an error refuses it where it ``bites``, and warns elsewhere."""

@@ -103,6 +103,7 @@ def _step(step: Step) -> Object:
         "changes_enforcement": step.changes_enforcement,
         "writes": [_write(write) for write in step.writes],
         "at_risk": [obstacle.as_dict() for obstacle in step.at_risk],
+        "losses": [loss.as_dict() for loss in step.losses],
         "findings": [finding.as_dict() for finding in step.findings],
         "refusals": list(step.refusals),
         "after": _state(step.after),

@@ -17,30 +17,10 @@ from ..host_endpoint_plan import Change
 from ..lint.run import Surroundings, lint, place_of
 from ..verdict.dataplanes import Dataplanes
 from ..verdict.judge import Options
-from ..verdict.reach import Connection, Obstacle, obstacles, remedy, sentences
+from ..verdict.reach import Obstacle, remedy, sentences
+from ..verdict.vital_flows import Loss, summaries
 
 Object = dict[str, Any]
-
-
-def connections_at_risk(
-    before: Sequence[Object],
-    after: Sequence[Object],
-    connections: Sequence[Connection],
-    options: Options,
-) -> list[Obstacle]:
-    """The connections that are not plainly allowed once the objects are as in ``after``.
-
-    :param options: Calico's version and how ``types`` are defaulted; the data plane is each node's own
-    """
-    dataplanes = Dataplanes(after)
-    by_dataplane: dict[str, list[Connection]] = {}
-    for connection in connections:
-        by_dataplane.setdefault(dataplanes.of_node(connection.node), []).append(connection)
-    return [
-        obstacle
-        for dataplane, chosen in by_dataplane.items()
-        for obstacle in obstacles(before, after, chosen, replace(options, dataplane=dataplane))
-    ]
 
 
 def traps(
@@ -71,16 +51,18 @@ def _gravity(finding: Finding) -> int:
     return SEVERITIES.index(finding.severity)
 
 
-def lockout(what: str, blocking: Sequence[Obstacle]) -> tuple[str, list[str]]:
-    """What would cut off the person who makes a change, and what may.
-
-    :param what: is not written then
-    :returns: why it is refused, or empty; and warnings, of what is not sure and of what was denied before
-    """
+def refusal(what: str, blocking: Sequence[Obstacle], lost: Sequence[Loss]) -> str:
+    """Why a change is not to be written, or empty: what would be denied, by what, and what to do."""
     shut = [obstacle for obstacle in blocking if obstacle.shuts]
-    if shut:
-        return f"{what} is not written: {'; '.join(sentences(shut))} - {remedy(shut)}", []
-    return "", [f"{what}: {sentence}" for sentence in sentences(blocking)]
+    gone = [loss for loss in lost if loss.refuses]
+    if not (shut or gone):
+        return ""
+    told = [f"{'; '.join(sentences(shut))} - {remedy(shut)}"] if shut else []
+    told += summaries(gone)
+    if gone:
+        kinds = ", ".join(sorted({loss.vital.kind for loss in gone}))
+        told.append(f"to lose that on purpose, name it: accept_denied (policies_accept_denied): [{kinds}]")
+    return f"{what} is not written: {'; '.join(told)}"
 
 
 def open_without_policy(host_endpoint: Object) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from ..finding import Finding
 from ..verdict.reach import Obstacle
+from ..verdict.vital_flows import Loss
 
 Object = dict[str, Any]
 
@@ -64,6 +65,7 @@ class Step:
     :ivar subject: the set's name; empty for the other steps
     :ivar changes_enforcement: whether the writes change what is enforced, so that they were judged
     :ivar at_risk: connections that are not plainly allowed afterwards
+    :ivar losses: flows that nodes and the cluster live by, and that are denied afterwards
     :ivar findings: what is to be known or fixed
     :ivar refusals: why none of the plan may be carried out
     """
@@ -73,6 +75,7 @@ class Step:
     writes: tuple[Write, ...] = ()
     changes_enforcement: bool = False
     at_risk: tuple[Obstacle, ...] = ()
+    losses: tuple[Loss, ...] = ()
     findings: tuple[Finding, ...] = ()
     refusals: tuple[str, ...] = ()
     after: State = field(default_factory=State)

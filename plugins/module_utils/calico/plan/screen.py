@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from ..finding import WARNING, Finding
 from ..verdict.reach import sentences
+from ..verdict.vital_flows import summaries
 from .model import Plan, Step, Write
 
 _NAMES, _LINES = 4, 8
@@ -61,9 +62,11 @@ def _connections(plan: Plan) -> Iterator[str]:
     titles = ", ".join(step.title for step in deciding)
     yield f"what is enforced changes on {len(plan.governed)} nodes, by: {titles}"
     at_risk = [obstacle for step in deciding for obstacle in step.at_risk]
+    lost = [loss for step in deciding for loss in step.losses]
     yield from sentences(at_risk)
-    if not at_risk:
-        yield "every connection that was looked at stays allowed: new logins to the nodes, and the API"
+    yield from summaries(lost)
+    if not (at_risk or lost):
+        yield "every connection that was looked at stays allowed: logins, the API, and what nodes live by"
     if plan.unreached:
         yield f"could not be logged in to: {_some(list(plan.unreached))}"
 

@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from ..finding import Finding
 from ..verdict.reach import Connection
+from ..verdict.vital_flows import Surroundings
 from .model import Write
 
 Object = dict[str, Any]
@@ -44,6 +45,8 @@ class Logins:
     :ivar reached: names of the nodes that took a new login
     :ivar tried: names of the nodes that were tried
     :ivar api: the connections to the API that end at nodes
+    :ivar around: what else is known of nodes, networks and of this machine
+    :ivar accepted: kinds of vital flows whose loss is accepted
     """
 
     given: tuple[Connection, ...] = ()
@@ -51,6 +54,8 @@ class Logins:
     reached: frozenset[str] = frozenset()
     tried: frozenset[str] = frozenset()
     api: tuple[Connection, ...] = ()
+    around: Surroundings = field(default_factory=Surroundings)
+    accepted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,8 @@ class View:
 
     def around(self) -> list[Object]:
         """What decides about hosts beside policy, with kind and apiVersion."""
-        return [self.typed(kind, obj) for kind in AROUND for obj in self.of(kind)]
+        found = [self.typed(kind, obj) for kind in AROUND for obj in self.of(kind)]
+        return [*found, *self.of("EndpointSlice")]
 
     def typed(self, kind: str, obj: Object) -> Object:
         return {**obj, "apiVersion": "v1" if kind == "Node" else self.api_version, "kind": kind}

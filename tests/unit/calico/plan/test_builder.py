@@ -144,13 +144,17 @@ def test_what_is_loosened_only_waits_for_nodes_that_nobody_tried(view: View) -> 
 
 
 def test_a_trap_refuses_only_where_it_bites(view: View) -> None:
-    deny = a_set("shut", "Deny", types=["Ingress"], ingress=[{"action": "Deny"}])
-    wish = PoliciesWish((deny,), reach=False)
-    bites = make_plan(view, Wishes(host_endpoints=HEPS, policies=wish))
-    assert any("deny-covers" in text for text in bites.all_refusals)
-    harmless = make_plan(view, Wishes(policies=wish))
-    assert harmless.all_refusals == []
-    assert any("deny-covers" in str(finding) for finding in harmless.steps[0].findings)
+    spec = {"types": ["Ingress"], "ingress": [{"action": "Deny"}]}
+
+    def planned(state: str, **more: Any) -> Plan:
+        wish = PoliciesWish((a_set("shut", "Deny", state, **spec),), reach=False)
+        return make_plan(view, Wishes(policies=wish, **more))
+
+    assert any("deny-covers" in text for text in planned("enforced", host_endpoints=HEPS).all_refusals)
+    staged = planned("staged", host_endpoints=HEPS)
+    assert staged.all_refusals == []
+    assert any("deny-covers" in str(finding) for finding in staged.steps[-1].findings)
+    assert planned("enforced").all_refusals == []
 
 
 def test_preflight_that_stops_leaves_no_step(view: View) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.judgement import (
-    connections_at_risk,
     traps,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.dataplanes import Dataplanes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.reach import of_session
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.reach import (
+    obstacles,
+    of_session,
+)
 
 V1 = "crd.projectcalico.org/v1"
 
@@ -87,7 +89,7 @@ def test_a_connection_is_judged_by_its_nodes_data_plane() -> None:
     coded = {"action": "Deny", "protocol": "ICMP", "icmp": {"type": 8, "code": 0}}
     after = [*before, policy(coded, {"action": "Deny"})]
     connections = [of_session(name, "192.0.2.1 40000 10.0.0.1 22", "here") for name in ("n1", "n2")]
-    found = connections_at_risk(before, after, connections, Options())
+    found = obstacles(before, after, connections, Options())
     said = {o.connection.node: o.verdict.reason_code for o in found}
     assert said["n1"] == "policy-deny"
     assert said["n2"] != "policy-deny"
