@@ -73,26 +73,33 @@ def test_a_set_comes_into_force_changes_and_goes_back(protected_api):
     assert [step["event"] for step in first["timeline"]] == [
         "prepared", "armed", "switched", "proved", "confirmed", "settled",
     ]  # fmt: skip
-    assert ports(api) == {"hostfence.in": [22], "hostfence.more": [23]} and not left(api)
+    assert ports(api) == {"hostfence.in": [22], "hostfence.more": [23]}
+    assert not left(api)
     second = enforce(api, NEW)
-    assert second["changed"] and ports(api) == {"hostfence.in": [2222]} and not left(api)
+    assert second["changed"]
+    assert ports(api) == {"hostfence.in": [2222]}
+    assert not left(api)
     back = run_module("rollback", api, settle=0)
     assert not back["failed"], back["msg"]
-    assert ports(api) == {"hostfence.in": [22], "hostfence.more": [23]} and not left(api)
+    assert ports(api) == {"hostfence.in": [22], "hostfence.more": [23]}
+    assert not left(api)
 
 
 def test_without_a_change_nothing_is_written(protected_api):
     api = protected_api
     assert enforce(api, OLD)["changed"]
     again = enforce(api, OLD)
-    assert not again["changed"] and again["writes"] == 0
+    assert not again["changed"]
+    assert again["writes"] == 0
 
 
 def test_check_mode_writes_nothing_and_says_what_would_be(protected_api):
     api = protected_api
     before = (stored(api), stored(api, GNS), stored(api, TIER))
     told = enforce(api, OLD, check=True)
-    assert told["changed"] and told["writes"] == 0 and [wave["name"] for wave in told["waves"]] == ["all"]
+    assert told["changed"]
+    assert told["writes"] == 0
+    assert [wave["name"] for wave in told["waves"]] == ["all"]
     assert (stored(api), stored(api, GNS), stored(api, TIER)) == before
 
 
@@ -100,13 +107,26 @@ def test_a_wave_waits_for_whoever_confirms_it(protected_api):
     api = protected_api
     enforce(api, OLD)
     waiting = enforce(api, NEW, confirm="manual")
-    assert waiting["phase"] == "running" and "confirmed" not in [s["event"] for s in waiting["timeline"]]
+    assert waiting["phase"] == "running"
+    assert "confirmed" not in [s["event"] for s in waiting["timeline"]]
     seen = run_module("policies_info", api)["transaction"]
-    assert seen["phase"] == "running" and seen["waves"][0]["phase"] == "switched" and "@" in seen["who"]
-    assert ports(api)["hostfence.in"] == [22] and ports(api)["hostfence-next.in"] == [2222]
+    assert seen["phase"] == "running"
+    assert seen["waves"][0]["phase"] == "switched"
+    assert "@" in seen["who"]
+    assert ports(api)["hostfence.in"] == [22]
+    assert ports(api)["hostfence-next.in"] == [2222]
+    others = {
+        "name": "other",
+        "state": "enforced",
+        "definitions": [policy("x", 1)],
+        "lint": False,
+        "reach": False,
+    }
+    assert "is under way" in run_module("policies", api, **others)["msg"]
     done = run_module("confirm", api, settle=0)
     assert not done["failed"], done["msg"]
-    assert ports(api) == {"hostfence.in": [2222]} and not left(api)
+    assert ports(api) == {"hostfence.in": [2222]}
+    assert not left(api)
     assert run_module("policies_info", api)["transaction"]["phase"] == "settled"
     assert "no transaction is under way" in run_module("confirm", api)["msg"]
 
@@ -120,8 +140,10 @@ def test_a_wave_that_went_back_cannot_be_confirmed(protected_api):
     api.admin.patch(path, {"metadata": {"annotations": noted}, "spec": {"nets": ["0.0.0.0/0", "::/0"]}})
     assert "no wave waits" in run_module("confirm", api)["msg"]
     again = enforce(api, NEW)
-    assert not again["failed"] and "found a transaction" in again["remarks"][0]
-    assert ports(api) == {"hostfence.in": [2222]} and not left(api)
+    assert not again["failed"]
+    assert "found a transaction" in again["remarks"][0]
+    assert ports(api) == {"hostfence.in": [2222]}
+    assert not left(api)
 
 
 def test_roll_back_ends_what_waits(protected_api):
@@ -129,7 +151,8 @@ def test_roll_back_ends_what_waits(protected_api):
     enforce(api, OLD)
     enforce(api, NEW, confirm="manual")
     assert not run_module("rollback", api, settle=0)["failed"]
-    assert ports(api) == {"hostfence.in": [22], "hostfence.more": [23]} and not left(api)
+    assert ports(api) == {"hostfence.in": [22], "hostfence.more": [23]}
+    assert not left(api)
     assert stored(api, GNS) == {}
 
 
@@ -139,7 +162,8 @@ def test_a_set_goes_out_of_force(protected_api):
     writes = rehearsal(api, [], state="absent")
     gone = run_module("enforce", api, writes=writes, waves=["all"], watchdogs=0, settle=0, window=30)
     assert not gone["failed"], gone["msg"]
-    assert stored(api) == {} and stored(api, TIER) == {}
+    assert stored(api) == {}
+    assert stored(api, TIER) == {}
 
 
 def test_what_no_switch_can_do_is_told_and_not_written(protected_api):
@@ -149,7 +173,9 @@ def test_what_no_switch_can_do_is_told_and_not_written(protected_api):
     api.admin.post(api.path(GNP), {**theirs, "apiVersion": api.kinds[GNP].group_version})
     before = stored(api)
     told = enforce(api, NEW)
-    assert "hostfence.theirs" in told["without_switch"] and not told["changed"] and stored(api) == before
+    assert "hostfence.theirs" in told["without_switch"]
+    assert not told["changed"]
+    assert stored(api) == before
 
 
 @pytest.mark.parametrize(
@@ -158,4 +184,6 @@ def test_what_no_switch_can_do_is_told_and_not_written(protected_api):
 def test_a_bad_wish_is_refused_before_anything_is_written(protected_api, options, message):
     api = protected_api
     refused = enforce(api, OLD, **options)
-    assert refused["failed"] and message in refused["msg"] and stored(api) == {}
+    assert refused["failed"]
+    assert message in refused["msg"]
+    assert stored(api) == {}

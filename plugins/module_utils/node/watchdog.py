@@ -53,7 +53,7 @@ class Api:
     def __init__(self, options: Json) -> None:
         self.endpoints = _nearest_first([(str(host), int(port)) for host, port in options["endpoints"]])
         self.options = options
-        # Without a CA of the cluster's own, those of the system; the certificate's names are tried one by one.
+        # Without a CA of the cluster's own, those of the system.
         self.tls = ssl.create_default_context(cadata=options.get("ca") or None)
 
     def request(self, method: str, path: str, body: Optional[Json] = None) -> Json:
