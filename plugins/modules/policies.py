@@ -370,10 +370,12 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run i
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.judgement import traps
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import planner
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
+    NETWORK_SET,
     POLICY,
     TIER,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.mixed import templates_like
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction import state as transaction
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, lease, policies, reach
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.api_endpoints import read_slices
@@ -457,6 +459,9 @@ def _run(
         module.warn(f"tier {tier} stays: others' namespaced policies are in it, and would deny without it")
     findings, ahead = _look(module, cluster, served, inventory, wanted, planned)
     done, problem = 0, None
+    if ours and planned.writes:
+        record = inventory.find(NETWORK_SET, transaction.RECORD)
+        transaction.refuse_pending(record.stored if record else None)
     if ours:
         done, problem = policies.carry_out(cluster, served, planned, module.params["settle"], ours.renew)
     result = _result(module, cluster, served, wanted, planned, kept, done)

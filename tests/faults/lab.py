@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from testbed import state as testbed_state
 from testbed.api import Api, ApiError
 from testbed.fabric import Fabric
@@ -283,11 +285,14 @@ class Cutter:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         self.kubeconfig = str(lab.run / f"cutter-{kill_after}.kubeconfig")
         url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        given = yaml.safe_load(Path(lab.kubeconfig).read_text())
+        authority = given["clusters"][0]["cluster"]["certificate-authority-data"]
         document = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "c",
-            "clusters": [{"name": "c", "cluster": {"server": url}}],
+            # Over plain HTTP nobody needs the CA; it is handed on to watchdogs.
+            "clusters": [{"name": "c", "cluster": {"server": url, "certificate-authority-data": authority}}],
             "users": [{"name": "u", "user": {}}],
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
         }

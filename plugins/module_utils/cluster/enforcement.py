@@ -34,7 +34,7 @@ from .flavour import Flavour, list_stored
 from .module import Unfinished
 from .ssh import logins
 from .transaction import Options, Transaction, begin
-from .transaction_store import Busy, Stored
+from .transaction_store import Stored
 
 _RFC3339 = "%Y-%m-%dT%H:%M:%SZ"
 _DECISIVE = (TIER, NETWORK_SET, POLICY)
@@ -145,21 +145,6 @@ def description(cluster: Cluster, served: Flavour) -> dict[str, Any]:
         "sets": list(state.sets),
         "waves": waves,
     }
-
-
-def refuse_while_pending(cluster: Cluster, served: Flavour) -> None:
-    """Stop whatever else would change enforced policy while a transaction is under way.
-
-    :raises Busy: names who began it, and when
-    """
-    found = Stored(cluster, served).record() if served.serves(NETWORK_SET) else None
-    if found and found[0].phase != states.SETTLED:
-        state = found[0]
-        raise Busy(
-            f"a transaction of {state.who}, begun {state.since}, is under way (sets "
-            f"{', '.join(state.sets)}): end it with "
-            "the playbooks enforce, confirm or rollback first"
-        )
 
 
 def _back_after(

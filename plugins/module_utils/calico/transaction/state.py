@@ -13,7 +13,7 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
 
 from ..bad_input import BadInput
@@ -200,8 +200,22 @@ def read_record(obj: Object) -> Optional[tuple[State, Contents, Contents]]:
         return None
 
 
-def with_phase(state: State, phase: str) -> State:
-    return replace(state, phase=phase)
+def refuse_pending(record: Optional[Object]) -> None:
+    """Stop whatever else would write policy while a transaction is under way.
+
+    :param record: the stored record, or None
+    :raises BadInput: names who began it, and when
+    """
+    found = read_record(record) if record else None
+    if found and found[0].phase != SETTLED:
+        state = found[0]
+        raise BadInput(
+            "state",
+            state.phase,
+            f"a transaction of {state.who}, begun {state.since}, is under way (sets "
+            f"{', '.join(state.sets)}): end "
+            "it with the playbooks enforce, confirm or rollback first",
+        )
 
 
 def packed(contents: Contents) -> str:

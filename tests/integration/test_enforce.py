@@ -1,0 +1,189 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The modules enforce, confirm and rollback against a real API server, on every flavour of Calico's API.
+
+No Felix runs here: that the switch is exact, real packets show in tests/faults.
+"""
+
+from __future__ import annotations
+
+import pytest
+from module_run import run_module
+
+GNP, GNS, TIER = "GlobalNetworkPolicy", "GlobalNetworkSet", "Tier"
+RECORD = "hostfence-transaction"
+
+
+def policy(name, port, **spec):
+    rule = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [port]}}
+    return {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": GNP,
+        "metadata": {"name": name},
+        "spec": {"order": 10, "selector": "host-endpoint == 'ingress'", "ingress": [rule], **spec},
+    }
+
+
+OLD, NEW = [policy("in", 22), policy("more", 23)], [policy("in", 2222)]
+
+
+@pytest.fixture
+def protected_api(clean_api):
+    if TIER not in clean_api.kinds:
+        pytest.skip("before Calico 3.29 there are no tiers")
+    return clean_api
+
+
+def rehearsal(api, definitions, state="enforced", name="edge"):
+    given = {"name": name, "state": state, "definitions": definitions, "lint": False, "reach": False}
+    result = run_module("policies", api, check=True, **given)
+    assert not result["failed"], result["msg"]
+    return result["rehearsal"]
+
+
+def enforce(api, definitions, check=False, **options):
+    given = {"sets": ["edge"], "waves": ["all"], "watchdogs": 0, "settle": 0, "window": 30, **options}
+    return run_module("enforce", api, check=check, writes=rehearsal(api, definitions), **given)
+
+
+def stored(api, kind=GNP):
+    """Spec by name, without what Calico itself brings."""
+    found = {obj["metadata"]["name"]: obj.get("spec") or {} for obj in api.admin.list(api.path(kind))}
+    return {name: spec for name, spec in found.items() if not name.startswith(("default", "kube-"))}
+
+
+def ports(api):
+    return {
+        name: spec["ingress"][0]["destination"]["ports"]
+        for name, spec in stored(api).items()
+        if spec.get("ingress") and "destination" in spec["ingress"][0]
+    }
+
+
+def left(api):
+    """What a transaction made, but the record of a settled one."""
+    names = [*stored(api), *stored(api, TIER), *stored(api, GNS)]
+    return [name for name in names if name not in ("hostfence", RECORD) and not name.startswith("hostfence.")]
+
+
+def test_a_set_comes_into_force_changes_and_goes_back(protected_api):
+    api = protected_api
+    first = enforce(api, OLD)
+    assert not first["failed"], first["msg"]
+    assert [step["event"] for step in first["timeline"]] == [
+        "prepared", "armed", "switched", "proved", "confirmed", "settled",
+    ]  # fmt: skip
+    assert ports(api) == {"hostfence.in": [22], "hostfence.more": [23]}
+    assert not left(api)
+    second = enforce(api, NEW)
+    assert second["changed"]
+    assert ports(api) == {"hostfence.in": [2222]}
+    assert not left(api)
+    back = run_module("rollback", api, settle=0)
+    assert not back["failed"], back["msg"]
+    assert ports(api) == {"hostfence.in": [22], "hostfence.more": [23]}
+    assert not left(api)
+
+
+def test_without_a_change_nothing_is_written(protected_api):
+    api = protected_api
+    assert enforce(api, OLD)["changed"]
+    again = enforce(api, OLD)
+    assert not again["changed"]
+    assert again["writes"] == 0
+
+
+def test_check_mode_writes_nothing_and_says_what_would_be(protected_api):
+    api = protected_api
+    before = (stored(api), stored(api, GNS), stored(api, TIER))
+    told = enforce(api, OLD, check=True)
+    assert told["changed"]
+    assert told["writes"] == 0
+    assert [wave["name"] for wave in told["waves"]] == ["all"]
+    assert (stored(api), stored(api, GNS), stored(api, TIER)) == before
+
+
+def test_a_wave_waits_for_whoever_confirms_it(protected_api):
+    api = protected_api
+    enforce(api, OLD)
+    waiting = enforce(api, NEW, confirm="manual")
+    assert waiting["phase"] == "running"
+    assert "confirmed" not in [s["event"] for s in waiting["timeline"]]
+    seen = run_module("policies_info", api)["transaction"]
+    assert seen["phase"] == "running"
+    assert seen["waves"][0]["phase"] == "switched"
+    assert "@" in seen["who"]
+    assert ports(api)["hostfence.in"] == [22]
+    assert ports(api)["hostfence-next.in"] == [2222]
+    others = {
+        "name": "other",
+        "state": "enforced",
+        "definitions": [policy("x", 1)],
+        "lint": False,
+        "reach": False,
+    }
+    assert "is under way" in run_module("policies", api, **others)["msg"]
+    done = run_module("confirm", api, settle=0)
+    assert not done["failed"], done["msg"]
+    assert ports(api) == {"hostfence.in": [2222]}
+    assert not left(api)
+    assert run_module("policies_info", api)["transaction"]["phase"] == "settled"
+    assert "no transaction is under way" in run_module("confirm", api)["msg"]
+
+
+def test_a_wave_that_went_back_cannot_be_confirmed(protected_api):
+    api = protected_api
+    enforce(api, OLD)
+    enforce(api, NEW, confirm="manual")
+    path = f"{api.path(GNS)}/hostfence-switch-1"
+    noted = {"hostfence.io/phase": "rolled-back", "hostfence.io/by": "watchdog"}
+    api.admin.patch(path, {"metadata": {"annotations": noted}, "spec": {"nets": ["0.0.0.0/0", "::/0"]}})
+    assert "no wave waits" in run_module("confirm", api)["msg"]
+    again = enforce(api, NEW)
+    assert not again["failed"]
+    assert "found a transaction" in again["remarks"][0]
+    assert ports(api) == {"hostfence.in": [2222]}
+    assert not left(api)
+
+
+def test_roll_back_ends_what_waits(protected_api):
+    api = protected_api
+    enforce(api, OLD)
+    enforce(api, NEW, confirm="manual")
+    assert not run_module("rollback", api, settle=0)["failed"]
+    assert ports(api) == {"hostfence.in": [22], "hostfence.more": [23]}
+    assert not left(api)
+    assert stored(api, GNS) == {}
+
+
+def test_a_set_goes_out_of_force(protected_api):
+    api = protected_api
+    enforce(api, OLD)
+    writes = rehearsal(api, [], state="absent")
+    gone = run_module("enforce", api, writes=writes, waves=["all"], watchdogs=0, settle=0, window=30)
+    assert not gone["failed"], gone["msg"]
+    assert stored(api) == {}
+    assert stored(api, TIER) == {}
+
+
+def test_what_no_switch_can_do_is_told_and_not_written(protected_api):
+    api = protected_api
+    enforce(api, OLD)
+    theirs = policy("hostfence.theirs", 80, tier="hostfence")
+    api.admin.post(api.path(GNP), {**theirs, "apiVersion": api.kinds[GNP].group_version})
+    before = stored(api)
+    told = enforce(api, NEW)
+    assert "hostfence.theirs" in told["without_switch"]
+    assert not told["changed"]
+    assert stored(api) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [({"window": 29}, "from 30 to 240"), ({"waves": ["has("]}, "waves[0]")]
+)
+def test_a_bad_wish_is_refused_before_anything_is_written(protected_api, options, message):
+    api = protected_api
+    refused = enforce(api, OLD, **options)
+    assert refused["failed"]
+    assert message in refused["msg"]
+    assert stored(api) == {}
