@@ -6,7 +6,9 @@ them.
 
 from __future__ import annotations
 
+import base64
 import concurrent.futures
+import contextlib
 import http.server
 import json
 import os
@@ -286,13 +288,16 @@ class Cutter:
         self.kubeconfig = str(lab.run / f"cutter-{kill_after}.kubeconfig")
         url = f"http://127.0.0.1:{self._server.server_address[1]}"
         given = yaml.safe_load(Path(lab.kubeconfig).read_text())
-        authority = given["clusters"][0]["cluster"]["certificate-authority-data"]
+        authority = base64.b64decode(given["clusters"][0]["cluster"]["certificate-authority-data"]).decode()
+        published = {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": authority}}
+        # As Kubernetes' own controller does, which does not run here.
+        with contextlib.suppress(ApiError):
+            lab.api.post("/api/v1/namespaces/kube-system/configmaps", published)
         document = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "c",
-            # Over plain HTTP nobody needs the CA; it is handed on to watchdogs.
-            "clusters": [{"name": "c", "cluster": {"server": url, "certificate-authority-data": authority}}],
+            "clusters": [{"name": "c", "cluster": {"server": url}}],
             "users": [{"name": "u", "user": {}}],
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
         }

@@ -125,7 +125,7 @@ class Watchdogs:
             "name": name,
             "token": token,
             "endpoints": _unique([*servers, *endpoints(self._cluster)]),
-            "ca": self._cluster.authority(),
+            "ca": self._cluster.authority() or _published_authority(self._cluster),
             "switches": [self._served.path("GlobalNetworkSet", name) for name in self._switches],
             "lease": f"{_LEASES}/{name}",
             "until": seconds,
@@ -219,6 +219,12 @@ def endpoints(cluster: Cluster) -> list[list[Any]]:
     if service and service["spec"].get("clusterIP") not in (None, "None"):
         found.append([service["spec"]["clusterIP"], int(service["spec"]["ports"][0]["port"])])
     return found
+
+
+def _published_authority(cluster: Cluster) -> str:
+    """The CA that Kubernetes publishes in every namespace, for a connection without TLS (kubectl proxy)."""
+    found = cluster.find(f"/api/v1/namespaces/{NAMESPACE}/configmaps/kube-root-ca.crt") or {}
+    return str((found.get("data") or {}).get("ca.crt") or "")
 
 
 def _unique(servers: Sequence[Sequence[Any]]) -> list[list[Any]]:
