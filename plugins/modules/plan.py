@@ -24,7 +24,7 @@ attributes:
     description: Only reads.
   diff_mode:
     support: full
-    description: Shows the objects that would be written.
+    description: Adds the objects that would be written to RV(screen), as nothing is changed.
   idempotent:
     support: full
 options:
@@ -376,7 +376,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpo
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan import document
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.model import STEPS, Plan
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.screen import screen
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.screen import objects, screen
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import permissions, planning, reach
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
@@ -504,17 +504,16 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     found = document.to_document(planned, wishes)
     if params["save"]:
         _save(params["save"], found)
-    result = {
+    return {
         "changed": False,
         "plan": found,
-        "screen": screen(planned),
+        "screen": [*screen(planned), *(["", *objects(planned)] if module._diff else [])],
         "refusals": planned.all_refusals,
         "changes_enforcement": planned.changes_enforcement,
         "steps_with_writes": [name for name in STEPS if planned.has_writes(name)],
         "deciding_steps": sorted({step.name for step in planned.steps if step.changes_enforcement}),
         "requests": cluster.requests_sent,
     }
-    return {**result, "diff": _diff(planned)} if module._diff else result
 
 
 def _saved(path: str) -> document.Saved:
@@ -541,20 +540,6 @@ def _save(path: str, found: dict[str, Any]) -> None:
             json.dump(found, file, indent=1)
     except OSError as error:
         raise BadInput("save", path, f"cannot be written: {error.strerror}")
-
-
-def _diff(planned: Plan) -> list[dict[str, Any]]:
-    return [
-        {
-            "before_header": write.title,
-            "after_header": write.title,
-            "before": document.shown(write.before) or {},
-            "after": document.shown(write.after) or {},
-        }
-        for step in planned.steps
-        for write in step.writes
-        if not write.interim
-    ]
 
 
 def main() -> None:

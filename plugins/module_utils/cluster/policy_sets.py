@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from pathlib import PurePath
@@ -20,6 +21,7 @@ from ..calico.policy.planner import ABSENT, PolicySet
 from ..calico.policy.required_flows import PLATFORMS, Shape, Surroundings
 from .api_endpoints import endpoints_of
 from .policy_files import read_definitions, read_path
+from .variables import set_path
 
 Object = dict[str, Any]
 
@@ -87,13 +89,14 @@ def options_of(entry: str, common: Mapping[str, Any]) -> dict[str, Any]:
 
     :param entry: name of a shipped set, or a path with a ``/`` in it
     :param common: ``state``, ``tier``, ``platform``, ``default_action``, ``strict``, and ``platform_tier``
-        with ``name``, ``order`` and ``directions``
+        with ``name``, ``order`` and ``directions``; ``inventories``, beside which a path is looked for
     :raises BadInput: no such set
     """
     if "/" in entry:
         stem = PurePath(entry.rstrip("/")).name.split(".")[0].lower()
         own = {key: common[key] for key in ("state", "tier", "default_action", "strict") if key in common}
-        return {"name": stem, "src": entry, **own}
+        src = set_path(entry, common.get("inventories", ()), os.getcwd())
+        return {"name": stem, "src": src, **own}
     if entry not in presets.SHIPPED:
         known = ", ".join(presets.SHIPPED)
         raise BadInput(

@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
+from difflib import unified_diff
+from typing import Optional
 
 from ..finding import WARNING, Finding
 from ..verdict.reach import sentences
 from ..verdict.vital_flows import summaries
-from .model import Plan, Step, Write
+from .document import shown
+from .model import Object, Plan, Step, Write
 
 _NAMES, _LINES = 4, 8
 
@@ -21,6 +25,23 @@ def screen(plan: Plan) -> list[str]:
     lines += _section("Fix first, or nothing is written:", plan.all_refusals)
     lines += _section("Worth a look:", _warnings(plan))
     return lines
+
+
+def objects(plan: Plan) -> list[str]:
+    """The lines that change in every object, as ``diff -u`` shows them."""
+    return [
+        line for step in plan.steps for write in step.writes if not write.interim for line in _diff(write)
+    ]
+
+
+def _diff(write: Write) -> Iterator[str]:
+    before, after = (_lines(shown(obj)) for obj in (write.before, write.after))
+    names = (f"before: {write.title}", f"after: {write.title}")
+    yield from unified_diff(before, after, *names, lineterm="")
+
+
+def _lines(obj: Optional[Object]) -> list[str]:
+    return json.dumps(obj, indent=2, sort_keys=True).splitlines() if obj else []
 
 
 def _section(title: str, texts: Iterable[str]) -> list[str]:
