@@ -37,7 +37,7 @@ def verdicts_differ(before: Snapshot, after: Snapshot, flows: Sequence[Any]) -> 
     :raises BadInput: a flow that cannot be read
     """
     was, is_now = (
-        judge_flows(side.objects, flows, side.dataplanes, {}, side.options("as_enforced"))[0]
+        judge_flows(side.objects, flows, side.dataplanes, {}, side.options("as_enforced")).verdicts
         for side in (before, after)
     )
     for flow, old, new in zip(flows, was, is_now):

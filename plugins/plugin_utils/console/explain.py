@@ -72,10 +72,8 @@ def _addresses(snapshot: Snapshot, item: Object | None, node: str) -> Iterator[s
 
 def explain(snapshot: Snapshot, flow: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """The verdict of a flow, now and with staged policy enforced, and the data plane it was judged for."""
-    verdicts, dataplanes = judge_flows(
-        snapshot.objects, [flow], snapshot.dataplanes, {}, snapshot.options("compare")
-    )
-    return verdicts[0].as_dict(), ", ".join(dataplanes)
+    judged = judge_flows(snapshot.objects, [flow], snapshot.dataplanes, {}, snapshot.options("compare"))
+    return judged.verdicts[0].as_dict(), ", ".join(judged.dataplanes)
 
 
 def lines(flow: dict[str, Any], verdict: dict[str, Any], dataplane: str) -> Iterator[str]:

@@ -35,10 +35,9 @@ def of_snapshot(snapshot: Snapshot, flows: Optional[Sequence[Any]], at: Optional
     makers = {str(item["metadata"]["name"]): made_by(item) for item in endpoints}
     explained, dataplanes = None, list(snapshot.dataplanes.in_use)
     if flows is not None:
-        verdicts, dataplanes = judge_flows(
-            snapshot.objects, flows, snapshot.dataplanes, {}, snapshot.options("compare")
-        )
-        explained = [(flow, verdict.as_dict()) for flow, verdict in zip(flows, verdicts)]
+        judged = judge_flows(snapshot.objects, flows, snapshot.dataplanes, {}, snapshot.options("compare"))
+        dataplanes = list(judged.dataplanes)
+        explained = [(flow, verdict.as_dict()) for flow, verdict in zip(flows, judged.verdicts)]
     found = Found(
         nodes=[
             {
