@@ -97,7 +97,8 @@ foreign:
 transaction:
   description:
     - The transaction of M(hostfence.calico.enforce) that is under way, or the last one, with its phase, who
-      began it and when, its sets, and the phase, deadline and last writer of each wave. Empty if there is none.
+      began it and when, its sets, and the phase, deadline and last writer of each wave. Empty if there is
+      none.
   returned: always
   type: dict
 """
