@@ -178,6 +178,7 @@ origin:
 
 import datetime
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -198,8 +199,9 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster.judged_ob
     SOURCE_OPTIONS,
     SOURCE_RULES,
     gather,
+    objects_of,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_files import as_yaml, read_path
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_files import as_yaml
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.surroundings import (
     node_networks,
     pod_networks,
@@ -223,9 +225,9 @@ def work(params: dict[str, Any]) -> dict[str, Any]:
     accepted = parse_accepted(params["accepted"])
     paths = flow_documents.files(params["flows"])
     judged = gather(params, "compare", with_pods=True)
-    objects = judged.objects
+    objects: list[Mapping[str, Any]] = list(judged.objects)
     if params["candidate"]:
-        objects = with_candidate(objects, [found.value for found in read_path(params["candidate"])])
+        objects = with_candidate(objects, objects_of(params["candidate"]))
     audit = Audit(objects, judged.options, judged.dataplanes, judged.nodes)
     for document in flow_documents.documents(paths):
         audit.add(document)

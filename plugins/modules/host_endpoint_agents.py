@@ -11,7 +11,7 @@ version_added: 0.2.0
 author: The Hostfence founders (@hostfence)
 description:
   - Puts the objects of the modes C(daemonset) and C(job) of the role C(hostfence.calico.host_endpoints) into
-    a cluster, by server-side apply. A namespace that is somebody else's is used as it is.
+    a cluster, by server-side apply. A namespace that Hostfence did not make is used as it is.
   - Removes what these modes put into a cluster, found by label - rights first, then pods, then what
     restricted them. The HostEndpoints stay.
 extends_documentation_fragment:

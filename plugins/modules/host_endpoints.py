@@ -29,7 +29,7 @@ attributes:
 options:
   state:
     description:
-      - V(present) gives every selected node its HostEndpoint and removes orphans of ours.
+      - V(present) gives every selected node its HostEndpoint and removes orphans that Hostfence made.
       - V(absent) removes all HostEndpoints that we made.
     type: str
     choices: [present, absent]

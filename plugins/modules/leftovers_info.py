@@ -37,7 +37,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 objects:
-  description: Objects of ours - policy first, then HostEndpoints, then access.
+  description: Objects that Hostfence made - policy first, then HostEndpoints, then access.
   returned: always
   type: list
   elements: dict

@@ -214,8 +214,7 @@ options:
         type: dict
   settle:
     description:
-      - Seconds to wait where Felix must have seen one kind of object before the next. It watches each kind
-        on its own.
+      - Seconds to pause between writes of different kinds, which Felix watches separately.
     type: float
     default: 1
 seealso:
@@ -347,7 +346,7 @@ not_stored:
   type: list
   elements: str
 tiers_kept:
-  description: Tiers of ours that nothing of ours uses any more, but others' namespaced policies do.
+  description: Hostfence tiers kept because someone else's namespaced policies still use them.
   returned: always
   type: list
   elements: str
@@ -532,7 +531,7 @@ def _lint(
 
 
 def _heed(module: AnsibleModule, bites: bool, errors: list[Finding]) -> None:
-    """Refuse what would lock somebody out at once; of what is staged, or selects no host yet, warn.
+    """Refuse what would lock people out at once; of what is staged, or selects no host yet, warn.
 
     :raises BadInput: the first error, if it ``bites``
     """
@@ -540,7 +539,7 @@ def _heed(module: AnsibleModule, bites: bool, errors: list[Finding]) -> None:
         trap = BadInput(error.field or error.id, error.message, f"{error.remedy} ({error.id})", error.object)
         if bites:
             raise trap
-        module.warn(f"to be mended before the set decides about hosts: {trap}")
+        module.warn(f"fix this before enforcing the set: {trap}")
 
 
 def _plan(

@@ -28,7 +28,7 @@ attributes:
     support: full
 options:
   settle:
-    description: Seconds to wait where Felix must have seen one kind of object before the next.
+    description: Seconds to pause between writes of different kinds, which Felix watches separately.
     type: float
     default: 1
 seealso:
@@ -60,7 +60,7 @@ writes:
       description: Whether it was written; in check mode always V(false).
       type: bool
 tiers_kept:
-  description: Tiers of ours that stay because others' policies are in them.
+  description: Hostfence tiers that stay because someone else's policies are in them.
   returned: always
   type: list
   elements: str

@@ -34,7 +34,7 @@ STRANGER = {
 
 
 @pytest.fixture
-def shell(clean_api):
+def shell(clean_api, tmp_path):
     """Runs a block of the page as an operator does."""
     kubectl = binaries.locate(["kubectl"], print)["kubectl"]
     settings = SETTINGS
@@ -42,7 +42,7 @@ def shell(clean_api):
         settings = settings.replace("crd.projectcalico.org/v1", "projectcalico.org/v3", 1)
     environment = {
         "PATH": f"{kubectl.parent}:{os.environ['PATH']}",
-        "HOME": "/nonexistent",
+        "HOME": str(tmp_path),
         "KUBECONFIG": clean_api.kubeconfig,
     }
 

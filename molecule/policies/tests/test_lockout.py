@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Nobody shuts himself out: with tcp/22 no failsafe, one set opens SSH and another shuts it.
+"""Lockout protection: with tcp/22 no failsafe, one set opens SSH and another shuts it.
 
 Taking the first one away is refused, whichever way it is tried; and if nobody judges it before, the proof
 over new logins takes it back. So is what lets SSH in or keeps policy off a node without being policy: before

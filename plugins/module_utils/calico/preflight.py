@@ -313,7 +313,7 @@ def _nodes(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
             "nodes",
             WARNING,
             f"{len(unready)} of {total} not Ready: {_some(unready)}",
-            "they get their HostEndpoint, but cannot be verified; mend them before you enforce",
+            "they get a HostEndpoint but cannot be verified; fix them before enforcing",
         )
     else:
         control_plane = sum(node.control_plane for node in facts.nodes)

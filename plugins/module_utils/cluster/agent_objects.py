@@ -186,7 +186,7 @@ def _is_empty(cluster: Cluster, namespace: str) -> bool:
     try:
         return not namespaces.inhabitants(cluster, namespace, _is_agents)
     except ApiError as error:
-        # Who may not look whether there are secrets in it leaves it alone.
+        # Without permission to list Secrets we cannot tell whether it is empty, so keep it.
         if error.status == 403:
             return False
         raise

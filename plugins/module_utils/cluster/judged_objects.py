@@ -83,7 +83,7 @@ def gather(params: Mapping[str, Any], staged: str = "ignore", with_pods: bool = 
     if params["resources"] is not None:
         objects, origin = list(params["resources"]), "resources"
     elif params["src"]:
-        objects, origin = _from_files(params["src"]), params["src"]
+        objects, origin = objects_of(params["src"]), params["src"]
     else:
         cluster = Cluster.of_options(params)
         served = require(cluster)
@@ -104,7 +104,11 @@ def gather(params: Mapping[str, Any], staged: str = "ignore", with_pods: bool = 
     return Judged(objects, nodes, options, dataplanes, origin, live)
 
 
-def _from_files(path: str) -> list[Object]:
+def objects_of(path: str) -> list[Object]:
+    """The objects of a file, or of a directory's files.
+
+    :raises BadInput: what is no object
+    """
     objects = []
     for document in read_path(path):
         # calicoctl takes a list of objects, too.

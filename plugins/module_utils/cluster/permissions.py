@@ -26,7 +26,7 @@ HOST_ENDPOINTS_JOB = "host_endpoints_job"
 POLICIES = "policies"
 VERDICTS = "verdicts"
 TASKS = (CRDS, FELIX, HOST_ENDPOINTS_DIRECT, HOST_ENDPOINTS_AUTO, POLICIES, VERDICTS)
-# Only for who asks for them: who may start pods and hand out rights may nearly everything.
+# Opt-in only: whoever can start pods and grant RBAC can do almost anything.
 ON_DEMAND = (ACCESS, HOST_ENDPOINTS_DAEMONSET, HOST_ENDPOINTS_JOB)
 
 _ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
@@ -86,7 +86,7 @@ _BY_TASK: dict[str, _Table] = {
         (_CALICO, "hostendpoints"): ("delete",),
         (_CALICO, "kubecontrollersconfigurations"): ("create", "patch"),
     },
-    # Nobody may grant what he may not do himself, so the agent's own rights are among these.
+    # RBAC forbids granting what you do not hold, so the agent's permissions are listed too.
     HOST_ENDPOINTS_DAEMONSET: {
         **_AGENTS,
         ("apps", "daemonsets"): _APPLY_AND_REMOVE,

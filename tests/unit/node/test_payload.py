@@ -34,7 +34,7 @@ def payload(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     place = tmp_path_factory.mktemp("payload")
     command = [ANSIBLE, "localhost", "-i", "localhost,", "-c", "local"]
     command += ["-e", f"ansible_python_interpreter={sys.executable}"]
-    command += ["-m", "hostfence.calico.failsafe_info", "-a", "src=/nonexistent"]
+    command += ["-m", "hostfence.calico.failsafe_info", "-a", f"src={place / 'absent'}"]
     environment = {**os.environ, **KEPT, "ANSIBLE_REMOTE_TEMP": str(place)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert "is not a file or directory" in done.stdout, done.stdout + done.stderr

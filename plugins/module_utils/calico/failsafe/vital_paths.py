@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a node cannot do without, whether its failsafes keep it open, and to whom else."""
+"""Flows a node depends on, whether failsafes cover them, and who else those failsafes admit."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ Object = dict[str, Any]
 
 STAGED, ENFORCED, ABSENT = "staged", "enforced", "absent"
 KINDS = (POLICY, STAGED_POLICY, NETWORK_SET, TIER)
-# Annotation of a tier of ours: one for each set that uses it, its value what the set wants at its end.
+# One annotation per policy set that uses the tier; its value is the defaultAction that set wants.
 WISH_PREFIX = "sets.hostfence.io/"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 

@@ -222,7 +222,7 @@ class Judge:
         self._nodes[facts.name] = NodeFacts(facts.name, labels, facts.interfaces)
 
     def refuse_unknown_nodes(self, flows: Sequence[Flow]) -> None:
-        """Complain of a flow at a node that nothing was said of, where other nodes are known.
+        """Reject a flow whose node is not among the known nodes.
 
         :raises BadInput: field ``flows[i].node``
         """

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whether who changes policy can still come in once it is changed.
+"""Can the person making the change still reach the nodes afterwards?
 
 The connections are those in use: SSH to every node, and the API. Each is judged as a new one, under the
 policy to be and, where that denies it, under the policy that is: what was denied before is no harm of this.

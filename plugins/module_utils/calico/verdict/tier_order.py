@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""In which order Felix asks tiers and policies.
+"""The order in which Felix evaluates tiers and policies.
 
 Source: TierLess and PolKVLess in felix/calc/policy_sorter.go (v3.32.1); policies of a tier that does not
 exist are not left out by sendEndpointUpdate in felix/calc/policy_resolver.go, they come last.
