@@ -14,6 +14,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ..calico.bad_input import BadInput
 from ..calico.policy import presets
+from ..calico.policy.allow import policies as allowing
 from ..calico.policy.definition import EGRESS, INGRESS, Definitions, Document, parse
 from ..calico.policy.mixed import Mixed, sort_out
 from ..calico.policy.planner import ABSENT, PolicySet
@@ -22,6 +23,9 @@ from .api_endpoints import endpoints_of
 from .policy_files import read_definitions, read_path
 
 Object = dict[str, Any]
+
+# The set of the ports that policies_allow names.
+ALLOW = "allow"
 
 NETWORKS: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
 
@@ -86,14 +90,24 @@ def options_of(entry: str, common: Mapping[str, Any]) -> dict[str, Any]:
     """The options of one entry of the role's list of sets.
 
     :param entry: name of a shipped set, or a path with a ``/`` in it
-    :param common: ``state``, ``tier``, ``platform``, ``default_action``, ``strict``, and ``platform_tier``
-        with ``name``, ``order`` and ``directions``
+    :param common: ``allow`` (entries of ``policies_allow``), ``state``, ``tier``, ``platform``,
+        ``default_action``, ``strict``, and ``platform_tier`` with ``name``, ``order`` and ``directions``
     :raises BadInput: no such set
     """
     if "/" in entry:
         stem = PurePath(entry.rstrip("/")).name.split(".")[0].lower()
         own = {key: common[key] for key in ("state", "tier", "default_action", "strict") if key in common}
         return {"name": stem, "src": entry, **own}
+    if entry == ALLOW:
+        entries = common.get("allow") or []
+        return {
+            "name": entry,
+            # Emptied, the list lets nothing in any more.
+            "state": common["state"] if entries else ABSENT,
+            "definitions": allowing(entries, common["platform"]["selector"], "policies_allow"),
+            "tier": common["tier"],
+            "default_action": "Pass",
+        }
     if entry not in presets.SHIPPED:
         known = ", ".join(presets.SHIPPED)
         raise BadInput(
