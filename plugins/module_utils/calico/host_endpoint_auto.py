@@ -300,7 +300,7 @@ def desired_by_templates(
 ) -> list[Object]:
     """The HostEndpoints of ours that a node should have: one for each network it is in, as Calico makes them.
 
-    :param shape: that of the default one; all take its profiles, ports and labels, with a template's over them
+    :param shape: that of the default one; all take its profiles, ports and labels, a template's over them
     :param create_default: whether there is a default one, on ``shape.interface``
     :raises BadInput: as :func:`desired`
     """

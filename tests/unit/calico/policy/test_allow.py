@@ -6,7 +6,14 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import presets
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.allow import policies
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import API_VERSION
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
+    Shape,
+    Surroundings,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import judge_objects
 
 SELECTOR = "host-endpoint == 'ingress'"
 METRICS = {"name": "metrics", "ports": [9100], "sources": ["192.0.2.0/24"]}
@@ -70,3 +77,76 @@ def test_what_is_wrong_is_named(changes, field, said):
 def test_what_is_no_list_of_entries(entries):
     with pytest.raises(BadInput, match="policies_allow"):
         policies(entries, SELECTOR, "policies_allow")
+
+
+def judged(sets, allowed, source="198.18.0.9", port=9100):
+    """What becomes of a packet to a node on which shipped sets are enforced, each in its own tier."""
+    around = Surroundings(
+        nodes=("10.99.0.0/24",),
+        cluster=("10.244.0.0/16",),
+        control_plane=(),
+        dns=(),
+        ntp=(),
+        local=("127.0.0.0/8",),
+        ssh=("192.0.2.0/24",),
+        ssh_port=22,
+        api=("10.99.0.11/32",),
+        api_ports=(6443,),
+    )
+    objects = [
+        {
+            "apiVersion": API_VERSION,
+            "kind": "HostEndpoint",
+            "metadata": {"name": "h", "labels": {"host-endpoint": "ingress"}},
+            "spec": {"node": "node1", "interfaceName": "*", "profiles": ["projectcalico-default-allow"]},
+        },
+        tier("hostfence", 100, "Pass"),
+        tier("platform", 200, "Deny"),
+    ]
+    for name in sets:
+        shape = Shape(
+            set_name=name,
+            selector=SELECTOR,
+            control_plane_selector="has(control-plane)",
+            directions=("Ingress",),
+            pre_dnat=False,
+        )
+        nodeports = presets.NodePorts(("30000:32767",), (), "")
+        made = presets.preset(name, "kubeadm", around, shape, nodeports)
+        objects += [in_tier("platform" if name == "platform-tier" else "hostfence", one) for one in made]
+    objects += [in_tier("hostfence", one) for one in policies(allowed, SELECTOR, "policies_allow")]
+    flow = {
+        "node": "node1",
+        "direction": "ingress",
+        "interface": "eth0",
+        "protocol": "TCP",
+        "source": source,
+        "destination": "10.99.0.11",
+        "destination_port": port,
+    }
+    return judge_objects(objects, [flow])[0].verdict
+
+
+def tier(name, order, action):
+    spec = {"order": order, "defaultAction": action}
+    return {"apiVersion": API_VERSION, "kind": "Tier", "metadata": {"name": name}, "spec": spec}
+
+
+def in_tier(name, policy):
+    metadata = {**policy["metadata"], "name": f"{name}.{policy['metadata']['name']}"}
+    return {**policy, "metadata": metadata, "spec": {**policy["spec"], "tier": name}}
+
+
+DENYING = {"ingress-lockdown": 9100, "nodeport": 30500, "platform-tier": 9100}
+
+
+@pytest.mark.parametrize("sets", [*([name] for name in DENYING), list(presets.SHIPPED)], ids=" ".join)
+def test_it_is_past_every_shipped_set_and_nothing_else_is(sets):
+    port = DENYING.get(sets[0], 9100)
+    allowed = [{"name": "metrics", "ports": [port], "sources": ["198.18.0.0/15"]}]
+    assert judged(sets, [], port=port) == "deny"
+    assert judged(sets, allowed, port=port) == "allow"
+    assert judged(sets, allowed, port=port, source="203.0.113.9") == "deny"
+    assert judged(sets, allowed, port=port + 1) == "deny"
+    elsewhere = [{**allowed[0], "nodes": ["node2"]}]
+    assert judged(sets, elsewhere, port=port) == "deny"
