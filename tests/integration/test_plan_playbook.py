@@ -65,7 +65,7 @@ def test_what_would_be_refused_is_said(cluster):
         **FAST,
         policies_state="enforced",
         policies_node_cidrs=["100.64.0.0/10"],
-        policies_cluster_cidrs=["10.244.0.0/16"],
+        policies_cluster_cidrs=["10.244.0.0/16", "fd98::/48"],
         policies_ssh_sources=["192.0.2.0/24"],
     )
     assert done.code == 0, done.output

@@ -18,7 +18,7 @@ from testbed.api import ApiError
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 NETWORKS = {
     "policies_node_cidrs": ["10.99.0.0/24", "fd99::/64"],
-    "policies_cluster_cidrs": ["10.244.0.0/16", "10.96.0.0/16"],
+    "policies_cluster_cidrs": ["10.244.0.0/16", "fd98::/48", "10.96.0.0/16"],
     "policies_ssh_sources": ["192.0.2.0/24", "2001:db8::/32"],
     "policies_nodeport_sources": ["198.51.100.0/24"],
     "policies_settle": 0,

@@ -150,7 +150,7 @@ def test_nothing_is_enforced_on_nodes_that_cannot_be_logged_in_to(site):
     refused = site.run(
         policies_state="enforced",
         policies_node_cidrs=["100.64.0.0/10"],
-        policies_cluster_cidrs=["10.244.0.0/16"],
+        policies_cluster_cidrs=["10.244.0.0/16", "fd98::/48"],
         policies_ssh_sources=["192.0.2.0/24"],
     )
     assert refused.code != 0, refused.output
