@@ -178,7 +178,7 @@ origin:
 
 import datetime
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -193,6 +193,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.req
     PLATFORMS,
     Surroundings,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.flow import Flow
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flow_documents, module
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import CONNECTION_OPTIONS
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.judged_objects import (
@@ -240,7 +241,7 @@ def work(params: dict[str, Any]) -> dict[str, Any]:
         params["anonymise"],
         secrets.token_hex(8) if params["anonymise"] else "",
     )
-    needed = ()
+    needed: Iterable[tuple[str, Flow]] = ()
     if params["platform"]:
         around = Surroundings(
             nodes=tuple(node_networks(judged.objects)), cluster=tuple(pod_networks(judged.objects))
