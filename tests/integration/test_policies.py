@@ -359,7 +359,7 @@ def test_files_that_hold_nothing_take_no_set_away(clean_api, tmp_path):
     (tmp_path / "1.yml").write_text("# all of it commented out\n")
     result = run_set(clean_api, definitions=[], src=str(tmp_path))
     assert result["failed"]
-    assert "holds no document; to take the set away, set state: absent" in result["msg"]
+    assert "holds no document of a set; to take it away, set state: absent" in result["msg"]
     assert stored(clean_api) == before
 
 

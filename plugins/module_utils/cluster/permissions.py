@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from ..calico.transaction.state import RECORD
 from . import lease
 from .client import CONCURRENCY, Cluster, Object
 from .flavour import Flavour, FlavourKind
@@ -36,7 +37,8 @@ _APPLY = ("create", "get", "patch")
 _WRITE = ("create", "update", "delete")
 _APPLY_AND_REMOVE = (*_APPLY, "list", "delete")
 
-_Table = dict[tuple[str, str], tuple[str, ...]]
+# By group and resource, and by name where one object is enough.
+_Table = dict[tuple[str, ...], tuple[str, ...]]
 
 # Reading, for every task.
 _ALWAYS: _Table = {
@@ -50,10 +52,11 @@ _ALWAYS: _Table = {
     (_CALICO, "hostendpoints"): ("list",),
     (_CALICO, "kubecontrollersconfigurations"): ("get",),
     **{(_CALICO, plural): ("list",) for plural in (*_POLICY_KINDS, "globalnetworksets", "tiers")},
+    # The transaction that is under way.
+    (_CALICO, "globalnetworksets", RECORD): ("get",),
 }
-# Who changes what is enforced holds a Lease, of this one name; creating cannot be limited to a name.
-_LEASE: _Table = {("coordination.k8s.io", "leases"): ("create", "get", "update", "delete")}
-_NAMES = {("coordination.k8s.io", "leases"): lease.NAME}
+# Who changes what is enforced holds a Lease, of this one name.
+_LEASE: _Table = {("coordination.k8s.io", "leases", lease.NAME): ("create", "get", "update", "delete")}
 # What the modes daemonset and job put into the cluster, watch over, and take away again.
 _AGENTS: _Table = {
     **{("", plural): _APPLY_AND_REMOVE for plural in ("configmaps", "namespaces", "serviceaccounts")},
@@ -112,6 +115,8 @@ _BY_TASK: dict[str, _Table] = {
     VERDICTS: {
         **{("", plural): ("list",) for plural in ("namespaces", "pods", "serviceaccounts")},
         **{(_CALICO, plural): ("list",) for plural in ("ippools", "networksets")},
+        # Whether kube-proxy uses IPVS.
+        ("", "configmaps", "kube-proxy"): ("list",),
     },
 }
 
@@ -141,10 +146,11 @@ def required(flavour: Flavour, tasks: Iterable[str] = TASKS) -> list[Permission]
             flavour.group if group == _CALICO else group,
             resource,
             verb,
-            _NAMES.get((group, resource), "") if verb != "create" else "",
+            # Creating cannot be limited to a name.
+            "".join(name) if verb != "create" else "",
         )
         for table in tables
-        for (group, resource), verbs in table.items()
+        for (group, resource, *name), verbs in table.items()
         for verb in verbs
     }
     if flavour.kind in (FlavourKind.AGGREGATED, FlavourKind.V3_NATIVE):
