@@ -18,7 +18,7 @@ description:
   - O(state=started) makes one nftables table, C(inet hostfence_flows), in which the kernel keeps each
     distinct flow. The table accepts everything, so it changes no verdict, and no process runs meanwhile.
   - O(state=collected) reads it, O(state=stopped) reads it and removes it. A window that was lost meanwhile -
-    by a reboot, or C(nft flush ruleset) - is reported in RV(flows.window.gaps).
+    by a reboot, or C(nft flush ruleset) - is reported in C(window.gaps).
   - Reads no packet's content, sets no kernel parameter and leaves Calico's tables alone. Client addresses are
     personal data; they are in the result.
   - What no source can see is listed in C(docs/auditing.md).

@@ -16,6 +16,7 @@ description:
   - Tiers that hold other people's policies stay, with C(defaultAction) Pass.
 extends_documentation_fragment:
   - hostfence.calico.connection
+  - hostfence.calico.reach
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
 attributes:

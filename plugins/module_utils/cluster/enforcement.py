@@ -57,7 +57,7 @@ def enforce(cluster: Cluster, params: Mapping[str, Any], *, check: bool) -> dict
     )
     heps = list_stored(cluster, served, "HostEndpoint")
     transaction = Transaction(cluster, served, logins(params["nodes"]), heps, options)
-    pending = None if check else _guarded(transaction, lambda: transaction.take_up())
+    pending = None if check else _guarded(transaction, transaction.take_up)
     live = {kind: list_stored(cluster, served, kind) for kind in _DECISIVE}
     before = _contents(live)
     after = _with(before, params["writes"], served)

@@ -113,7 +113,8 @@ class HostView:
         if kind in _OPTIONAL:
             path = f"/apis/{self.flavour.group}/{self.flavour.version}/{_OPTIONAL[kind]}"
             return self._cluster.list_if_readable(path) or []
-        assert kind in PLURALS, kind
+        if kind not in PLURALS:
+            raise AssertionError(kind)
         return list_stored(self._cluster, self.flavour, kind)
 
     def _default_of(self, kind: str) -> list[Object]:

@@ -10,8 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-import yaml
-
 from ..calico.bad_input import BadInput
 from ..calico.policy.definition import check_network
 
@@ -29,6 +27,8 @@ _ALIKE = 0.83
 @cache
 def known_variables() -> frozenset[str]:
     """The variables of all roles of this collection, by their argument specifications."""
+    import yaml  # which a node may lack; this is asked on the controller only
+
     found = set(_NOT_OF_A_ROLE)
     for file in _ROLES.glob("*/meta/argument_specs.yml"):
         entry_points = yaml.safe_load(file.read_text())["argument_specs"].values()

@@ -95,7 +95,7 @@ def _family(address: str) -> str:
 
 
 def nft(text: str) -> bool:
-    done = subprocess.run(["nft", "-f", "-"], input=text.encode(), stdout=subprocess.DEVNULL)
+    done = subprocess.run(["nft", "-f", "-"], input=text.encode(), stdout=subprocess.DEVNULL, check=False)
     return done.returncode == 0
 
 
@@ -114,7 +114,8 @@ def hold(options: Json, own: str, look: Any) -> None:
 
 
 def say(text: str) -> None:
-    print(f"hostfence lifeline: {text}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"hostfence lifeline: {text}\n")
+    sys.stderr.flush()
     with contextlib.suppress(OSError), open("/dev/kmsg", "w", encoding="ascii") as log:
         log.write(f"hostfence lifeline: {text}\n")
 

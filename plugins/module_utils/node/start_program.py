@@ -55,4 +55,4 @@ def _write(path: str, text: str) -> None:
 
 PARAMETERS: Optional[dict[str, Any]] = globals().get("PARAMETERS")
 if PARAMETERS is not None:
-    print(json.dumps(stop(PARAMETERS["stop"]) if "stop" in PARAMETERS else start(PARAMETERS)))
+    sys.stdout.write(json.dumps(stop(PARAMETERS["stop"]) if "stop" in PARAMETERS else start(PARAMETERS)))

@@ -15,6 +15,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 from typing import Any, Optional
 
 os.environ["PATH"] = "/usr/sbin:/sbin:/usr/local/sbin:" + os.environ.get("PATH", "/usr/bin:/bin")
@@ -209,7 +210,9 @@ def _ask_udp(address: str, port: int) -> str:
 
 def _run(command: list[str]) -> str:
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30)
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=30, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
@@ -236,4 +239,4 @@ def report(parameters: dict[str, Any]) -> dict[str, Any]:
 
 PARAMETERS: Optional[dict[str, Any]] = globals().get("PARAMETERS")
 if PARAMETERS is not None:
-    print(json.dumps(report(PARAMETERS)))
+    sys.stdout.write(json.dumps(report(PARAMETERS)))

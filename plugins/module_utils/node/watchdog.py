@@ -251,7 +251,8 @@ class Watchdog:
 
     def _say(self, text: str) -> None:
         if text != self.said:
-            print(f"hostfence watchdog {self.name}: {text}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"hostfence watchdog {self.name}: {text}\n")
+            sys.stderr.flush()
             self.said = text
 
 

@@ -232,7 +232,7 @@ def _too_many(context: LintContext, policy: Policy, *, special: bool) -> Iterato
             policy,
             "spec.selector",
             f"{policy.selector_text!r} is true for hosts, which do not carry labels such as "
-            f"{next(filter(is_pod_label, sorted(names)))}",
+            f"{min(filter(is_pod_label, names))}",
             "add: has(projectcalico.org/namespace) && …",
         )
     elif not special and not policy.bound_to_pods and str(policy.selector) == "all()":

@@ -157,11 +157,11 @@ def _untracked_one_direction(
     )
 
 
-def _answers(mate: Rule, rule: Rule) -> bool:
+def _answers(first: Rule, second: Rule) -> bool:
     """Whether one rule allows every answer to what another one allows: its ends are swapped."""
-    if mate.protocol not in (None, rule.protocol) or mate.ip_version not in (None, rule.ip_version):
+    if first.protocol not in (None, second.protocol) or first.ip_version not in (None, second.ip_version):
         return False
-    return _wider(mate.source, rule.destination) and _wider(mate.destination, rule.source)
+    return _wider(first.source, second.destination) and _wider(first.destination, second.source)
 
 
 def _wider(side: Entity, other: Entity) -> bool:

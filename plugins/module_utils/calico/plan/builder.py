@@ -44,7 +44,7 @@ from .model import (
 )
 from .seen import seen_of
 from .view import View, nodes_of
-from .wishes import AUTO, OWN_MODES, FelixWish, HostEndpointsWish, PoliciesWish, Wishes
+from .wishes import AUTO, FelixWish, HostEndpointsWish, PoliciesWish, Wishes
 
 UNSEEN = "reach is off: nobody looked whether this machine can still log in to the nodes and reach the API"
 
@@ -146,7 +146,8 @@ class _Builder:
 
     def _access(self) -> Step:
         wish = self.wishes.access
-        assert wish is not None
+        if wish is None:
+            raise AssertionError("a step is only planned where it is wished for")
         # It may not widen what it is allowed to do, and has no need to.
         if self.view.user == wish.user:
             return Step(ACCESS, after=self._state())
@@ -203,7 +204,6 @@ class _Builder:
         return self._judged(step, "the change of automatic HostEndpoints", judged=judged, reach=wish.reach)
 
     def _own(self, wish: HostEndpointsWish) -> Step:
-        assert wish.mode in OWN_MODES
         view = self.view
         if view.auto.enabled and not view.auto.ours and not wish.replace_auto:
             refusal = (

@@ -515,7 +515,8 @@ class _Needs:
         port: Optional[int],
         what: str,
     ) -> VitalFlow:
-        assert destination is not None
+        if destination is None:
+            raise AssertionError("a flow leads somewhere")
         return VitalFlow(kind, (_flow(node, direction, protocol, source, destination, port),), what)
 
 
