@@ -13,7 +13,7 @@ import pytest
 import yaml
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster import permissions
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import lease, permissions
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.permissions import Permission
 from ansible_collections.hostfence.calico.plugins.modules import (
@@ -174,6 +174,7 @@ def test_every_permission_is_used_and_no_other(clean_api, monkeypatch):
     clean_api.add_nodes(2)
     recorded = Recorder(clean_api)
     monkeypatch.setattr(Cluster, "_send", recorded.of(Cluster._send))
+    clean_api.admin.post(lease.COLLECTION, LEFT_BEHIND)
     work(clean_api, lambda module, options: in_process(module, clean_api.kubeconfig, options))
     provoke(clean_api, recorded)
     found = run_module("cluster_info", clean_api)["rules"]
@@ -274,6 +275,19 @@ def in_process(name, kubeconfig, options):
         with pytest.raises(SystemExit):
             module.main()
     return results[0]
+
+
+# Of a run on another machine that died long ago: it is taken over.
+LEFT_BEHIND = {
+    "apiVersion": "coordination.k8s.io/v1",
+    "kind": "Lease",
+    "metadata": {"name": lease.NAME, "namespace": lease.NAMESPACE},
+    "spec": {
+        "holderIdentity": "another machine",
+        "leaseDurationSeconds": 1,
+        "renewTime": "2020-01-01T00:00:00.000000Z",
+    },
+}
 
 
 def provoke(api, recorded):
