@@ -47,7 +47,11 @@ def policy(*rules, name="mine", api_version="projectcalico.org/v3", kind="Global
 # What a directory of policies may hold: text, and what must be said of it.
 BAD_POLICIES = {
     "not YAML": ("a: [1\n", ["bad.yml", "line 2", "not YAML"]),
-    "unknown kind": (policy(RULE, kind="NetworkPolicy"), ["bad.yml", "kind", "NetworkPolicy"]),
+    "unknown kind": (policy(RULE, kind="NetworkPolcy"), ["bad.yml", "kind", "NetworkPolcy"]),
+    "nothing but others' kinds": (
+        policy(RULE, kind="NetworkPolicy"),
+        ["nothing-but-others'-kinds", "holds no document of a set", "left alone: 1 NetworkPolicy (mine)"],
+    ),
     "wrong API group": (
         policy(RULE, api_version="networking.k8s.io/v1"),
         ["apiVersion", "networking.k8s.io/v1", "projectcalico.org/v3"],
@@ -104,7 +108,7 @@ BAD_VARIABLES = {
     ),
     "net of nodes": (
         {"policies_node_cidrs": ["10.0.0.0/33"]},
-        ["policies_node_cidrs: 10.0.0.0/33", "no network"],
+        ["policies_node_cidrs[0]: '10.0.0.0/33'", "not a network", "192.0.2.0/24"],
     ),
     "SSH port": (
         {"policies_ssh_port": 70000, "policies_ssh_sources": ["192.0.2.0/24"]},
