@@ -276,42 +276,7 @@ if TYPE_CHECKING:
 
 OPTIONS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "node_selector": {"type": "str", "default": "kubernetes.io/os!=windows"},
-    "labels": {"type": "dict", "default": {"host-endpoint": "ingress"}},
-    "node_labels": {
-        "type": "list",
-        "elements": "str",
-        "default": [
-            "kubernetes.io/hostname",
-            "node-role.kubernetes.io/control-plane",
-            "topology.kubernetes.io/zone",
-        ],
-    },
-    "interface": {"type": "str", "default": "*"},
-    "profiles": {"type": "list", "elements": "str", "default": [DEFAULT_ALLOW_PROFILE]},
-    "ports": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "name": {"type": "str", "required": True},
-            "protocol": {"type": "str", "choices": ["TCP", "UDP", "SCTP"], "default": "TCP"},
-            "port": {"type": "int", "required": True},
-        },
-    },
-    "templates": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "generate_name": {"type": "str", "required": True},
-            "interface_cidrs": {"type": "list", "elements": "str", "default": []},
-            "interface_pattern": {"type": "str", "default": ""},
-            "labels": {"type": "dict", "default": {}},
-            "node_selector": {"type": "str", "default": "all()"},
-        },
-    },
-    "create_default": {"type": "bool", "default": True},
+    **host_endpoints.OPTIONS,
     **reach.OPTIONS,
 }
 

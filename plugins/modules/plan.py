@@ -371,13 +371,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint import (
-    DEFAULT_ALLOW_PROFILE,
-)
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan import document
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.model import STEPS, Plan
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.screen import objects, screen
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster import permissions, planning, reach
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
+    host_endpoints,
+    permissions,
+    planning,
+    reach,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
 
@@ -394,13 +396,6 @@ _FAILSAFES: dict[str, Any] = {
     },
 }
 _REACH: dict[str, Any] = {"type": "bool", "default": True}
-_TEMPLATE: dict[str, Any] = {
-    "generate_name": {"type": "str", "required": True},
-    "interface_cidrs": {"type": "list", "elements": "str", "default": []},
-    "interface_pattern": {"type": "str", "default": ""},
-    "labels": {"type": "dict", "default": {}},
-    "node_selector": {"type": "str", "default": "all()"},
-}
 OPTIONS: dict[str, Any] = {
     "preflight": {
         "type": "dict",
@@ -445,34 +440,14 @@ OPTIONS: dict[str, Any] = {
         "type": "dict",
         "options": {
             "mode": {"type": "str", "choices": ["direct", "auto", "daemonset", "job"], "default": "direct"},
-            "node_selector": {"type": "str", "default": "kubernetes.io/os!=windows"},
-            "labels": {"type": "dict", "default": {"host-endpoint": "ingress"}},
-            "node_labels": {
-                "type": "list",
-                "elements": "str",
-                "default": [
-                    "kubernetes.io/hostname",
-                    "node-role.kubernetes.io/control-plane",
-                    "topology.kubernetes.io/zone",
-                ],
-            },
-            "interface": {"type": "str", "default": "*"},
-            "profiles": {"type": "list", "elements": "str", "default": [DEFAULT_ALLOW_PROFILE]},
-            "ports": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    "protocol": {"type": "str", "choices": ["TCP", "UDP", "SCTP"], "default": "TCP"},
-                    "port": {"type": "int", "required": True},
-                },
-            },
+            **host_endpoints.OPTIONS,
             "replace_auto": {"type": "bool", "default": False},
             "auto_create_default": {"type": "bool"},
-            "auto_templates": {"type": "list", "elements": "dict", "options": _TEMPLATE},
-            "templates": {"type": "list", "elements": "dict", "default": [], "options": _TEMPLATE},
-            "create_default": {"type": "bool", "default": True},
+            "auto_templates": {
+                "type": "list",
+                "elements": "dict",
+                "options": host_endpoints.TEMPLATE_OPTIONS,
+            },
             "reach": _REACH,
         },
     },

@@ -9,13 +9,56 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, TypeVar
 
 from ..calico.bad_input import BadInput
-from ..calico.host_endpoint import correction, is_ours
+from ..calico.host_endpoint import DEFAULT_ALLOW_PROFILE, correction, is_ours
 from ..calico.host_endpoint_plan import Change, Plan, made_by
 from .bulk import Outcome, write_all
 from .client import ApiError, Cluster, ClusterError, Object
 from .flavour import Flavour, list_stored
 
 T = TypeVar("T")
+
+TEMPLATE_OPTIONS: dict[str, Any] = {
+    "generate_name": {"type": "str", "required": True},
+    "interface_cidrs": {"type": "list", "elements": "str", "default": []},
+    "interface_pattern": {"type": "str", "default": ""},
+    "labels": {"type": "dict", "default": {}},
+    "node_selector": {"type": "str", "default": "all()"},
+}
+"""Of one entry of ``templates``."""
+
+OPTIONS: dict[str, Any] = {
+    "node_selector": {"type": "str", "default": "kubernetes.io/os!=windows"},
+    "labels": {"type": "dict", "default": {"host-endpoint": "ingress"}},
+    "node_labels": {
+        "type": "list",
+        "elements": "str",
+        "default": [
+            "kubernetes.io/hostname",
+            "node-role.kubernetes.io/control-plane",
+            "topology.kubernetes.io/zone",
+        ],
+    },
+    "interface": {"type": "str", "default": "*"},
+    "profiles": {"type": "list", "elements": "str", "default": [DEFAULT_ALLOW_PROFILE]},
+    "ports": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "protocol": {"type": "str", "choices": ["TCP", "UDP", "SCTP"], "default": "TCP"},
+            "port": {"type": "int", "required": True},
+        },
+    },
+    "templates": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": TEMPLATE_OPTIONS,
+    },
+    "create_default": {"type": "bool", "default": True},
+}
+"""How HostEndpoints are to look, for the modules that write and that plan them."""
 
 NODES = "/api/v1/nodes"
 # A write meets a newer version only when somebody else writes the same object just now.
