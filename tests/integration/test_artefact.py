@@ -48,7 +48,8 @@ def test_it_holds_every_module_and_role_and_nothing_of_the_workshop(artefact):
     for module in (ROOT / "plugins" / "modules").glob("*.py"):
         assert f"plugins/modules/{module.name}" in names
     for role in (ROOT / "roles").iterdir():
-        assert f"roles/{role.name}/tasks/main.yml" in names
+        assert f"roles/{role.name}/meta/argument_specs.yml" in names
+        assert any(name.startswith(f"roles/{role.name}/tasks/") for name in names)
     assert {"plugins/inventory/nodes.py", "playbooks/site.yml", "README.md", "LICENSE"} <= names
     assert not {name.split("/")[0] for name in names} & NOT_SHIPPED
     assert not any("__pycache__" in name for name in names)
