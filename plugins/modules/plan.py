@@ -166,6 +166,12 @@ options:
             description: Port.
             type: int
             required: true
+      agents:
+        description: >-
+          The objects of the agents in mode V(daemonset), as of M(hostfence.calico.host_endpoint_agents).
+        type: list
+        elements: dict
+        default: []
       replace_auto:
         description: Whether automatic HostEndpoints that others switched on may be replaced.
         type: bool
@@ -243,10 +249,63 @@ options:
     description: Whether nodes that cannot be logged in to refuse a change of what is enforced.
     type: bool
     default: true
+  nodes:
+    description:
+      - The nodes, and how to log in to them, as of M(hostfence.calico.prove). Where the plan changes what is
+        enforced, or finds anything enforced, it logs in to all of them, at once, before it judges.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      node:
+        description: Name in Kubernetes.
+        type: str
+        required: true
+      host:
+        description: Address or name to connect to; by default O(nodes[].node).
+        type: str
+        default: ""
+      port:
+        description: Port; by default OpenSSH's.
+        type: int
+      user:
+        description: User; by default OpenSSH's.
+        type: str
+        default: ""
+      private_key_file:
+        description: File with the private key.
+        type: str
+        default: ""
+      connection:
+        description: Ansible's name of the connection that the node is used with.
+        type: str
+        default: ssh
+      executable:
+        description: The program.
+        type: str
+        default: ssh
+      ssh_args:
+        description: Further arguments of the program.
+        type: str
+        default: ""
+      policies:
+        description: Names of policies that its kernel must hold before a login counts.
+        type: list
+        elements: str
+        default: []
+      absent_policies:
+        description: Names of policies that it must hold no longer.
+        type: list
+        elements: str
+        default: []
+  login_timeout:
+    description: Seconds for one login.
+    type: float
+    default: 10
   logins:
     description:
-      - By which connections the nodes were logged in to, as of M(hostfence.calico.policies). Of nodes that
-        nobody tried the connection is assumed.
+      - Logins that were made already, in place of those to O(nodes), as of M(hostfence.calico.policies). Of
+        nodes that nobody tried the connection is assumed.
     type: list
     elements: dict
     suboptions:
@@ -359,6 +418,52 @@ deciding_steps:
   returned: always
   type: list
   elements: str
+judged_steps:
+  description: Names of the steps that were judged - what is enforced changes, or stands.
+  returned: always
+  type: list
+  elements: str
+enforces:
+  description: Whether policy governs nodes once all is done, so that failsafes are to be verified first.
+  returned: always
+  type: bool
+governed:
+  description: Names of the nodes that have a HostEndpoint once all is done.
+  returned: always
+  type: list
+  elements: str
+logins:
+  description: By which connections the nodes are reached; empty where nobody logged in.
+  returned: always
+  type: list
+  elements: dict
+policy_sets:
+  description: Names of the policy sets, in the order in which they are written.
+  returned: always
+  type: list
+  elements: str
+policy_writes:
+  description: The writes of the policy sets in their order, for M(hostfence.calico.enforce).
+  returned: always
+  type: list
+  elements: dict
+way_back:
+  description: How policy is brought back where nodes take no new login after the policy sets were written.
+  returned: always
+  type: dict
+  contains: &way_back
+    sets:
+      description: Options of M(hostfence.calico.policies), in their order.
+      type: list
+      elements: dict
+    message:
+      description: What is then said, before the names of the nodes.
+      type: str
+stage_all:
+  description: The way back where they take none after failsafes or HostEndpoints were changed.
+  returned: always
+  type: dict
+  contains: *way_back
 requests:
   description: How many requests were sent.
   returned: always
@@ -372,7 +477,12 @@ from typing import TYPE_CHECKING, Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan import document
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.model import STEPS, Plan
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.model import (
+    POLICIES,
+    STEPS,
+    Plan,
+    WayBack,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.screen import objects, screen
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
     host_endpoints,
@@ -382,6 +492,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
+from ansible_collections.hostfence.calico.plugins.module_utils.controller import targets
+from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins import Wanted, prove
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -441,6 +553,7 @@ OPTIONS: dict[str, Any] = {
         "options": {
             "mode": {"type": "str", "choices": ["direct", "auto", "daemonset", "job"], "default": "direct"},
             **host_endpoints.OPTIONS,
+            "agents": {"type": "list", "elements": "dict", "default": []},
             "replace_auto": {"type": "bool", "default": False},
             "auto_create_default": {"type": "bool"},
             "auto_templates": {
@@ -462,6 +575,8 @@ OPTIONS: dict[str, Any] = {
         },
     },
     "prove": {"type": "bool", "default": True},
+    "nodes": {"type": "list", "elements": "dict", "default": [], "options": targets.OPTIONS},
+    "login_timeout": {"type": "float", "default": 10},
     "logins": {k: v for k, v in reach.OPTIONS["logins"].items() if k != "default"},
     **{name: reach.OPTIONS[name] for name in ("uses", "networks", "accept_denied")},
     "save": {"type": "path"},
@@ -472,7 +587,13 @@ OPTIONS: dict[str, Any] = {
 def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     params = module.params
     saved = _saved(params["plan_file"]) if params["plan_file"] else None
-    planned = planning.plan(cluster, params)
+    logins = params["logins"] or []
+
+    def log_in() -> list[dict[str, Any]]:
+        logins.extend(_log_in(params["nodes"], params["login_timeout"]))
+        return logins
+
+    planned = planning.plan(cluster, params, (lambda: logins) if logins else log_in)
     wishes = {name: params[name] for name in (*STEPS, "prove")}
     if saved:
         _refuse_moved(saved, planned, wishes, params["plan_file"])
@@ -486,9 +607,32 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         "refusals": planned.all_refusals,
         "changes_enforcement": planned.changes_enforcement,
         "steps_with_writes": [name for name in STEPS if planned.has_writes(name)],
+        "governed": list(planned.governed),
+        "logins": logins,
+        "policy_writes": [
+            {"kind": write.kind, "name": write.name, "object": write.after}
+            for step in planned.steps
+            if step.name == POLICIES
+            for write in step.writes
+        ],
+        "policy_sets": [step.subject for step in planned.steps if step.name == POLICIES],
         "deciding_steps": sorted({step.name for step in planned.steps if step.changes_enforcement}),
+        "judged_steps": sorted({step.name for step in planned.steps if step.judged}),
+        "enforces": planned.enforces,
+        "way_back": _way_back(planned.way_back),
+        "stage_all": _way_back(planned.stage_all),
         "requests": cluster.requests_sent,
     }
+
+
+def _way_back(way: WayBack) -> dict[str, Any]:
+    return {"sets": list(way.sets), "message": way.message}
+
+
+def _log_in(nodes: list[dict[str, Any]], timeout: float) -> list[dict[str, Any]]:
+    """New logins to all nodes at once; how each went."""
+    found = [targets.read(raw, f"nodes[{index}]") for index, raw in enumerate(nodes)]
+    return [targets.login_of(proof) for proof in prove(found, Wanted(timeout=timeout))]
 
 
 def _saved(path: str) -> document.Saved:

@@ -37,12 +37,13 @@ options:
     required: true
   state:
     description:
+      - V(kept) leaves a set that is enforced enforced, and stages another.
       - V(staged) stores the policies as StagedGlobalNetworkPolicy, which decides nothing. If the set was
         enforced, that is taken back first.
       - V(enforced) stores them as GlobalNetworkPolicy and removes the staged ones.
       - V(absent) removes the set.
     type: str
-    choices: [staged, enforced, absent]
+    choices: [kept, staged, enforced, absent]
     default: staged
   definitions:
     description:
@@ -193,25 +194,6 @@ options:
         because the set is staged or the cluster has no HostEndpoint yet, it is a warning.
     type: bool
     default: true
-  rehearsed:
-    description:
-      - In check mode, writes of other sets to take for done, as RV(rehearsal) of their own rehearsal told
-        them.
-    type: list
-    elements: dict
-    default: []
-  upcoming:
-    description: What a later step of the same run is going to write, for a rehearsal before it.
-    type: dict
-    default: {}
-    suboptions:
-      host_endpoints:
-        description: >-
-          HostEndpoints of nodes that have none yet, by options of M(hostfence.calico.host_endpoints).
-        type: dict
-      failsafes:
-        description: Failsafe lists to be of FelixConfiguration C(default), C(inbound) and C(outbound).
-        type: dict
   settle:
     description:
       - Seconds to pause between writes of different kinds, which Felix watches separately.
@@ -268,7 +250,7 @@ name:
   returned: always
   type: str
 state:
-  description: State that was asked for.
+  description: State that was asked for; of V(kept), what that is.
   returned: always
   type: str
 writes:
@@ -326,7 +308,7 @@ before:
   returned: always
   type: dict
 rehearsal:
-  description: The writes with the whole objects, for O(rehearsed) of the next set.
+  description: The writes with the whole objects, for M(hostfence.calico.enforce).
   returned: in check mode
   type: list
   elements: dict
@@ -397,27 +379,22 @@ OPTIONS: dict[str, Any] = {
     **SET_OPTIONS,
     "lint": {"type": "bool", "default": True},
     **reach.OPTIONS,
-    "rehearsed": {"type": "list", "elements": "dict", "default": []},
-    "upcoming": {
-        "type": "dict",
-        "default": {},
-        "options": {"host_endpoints": {"type": "dict"}, "failsafes": {"type": "dict"}},
-    },
     "settle": {"type": "float", "default": 1},
 }
 
 
 def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     params = module.params
-    wanted = policy_set(params, lambda: read_slices(cluster) or [], cluster.host)
-    absent = wanted.state == planner.ABSENT
+    asked = policy_set(params, lambda: read_slices(cluster) or [], cluster.host)
+    absent = asked.state == planner.ABSENT
     # Where there is no Calico yet, check mode tells what would be made, and nothing is to be removed.
     served = flavour.detect(cluster) if module.check_mode or absent else flavour.require(cluster)
     if module.check_mode:
         missing = served.kind is flavour.FlavourKind.NONE
         inventory = planner.assumed(served.api_version) if missing else policies.read(cluster, served)
-        return _run(module, cluster, served, planner.rehearsed(inventory, params["rehearsed"]), wanted, None)
+        return _run(module, cluster, served, inventory, planner.settled(inventory, asked), None)
     inventory = policies.read(cluster, served)
+    wanted = planner.settled(inventory, asked)
     if not _plan(cluster, served, inventory, wanted)[0].writes:
         return _run(module, cluster, served, inventory, wanted, None)
     changed = False
@@ -425,6 +402,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         for attempt in range(TRIES):
             # Another run may have written until it gave the Lease back.
             inventory = policies.read(cluster, served)
+            wanted = planner.settled(inventory, asked)
             try:
                 result = _run(module, cluster, served, inventory, wanted, ours)
                 return {**result, "changed": changed or result["changed"]}
@@ -502,15 +480,14 @@ def _look(
     judged = planner.changes_enforcement(inventory, planned) or wanted.state == planner.ENFORCED
     if not (linted or judged):
         return [], reach.Outlook()
-    now = HostView(cluster, served).around()
-    around = reach.with_upcoming(now, params["upcoming"], served.api_version)
+    around = HostView(cluster, served).around()
     hosts = sum(obj["kind"] == "HostEndpoint" for obj in around)
     options = reach.options_of(cluster, served)
     findings = _lint(inventory, wanted, around, options) if linted else []
     _heed(module, wanted.state == planner.ENFORCED and hosts > 0, errors_of(findings))
     if not (judged and hosts):
         return findings, reach.Outlook()
-    before = [*planner.objects_after(inventory, planner.WritePlan()), *now]
+    before = [*planner.objects_after(inventory, planner.WritePlan()), *around]
     after = [*planner.objects_after(inventory, planned), *around]
     ahead = reach.assess(cluster, served, params, f"set {wanted.name}", before, after)
     ahead.warn(module)

@@ -160,6 +160,10 @@ failed_nodes:
   returned: always
   type: list
   elements: str
+cut_off:
+  description: For people, those that failed by themselves; nodes are not tried to the end once one failed.
+  returned: always
+  type: str
 unlooked:
   description: Names of nodes in whose kernel nobody could look for the policies.
   returned: always
@@ -171,48 +175,26 @@ summary:
   type: str
 """
 
-import shlex
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.chains import chain_names
+from ansible_collections.hostfence.calico.plugins.module_utils.controller import targets
 from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins import (
     Proof,
-    Target,
     Wanted,
     as_result,
     prove,
 )
 
 OPTIONS: dict[str, Any] = {
-    "nodes": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "node": {"type": "str", "required": True},
-            "host": {"type": "str", "default": ""},
-            "port": {"type": "int"},
-            "user": {"type": "str", "default": ""},
-            "private_key_file": {"type": "str", "default": "", "no_log": False},
-            "connection": {"type": "str", "default": "ssh"},
-            "executable": {"type": "str", "default": "ssh"},
-            "ssh_args": {"type": "str", "default": ""},
-            "policies": {"type": "list", "elements": "str", "default": []},
-            "absent_policies": {"type": "list", "elements": "str", "default": []},
-        },
-    },
+    "nodes": {"type": "list", "elements": "dict", "required": True, "options": targets.OPTIONS},
     "rounds": {"type": "int", "default": 1},
     "pause": {"type": "float", "default": 0},
     "timeout": {"type": "float", "default": 10},
     "patience": {"type": "float", "default": 30},
     "strict": {"type": "bool", "default": True},
 }
-
-
-# What the modules that judge are told of a login.
-_LOGIN = ("node", "reached", "ssh_connection", "host", "port")
 
 
 def work(params: dict[str, Any]) -> dict[str, Any]:
@@ -222,37 +204,9 @@ def work(params: dict[str, Any]) -> dict[str, Any]:
     for name in ("timeout", "patience"):
         if params[name] <= 0:
             raise BadInput(name, params[name], "must be a number of seconds above 0")
-    targets = [_target(raw, f"nodes[{index}]") for index, raw in enumerate(params["nodes"])]
+    nodes = [targets.read(raw, f"nodes[{index}]") for index, raw in enumerate(params["nodes"])]
     wanted = Wanted(params["rounds"], params["pause"], params["timeout"], params["patience"])
-    return _result(prove(targets, wanted))
-
-
-def _target(raw: dict[str, Any], place: str) -> Target:
-    host = raw["host"] or raw["node"]
-    if host.startswith("-") or any(mark.isspace() for mark in host):
-        raise BadInput(f"{place}.host", host, "an address or a name")
-    try:
-        arguments = shlex.split(raw["ssh_args"])
-    except ValueError as error:
-        raise BadInput(f"{place}.ssh_args", raw["ssh_args"], f"arguments as a shell reads them: {error}")
-    return Target(
-        raw["node"],
-        host,
-        raw["port"] or None,
-        raw["user"],
-        raw["private_key_file"],
-        raw["connection"],
-        raw["executable"],
-        arguments,
-        [_chains(name) for name in raw["policies"]],
-        frozenset(chain for name in raw["absent_policies"] for chain in _chains(name)),
-    )
-
-
-def _chains(policy: str) -> frozenset[str]:
-    """Names that its chains may have: in which direction it has rules, its name does not say."""
-    tier = policy.partition(".")[0] if "." in policy else "default"
-    return chain_names(policy, tier, "Ingress") | chain_names(policy, tier, "Egress")
+    return _result(prove(nodes, wanted))
 
 
 def _result(proofs: list[Proof]) -> dict[str, Any]:
@@ -266,12 +220,20 @@ def _result(proofs: list[Proof]) -> dict[str, Any]:
         text += f"; {first.target.node}: {first.error}"
     return {
         "nodes": [as_result(proof) for proof in proofs],
-        "logins": [{name: each[name] for name in _LOGIN} for each in map(as_result, proofs)],
+        "logins": [targets.login_of(proof) for proof in proofs],
         "proved": proved,
         "failed_nodes": failed,
+        "cut_off": _cut_off([p for p in proofs if not p.proved]),
         "unlooked": [p.target.node for p in proofs if p.target.present and p.programmed is None],
         "summary": text,
     }
+
+
+def _cut_off(failed: list[Proof]) -> str:
+    # Once one node takes no login, the others are not tried to the end.
+    own = [p for p in failed if not p.error.startswith("not tried")]
+    names = ", ".join(sorted(p.target.node for p in own))
+    return f"{names} ({'; '.join(dict.fromkeys(p.error for p in own))})" if own else ""
 
 
 def main() -> None:

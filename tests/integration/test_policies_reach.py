@@ -96,23 +96,6 @@ def test_without_the_check_it_is_written_and_said_loudly(cluster):
     assert any("nobody looked" in warning for warning in result["warnings"])
 
 
-def test_sets_are_rehearsed_one_after_the_other(cluster):
-    allowing = run_set(cluster, "open", ALLOW, check=True)
-    before = versions(cluster)
-    refused(run_set(cluster, "shut", DENY, check=True))
-    after = run_set(cluster, "shut", DENY, check=True, rehearsed=allowing["rehearsal"])
-    assert not after["failed"], after["msg"]
-    assert versions(cluster) == before
-
-
-def test_nodes_to_be_are_judged_as_well(clean_api):
-    clean_api.add_nodes(NODES)
-    labels = {"labels": {"host-endpoint": "ingress"}, "node_labels": [], "interface": "*", "profiles": []}
-    upcoming = {"host_endpoints": labels, "failsafes": {"inbound": OPEN, "outbound": None}}
-    assert not run_set(clean_api, "shut", DENY, check=True, lint=False)["failed"]
-    refused(run_set(clean_api, "shut", DENY, check=True, lint=False, upcoming=upcoming))
-
-
 def test_a_change_can_be_undone_by_what_it_returns(cluster):
     for name, definition in (("open", ALLOW), ("shut", DENY)):
         assert not run_set(cluster, name, definition)["failed"]

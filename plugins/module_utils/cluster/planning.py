@@ -17,7 +17,7 @@ from ..calico.host_endpoint_auto import NAME as CONTROLLERS_NAME
 from ..calico.host_endpoint_auto import AutoHostEndpoints, is_enabled, is_enabled_by_us, templates_of
 from ..calico.plan import wishes as wish
 from ..calico.plan.access import objects_of
-from ..calico.plan.builder import make_plan
+from ..calico.plan.builder import is_judged, make_plan
 from ..calico.plan.definitions import VERSIONS, absent_kinds
 from ..calico.plan.model import CREATE, DELETE, UPDATE, Plan, Write
 from ..calico.plan.view import AutoView, Logins, View
@@ -35,6 +35,7 @@ from .policies import namespaced_policies
 from .policy_sets import checked, options_of, policy_set
 
 Params = Mapping[str, Any]
+LogIn = Callable[[], Sequence[Params]]
 
 _ACCESS_PATHS = {
     "Namespace": "/api/v1/namespaces/{name}",
@@ -45,22 +46,24 @@ _ACCESS_PATHS = {
 _JUDGED = ("HostEndpoint", "FelixConfiguration", "Node", "NetworkSet", "IPPool", *planner.KINDS)
 
 
-def plan(cluster: Cluster, params: Params) -> Plan:
+def plan(cluster: Cluster, params: Params, log_in: LogIn) -> Plan:
     """The plan for what a module's options ask for.
 
     :param params: of the module plan
+    :param log_in: tries all nodes, and returns logins as of its option; asked where they make a difference
     :raises BadInput: an option that cannot be fulfilled as it is written
     :raises ClusterError: the API cannot be used
     """
-    return _Planning(cluster, params).plan()
+    return _Planning(cluster, params, log_in).plan()
 
 
 class _Planning:
     """One look, from many lists side by side."""
 
-    def __init__(self, cluster: Cluster, params: Params) -> None:
+    def __init__(self, cluster: Cluster, params: Params, log_in: LogIn) -> None:
         self._cluster = cluster
         self._params = params
+        self._log_in = log_in
         self._view = HostView(cluster)
         self._flavour = self._view.flavour
 
@@ -86,7 +89,10 @@ class _Planning:
         if stopped.refusals:
             return stopped
         refuse_migration(self._view.migration())
-        return self._with_tiers(self._seen(bare, wishes), wishes)
+        view = self._seen(bare, wishes)
+        if is_judged(view, wishes):
+            view = replace(view, logins=self._logins(view))
+        return self._with_tiers(view, wishes)
 
     def _findings(self, facts: Facts) -> tuple[Finding, ...]:
         given = self._params["preflight"]
@@ -192,7 +198,7 @@ class _Planning:
         objects["CustomResourceDefinition"] = self._definitions(bare, wishes)
         given = self._params["host_endpoints"]
         selected = self._selected(given["node_selector"]) if given else ()
-        view = replace(
+        return replace(
             bare,
             group=group,
             version=VERSIONS[group],
@@ -202,7 +208,6 @@ class _Planning:
             auto=auto.result(),
             agents=agents.result(),
         )
-        return replace(view, logins=self._logins(view))
 
     def _group(self, bare: View, wishes: wish.Wishes) -> str:
         """The API group: that of definitions that are there but not served, else as asked for."""
@@ -282,7 +287,7 @@ class _Planning:
         )
 
     def _agents(self, wishes: wish.Wishes) -> tuple[Write, ...]:
-        """What agents of other modes leave behind goes."""
+        """What agents of other modes leave behind goes, and what differs of this mode's is written."""
         given = self._params["host_endpoints"]
         if given is None:
             return ()
@@ -290,21 +295,19 @@ class _Planning:
         modes = [agent_objects.JOB] if given["mode"] == wish.DAEMONSET else both
         parts = agent_objects.find(self._cluster, modes, self._view.readable("DaemonSet"))
         namespaces = agent_objects.find_namespaces(self._cluster) if modes == both else []
-        return tuple(
+        gone = [
             Write(DELETE, part.kind, part.name, {"metadata": {"name": part.name}}, None, part.namespace)
             for part in (*parts, *namespaces)
-        )
+        ]
+        applied = agent_objects.apply(self._cluster, given["agents"], dry_run=True)
+        return (*gone, *(_applied(one) for one in applied if one.changed))
 
     def _logins(self, view: View) -> Logins:
-        """By which connections nodes are reached; sockets are opened only where something may decide."""
-        tried = self._params["logins"] or []
+        """By which connections nodes are reached."""
+        tried = self._log_in()
         given = tuple(reach.of_logins(tried))
         reached = frozenset(login["node"] for login in tried if login["reached"])
         nodes = [view.typed("Node", node) for node in view.of("Node")]
-        accepted = check_accepted(self._params["accept_denied"])
-        found = Logins(given, {}, reached, frozenset(login["node"] for login in tried), accepted=accepted)
-        if not self._may_decide(view):
-            return found
         assumed = reach.assumed_logins(nodes, tried)
         slices = view.of("EndpointSlice")
         api = reach.of_api(self._cluster, nodes, slices)
@@ -318,14 +321,15 @@ class _Planning:
             networks=networks,
             controller=reach.controller_of(self._cluster, nodes, ways),
         )
-        return replace(found, assumed=assumed, api=tuple(api), around=around)
-
-    def _may_decide(self, view: View) -> bool:
-        given, policies = self._params["host_endpoints"], self._params["policies"]
-        closed = bool(given) and "projectcalico-default-allow" not in given["profiles"]
-        states = [one.get("state") for one in (*policies["sets"], policies["common"])] if policies else []
-        enforcing = any(state not in (None, planner.STAGED) for state in states)
-        return closed or enforcing or bool(view.of("GlobalNetworkPolicy"))
+        return Logins(
+            given,
+            assumed,
+            reached,
+            frozenset(login["node"] for login in tried),
+            tuple(api),
+            around,
+            check_accepted(self._params["accept_denied"]),
+        )
 
 
 def _given(entries: Any) -> Any:
@@ -333,6 +337,19 @@ def _given(entries: Any) -> Any:
     if entries is None:
         return None
     return [{name: value for name, value in entry.items() if value is not None} for entry in entries]
+
+
+def _applied(one: agent_objects.Applied) -> Write:
+    after = agent_objects.meaning(one.after)
+    metadata = after["metadata"]
+    return Write(
+        UPDATE if one.before else CREATE,
+        str(after["kind"]),
+        str(metadata["name"]),
+        {**agent_objects.meaning(one.before), "kind": after["kind"]} if one.before else None,
+        after,
+        str(metadata.get("namespace", "")),
+    )
 
 
 def _templates(given: Any) -> Any:

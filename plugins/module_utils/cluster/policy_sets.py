@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from pathlib import PurePath
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 from urllib.parse import urlsplit
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -16,8 +17,8 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ..calico.bad_input import BadInput
 from ..calico.policy import presets
 from ..calico.policy.definition import EGRESS, INGRESS, Definitions, Document, parse
-from ..calico.policy.mixed import Mixed, sort_out
-from ..calico.policy.planner import ABSENT, PolicySet
+from ..calico.policy.mixed import Mixed, sort_out, templates_like
+from ..calico.policy.planner import ABSENT, ENFORCED, KEPT, STAGED, PolicySet
 from ..calico.policy.required_flows import PLATFORMS, Shape, Surroundings
 from .api_endpoints import endpoints_of
 from .policy_files import read_definitions, read_path
@@ -25,11 +26,17 @@ from .variables import set_path
 
 Object = dict[str, Any]
 
+# What the role policies calls the networks of a shipped set.
+_VARIABLES = {
+    "ssh": "policies_ssh_sources",
+    "nodes": "policies_node_cidrs",
+    "cluster": "policies_cluster_cidrs",
+}
 NETWORKS: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
 
 SET_OPTIONS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": ["staged", "enforced", "absent"], "default": "staged"},
+    "state": {"type": "str", "choices": [KEPT, STAGED, ENFORCED, ABSENT], "default": STAGED},
     "definitions": {"type": "list", "elements": "raw", "default": []},
     "src": {"type": "path"},
     "strict": {"type": "bool", "default": False},
@@ -129,7 +136,25 @@ def policy_set(params: Mapping[str, Any], slices: Callable[[], list[Object]], ho
         tier=params["tier"]["name"],
         tier_order=params["tier"]["order"],
         default_action=params["default_action"],
+        remarks=_remarks(in_source(params)),
+        missing=_missing(params["platform"]),
     )
+
+
+def _remarks(beside: Mixed) -> tuple[str, ...]:
+    templates = templates_like(beside.host_endpoints)
+    if not templates:
+        return tuple(beside.remarks)
+    return (
+        *beside.remarks,
+        f"to make such HostEndpoints: host_endpoints_templates: {json.dumps(templates)}",
+    )
+
+
+def _missing(platform: Optional[Mapping[str, Any]]) -> tuple[str, ...]:
+    if not platform:
+        return ()
+    return tuple(_VARIABLES[name] for name in presets.REQUIRED[platform["set"]] if not platform[name])
 
 
 def definitions_of(params: Mapping[str, Any], slices: Callable[[], list[Object]], host: str) -> Definitions:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from urllib.parse import urlsplit
 
 from ..calico.address import Address, parse_address
-from ..calico.host_endpoint import HostEndpointTemplate, desired
-from ..calico.plan.judgement import refusal, with_felix
+from ..calico.plan.judgement import refusal
 from ..calico.policy import planner
 from ..calico.policy.definition import POLICY
 from ..calico.verdict.judge import Options
@@ -102,7 +101,7 @@ class Outlook:
     unseen: str = ""
 
     def warn(self, module: AnsibleModule) -> None:
-        """Tell what is not sure; a rehearsal does not tell what nobody looked at, since somebody may yet."""
+        """Tell what is not sure; a dry run does not tell what nobody looked at, since somebody may yet."""
         for warning in self.warnings:
             module.warn(warning)
         if self.unseen and not module.check_mode:
@@ -352,27 +351,3 @@ def _api_servers(slices: Sequence[Object]) -> list[tuple[Address, int]]:
     found = endpoints_of(kubernetes)
     parsed = [(parse_address(endpoint.address), endpoint.port) for endpoint in found]
     return [(address, port) for address, port in parsed if address]
-
-
-def with_upcoming(objects: Sequence[Object], upcoming: Mapping[str, Any], api_version: str) -> list[Object]:
-    """The objects together with what a later step of the same run is going to write.
-
-    :param upcoming: ``host_endpoints`` (labels, node_labels or None for all, interface, profiles), for nodes
-        that have none yet; ``failsafes`` (inbound, outbound) of FelixConfiguration ``default``, or None
-    """
-    found = list(objects)
-    template = upcoming.get("host_endpoints")
-    if template:
-        covered = {obj["spec"].get("node") for obj in objects if obj["kind"] == "HostEndpoint"}
-        new = [o for o in objects if o["kind"] == "Node" and o["metadata"]["name"] not in covered]
-        if template["node_labels"] is None:
-            keys = {key for node in new for key in node["metadata"].get("labels") or {}}
-            template = {**template, "node_labels": sorted(keys)}
-        shape = HostEndpointTemplate(**template)
-        found += [desired(node, shape, api_version) for node in new]
-    fields = {
-        {"inbound": "failsafeInboundHostPorts", "outbound": "failsafeOutboundHostPorts"}[side]: ports
-        for side, ports in (upcoming.get("failsafes") or {}).items()
-        if ports is not None
-    }
-    return with_felix(found, "default", fields, api_version) if fields else found

@@ -10,7 +10,7 @@ from typing import Optional
 
 from ..bad_input import BadInput
 from ..felix.configuration import INBOUND_FIELD, OUTBOUND_FIELD, changed_fields, wanted_spec
-from ..finding import ERROR, WARNING, Finding
+from ..finding import ERROR, INFO, WARNING, Finding
 from ..host_endpoint import is_auto, is_ours
 from ..host_endpoint_auto import desired_by_templates, refuse_names_of_two
 from ..host_endpoint_plan import Change
@@ -44,6 +44,7 @@ from .model import (
 )
 from .seen import seen_of
 from .view import View, nodes_of
+from .way_back import as_before, only_staged
 from .wishes import AUTO, FelixWish, HostEndpointsWish, PoliciesWish, Wishes
 
 UNSEEN = "reach is off: nobody looked whether this machine can still log in to the nodes and reach the API"
@@ -66,12 +67,25 @@ def make_plan(view: View, wishes: Wishes) -> Plan:
     return _Builder(view, wishes).plan()
 
 
-class _Builder:
-    """Goes through the steps, and keeps what the cluster holds once the steps so far are done."""
+def is_judged(view: View, wishes: Wishes) -> bool:
+    """Whether the plan will judge who comes in, so that it needs the connections of the view.
 
-    def __init__(self, view: View, wishes: Wishes) -> None:
+    :param view: without them
+    :raises BadInput: as :func:`make_plan`
+    """
+    return _Builder(view, wishes, judging=False).plan().is_judged
+
+
+class _Builder:
+    """Goes through the steps, and keeps what the cluster holds once the steps so far are done.
+
+    :param judging: whether to find out what the steps mean for connections
+    """
+
+    def __init__(self, view: View, wishes: Wishes, *, judging: bool = True) -> None:
         self.view = view
         self.wishes = wishes
+        self.judging = judging
         self.now = view.around()
         self.around = view.around()
         self.options = Options(calico_version=view.calico_version, native_v3=view.flavour == "v3-native")
@@ -84,6 +98,9 @@ class _Builder:
             raw_v1=view.flavour == "v1",
             calico_version=view.calico_version,
         )
+
+        # What the plan finds; what its steps leave is in the inventory.
+        self.stored = self.inventory
 
     def plan(self) -> Plan:
         steps: list[Step] = []
@@ -98,12 +115,18 @@ class _Builder:
             steps.append(self._host_endpoints(wishes.host_endpoints))
         if wishes.policies:
             steps += self._policies(wishes.policies)
-        plan = Plan(tuple(steps), self.view.findings, seen=seen_of(self.view))
-        return self._with_gates(plan)
+        made = Plan(
+            tuple(steps),
+            self.view.findings,
+            seen=seen_of(self.view),
+            way_back=as_before(self.stored, steps),
+            stage_all=only_staged(self.stored),
+        )
+        return self._with_gates(made)
 
     def _with_gates(self, plan: Plan) -> Plan:
         """Nobody is cut off unseen: a change of policy waits for nodes that cannot be logged in to."""
-        policies = [step for step in plan.steps if step.name == POLICIES and step.changes_enforcement]
+        policies = [step for step in plan.steps if step.name == POLICIES and step.judged]
         if not policies:
             return plan
         logins = self.view.logins
@@ -115,7 +138,8 @@ class _Builder:
         return replace(plan, unreached=unreached, refusals=(*plan.refusals, gates.unreached_refusal(refused)))
 
     def _sets(self) -> Sequence[planner.PolicySet]:
-        return self.wishes.policies.sets if self.wishes.policies else ()
+        sets = self.wishes.policies.sets if self.wishes.policies else ()
+        return [planner.settled(self.stored, wanted) for wanted in sets]
 
     def _state(self) -> State:
         policies = self.inventory.objects
@@ -262,14 +286,15 @@ class _Builder:
 
     def _policies(self, wish: PoliciesWish) -> list[Step]:
         """What allows stands before what denies in the list, so it is taken away after it."""
-        if all(wanted.state == planner.ENFORCED for wanted in wish.sets):
-            return [self._set(wish, wanted) for wanted in wish.sets]
-        return [self._set(wish, wanted) for wanted in reversed(wish.sets)]
+        raised = any(wanted.state in (planner.KEPT, planner.ENFORCED) for wanted in wish.sets)
+        sets = self._sets() if raised else reversed(self._sets())
+        return [self._set(wish, wanted) for wanted in sets]
 
     def _set(self, wish: PoliciesWish, wanted: planner.PolicySet) -> Step:
         planned, kept = self._planned(wanted)
         what = f"set {wanted.name}"
         findings = [_warning(what, text, "") for text in planned.warnings]
+        findings += [Finding(what, INFO, remark, "") for remark in wanted.remarks]
         findings += [
             _warning(
                 what,
@@ -280,10 +305,16 @@ class _Builder:
         ]
         hosts = nodes_of(self.around)
         refusals: list[str] = []
-        if wish.lint and planned.writes and wanted.state != planner.ABSENT:
+        if wanted.state == planner.ENFORCED and wanted.missing:
+            refusals.append(
+                f"{what} is not enforced: {', '.join(wanted.missing)}: must not be empty, or it would cut "
+                'off the cluster or its administrators. For anybody, write [0.0.0.0/0, "::/0"].'
+            )
+        if self.judging and wish.lint and planned.writes and wanted.state != planner.ABSENT:
             bites = wanted.state == planner.ENFORCED and bool(hosts)
-            found, refusals = self._traps(what, wanted, bites=bites)
+            found, trapped = self._traps(what, wanted, bites=bites)
             findings += found
+            refusals += trapped
         before = self.inventory
         decides = planner.changes_enforcement(before, planned)
         self.inventory = planner.inventory_after(before, planned)
@@ -296,11 +327,14 @@ class _Builder:
             decides,
             findings=tuple(findings),
             refusals=tuple(refusals),
+            enforced=wanted.state == planner.ENFORCED,
         )
         return self._judged(
             step,
             what,
-            judged=decides and bool(hosts),
+            # What is enforced already is judged as well: whoever wrote it may have been interrupted.
+            judged=(decides or wanted.state == planner.ENFORCED) and bool(hosts),
+            changes=decides,
             reach=wish.reach,
             inventory=before,
             only_tried=True,
@@ -325,17 +359,20 @@ class _Builder:
         *,
         judged: bool,
         reach: bool,
+        changes: bool = True,
         inventory: Optional[planner.Inventory] = None,
         only_tried: bool = False,
     ) -> Step:
         """The step with what it means for connections, and with what it leaves.
 
         :param what: is changed
+        :param changes: whether what is enforced changes, where it is judged
         :param inventory: the policies before it, where it changes them
         :param only_tried: whether nodes that nobody tried to log in to are left out, if any was tried
         """
-        step = replace(step, changes_enforcement=step.changes_enforcement or judged, after=self._state())
-        if not judged:
+        changed = step.changes_enforcement or (judged and changes)
+        step = replace(step, changes_enforcement=changed, judged=judged, after=self._state())
+        if not (judged and self.judging):
             return step
         if not reach:
             return replace(step, findings=(*step.findings, _warning(what, UNSEEN, "")))

@@ -63,7 +63,10 @@ class Step:
     """One step, or of the policy sets one set.
 
     :ivar subject: the set's name; empty for the other steps
-    :ivar changes_enforcement: whether the writes change what is enforced, so that they were judged
+    :ivar changes_enforcement: whether the writes change what is enforced
+    :ivar judged: whether it was judged who comes in afterwards: what is enforced changes, or stands, which
+        whoever wrote it may not have proved
+    :ivar enforced: whether its set is enforced once it is done
     :ivar at_risk: connections that are not plainly allowed afterwards
     :ivar losses: flows that nodes and the cluster live by, and that are denied afterwards
     :ivar findings: what is to be known or fixed
@@ -74,6 +77,8 @@ class Step:
     subject: str = ""
     writes: tuple[Write, ...] = ()
     changes_enforcement: bool = False
+    judged: bool = False
+    enforced: bool = False
     at_risk: tuple[Obstacle, ...] = ()
     losses: tuple[Loss, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -86,6 +91,18 @@ class Step:
 
 
 @dataclass(frozen=True)
+class WayBack:
+    """How policy is brought back where nodes take no new login afterwards.
+
+    :ivar sets: options of the module policies, in the order in which they are written
+    :ivar message: what is then said before the names of those nodes
+    """
+
+    sets: tuple[Object, ...] = ()
+    message: str = ""
+
+
+@dataclass(frozen=True)
 class Plan:
     """What would be written, and what it means.
 
@@ -93,6 +110,8 @@ class Plan:
     :ivar unreached: nodes with a HostEndpoint that could not be logged in to, where what is enforced changes
     :ivar refusals: why it may not be carried out, beyond those of the steps
     :ivar seen: a short hash of everything that the plan rests on, by kind and name
+    :ivar way_back: of the policy sets that it changes
+    :ivar stage_all: the way back where failsafes or HostEndpoints change
     """
 
     steps: tuple[Step, ...] = ()
@@ -100,6 +119,8 @@ class Plan:
     unreached: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
     seen: Mapping[str, str] = field(default_factory=dict)
+    way_back: WayBack = field(default_factory=WayBack)
+    stage_all: WayBack = field(default_factory=WayBack)
 
     @property
     def all_refusals(self) -> list[str]:
@@ -108,6 +129,16 @@ class Plan:
     @property
     def changes_enforcement(self) -> bool:
         return any(step.changes_enforcement for step in self.steps)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether nodes are to be logged in to, before and after."""
+        return any(step.judged for step in self.steps)
+
+    @property
+    def enforces(self) -> bool:
+        """Whether a policy set governs nodes once all is done, so that their failsafes are to be verified."""
+        return any(step.judged and step.enforced for step in self.steps)
 
     @property
     def governed(self) -> Sequence[str]:

@@ -93,9 +93,11 @@ def _connections(plan: Plan) -> Iterator[str]:
 
 
 def _warnings(plan: Plan) -> Iterator[str]:
-    findings = [*plan.findings, *(finding for step in plan.steps for finding in step.findings)]
-    for finding in findings:
+    for finding in plan.findings:
         if finding.severity == WARNING:
+            yield _sentence(finding)
+    for step in plan.steps:
+        for finding in step.findings:
             yield _sentence(finding)
 
 

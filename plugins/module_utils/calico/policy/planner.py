@@ -43,7 +43,8 @@ from .definition import (
 
 Object = dict[str, Any]
 
-STAGED, ENFORCED, ABSENT = "staged", "enforced", "absent"
+# KEPT is wanted only: what the cluster has stays.
+KEPT, STAGED, ENFORCED, ABSENT = "kept", "staged", "enforced", "absent"
 KINDS = (POLICY, STAGED_POLICY, NETWORK_SET, TIER)
 # One annotation per policy set that uses the tier; its value is the defaultAction that set wants.
 WISH_PREFIX = "sets.hostfence.io/"
@@ -56,6 +57,8 @@ class PolicySet:
 
     :ivar tier: tier of policies that name none; made by us with ``tier_order`` where it is used
     :ivar default_action: what ends such a tier once the set is enforced
+    :ivar remarks: what was left alone or rewritten where the definitions were read
+    :ivar missing: names of the variables that are empty and without which the set must not be enforced
     """
 
     name: str
@@ -64,6 +67,8 @@ class PolicySet:
     tier: str = OWNER
     tier_order: float = 100
     default_action: str = DENY
+    remarks: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_simple_name(self.name):
@@ -194,6 +199,14 @@ def objects_after(inventory: Inventory, planned: WritePlan) -> list[Object]:
     return [
         {**obj, "apiVersion": inventory.api_version, "kind": kind} for (kind, _name), obj in objects.items()
     ]
+
+
+def settled(inventory: Inventory, wanted: PolicySet) -> PolicySet:
+    """The set with the state that it is to have: by :data:`KEPT` one that is enforced stays so."""
+    if wanted.state != KEPT:
+        return wanted
+    enforced = any(o.kind == POLICY for o in inventory.of_set(wanted.name))
+    return replace(wanted, state=ENFORCED if enforced else STAGED)
 
 
 def changes_enforcement(inventory: Inventory, planned: WritePlan) -> bool:

@@ -24,6 +24,13 @@ from .required_flows import (
 INGRESS_LOCKDOWN, NODEPORT = "ingress-lockdown", "nodeport"
 PLATFORM_FLOWS, PLATFORM_TIER = "platform-flows", "platform-tier"
 SHIPPED = (INGRESS_LOCKDOWN, NODEPORT, PLATFORM_FLOWS, PLATFORM_TIER)
+# The networks without which a set would cut off the cluster or its administrators.
+REQUIRED = {
+    INGRESS_LOCKDOWN: ("ssh", "nodes", "cluster"),
+    NODEPORT: ("nodes", "cluster"),
+    PLATFORM_FLOWS: ("nodes", "cluster"),
+    PLATFORM_TIER: ("ssh", "nodes", "cluster"),
+}
 
 ALLOW, DENY, PASS = "Allow", "Deny", "Pass"
 Rules = list[dict[str, Any]]

@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Nodes to log in to, as modules are given them."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from ..calico.bad_input import BadInput
+from ..calico.transaction.chains import chain_names
+from .logins import Proof, Target, as_result
+
+OPTIONS: dict[str, Any] = {
+    "node": {"type": "str", "required": True},
+    "host": {"type": "str", "default": ""},
+    "port": {"type": "int"},
+    "user": {"type": "str", "default": ""},
+    "private_key_file": {"type": "str", "default": "", "no_log": False},
+    "connection": {"type": "str", "default": "ssh"},
+    "executable": {"type": "str", "default": "ssh"},
+    "ssh_args": {"type": "str", "default": ""},
+    "policies": {"type": "list", "elements": "str", "default": []},
+    "absent_policies": {"type": "list", "elements": "str", "default": []},
+}
+# What the modules that judge are given of a login.
+_LOGIN = ("node", "reached", "ssh_connection", "host", "port")
+
+
+def read(raw: dict[str, Any], place: str) -> Target:
+    """A node and how to log in to it.
+
+    :param raw: :data:`OPTIONS`
+    :param place: named in complaints
+    :raises BadInput: an option that cannot be used
+    """
+    host = raw["host"] or raw["node"]
+    if host.startswith("-") or any(mark.isspace() for mark in host):
+        raise BadInput(f"{place}.host", host, "an address or a name")
+    try:
+        arguments = shlex.split(raw["ssh_args"])
+    except ValueError as error:
+        raise BadInput(f"{place}.ssh_args", raw["ssh_args"], f"arguments as a shell reads them: {error}")
+    return Target(
+        raw["node"],
+        host,
+        raw["port"] or None,
+        raw["user"],
+        raw["private_key_file"],
+        raw["connection"],
+        raw["executable"],
+        arguments,
+        [_chains(name) for name in raw["policies"]],
+        frozenset(chain for name in raw["absent_policies"] for chain in _chains(name)),
+    )
+
+
+def login_of(proof: Proof) -> dict[str, Any]:
+    """By which connection a node is reached, as the option ``logins`` of the modules that judge."""
+    whole = as_result(proof)
+    return {name: whole[name] for name in _LOGIN}
+
+
+def _chains(policy: str) -> frozenset[str]:
+    """Names that its chains may have: in which direction it has rules, its name does not say."""
+    tier = policy.partition(".")[0] if "." in policy else "default"
+    return chain_names(policy, tier, "Ingress") | chain_names(policy, tier, "Egress")
