@@ -5,18 +5,20 @@
     python bench/site.py --nodes 10 --nodes 1000
 
 The Node objects have no machines, so the inventory has no hosts: what is measured is all that runs on the
-controller. The ratio between the sizes is what counts.
+controller. What counts is the ratio to a playbook of as many plays with one task each that does nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,9 +28,23 @@ from testbed import binaries, crds, installation, node_objects  # noqa: E402
 from testbed.control_plane import ControlPlane  # noqa: E402
 
 
-def site(kubeconfig: Path) -> tuple[float, int]:
-    """Seconds of one run, and how many tasks said that they changed something."""
-    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", "site.yml"]
+@dataclass(frozen=True)
+class Run:
+    """One run of a playbook.
+
+    :ivar plays: that have a host
+    :ivar tasks: that ran on the controller; those that were skipped come on top
+    """
+
+    seconds: float
+    plays: int
+    tasks: int
+    skipped: int
+    changed: int
+
+
+def play(kubeconfig: Path, playbook: Path) -> Run:
+    command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "localhost,", str(playbook)]
     begun = time.monotonic()
     done = subprocess.run(
         command,
@@ -36,17 +52,34 @@ def site(kubeconfig: Path) -> tuple[float, int]:
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "K8S_AUTH_KUBECONFIG": str(kubeconfig)},
+        env={**os.environ, "K8S_AUTH_KUBECONFIG": str(kubeconfig), "ANSIBLE_FORCE_COLOR": "0"},
     )
     seconds = time.monotonic() - begun
     if done.returncode:
-        sys.exit(f"site.yml failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
-    changed = re.search(r"localhost .*changed=(\d+)", done.stdout)
-    return seconds, int(changed[1]) if changed else -1
+        sys.exit(f"{playbook} failed:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+    recap = dict(re.findall(r"(ok|changed|skipped)=(\d+)", done.stdout))
+    plays = len(re.findall(r"^PLAY \[", done.stdout, re.MULTILINE))
+    return Run(seconds, plays, *(int(recap.get(name, 0)) for name in ("ok", "skipped", "changed")))
 
 
-def measure(nodes: int, repeat: int) -> tuple[float, float, int]:
-    """Seconds of the first run, of the median unchanged one, and what the last one changed."""
+def floor(plays: int, directory: Path) -> Path:
+    """A playbook of so many plays with one task each, of a module that does nothing."""
+    one = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+        },
+        "tasks": [{"name": "Do nothing", "ansible.builtin.ping": {}}],
+    }
+    path = directory / "floor.yml"
+    path.write_text(json.dumps([one] * plays))
+    return path
+
+
+def measure(nodes: int, repeat: int) -> tuple[Run, Run, Run]:
+    """The first run, the median unchanged one, and the median of the playbook that does nothing."""
     found = binaries.locate(binaries.CONTROL_PLANE, lambda line: print(line, file=sys.stderr))
     with tempfile.TemporaryDirectory(prefix="hostfence-bench-") as run:
         control_plane = ControlPlane(Path(run), found, tied=True)
@@ -58,11 +91,15 @@ def measure(nodes: int, repeat: int) -> tuple[float, float, int]:
             installation.create_defaults(api, crds.kinds(definitions), installation.version_of("ours"))
             installation.create_placeholders(api, installation.version_of("ours"))
             node_objects.create(api, node_objects.simulated(nodes))
-            first, _changed = site(control_plane.kubeconfig)
-            runs = [site(control_plane.kubeconfig) for _ in range(repeat)]
+            kubeconfig = control_plane.kubeconfig
+            first = play(kubeconfig, ROOT / "site.yml")
+            nothing = floor(first.plays, Path(run))
+            # In turn, so that a slower minute slows both.
+            pairs = [(play(kubeconfig, ROOT / "site.yml"), play(kubeconfig, nothing)) for _ in range(repeat)]
         finally:
             control_plane.stop()
-    return first, sorted(seconds for seconds, _ in runs)[repeat // 2], max(changed for _, changed in runs)
+    unchanged, floors = (sorted(runs, key=lambda one: one.seconds)[repeat // 2] for runs in zip(*pairs))
+    return first, unchanged, floors
 
 
 def main() -> None:
@@ -70,14 +107,16 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, action="append", help="how many; may be given again")
     parser.add_argument("--repeat", type=int, default=3, help="unchanged runs of which the middle one counts")
     options = parser.parse_args()
-    print("| Node objects | first run | unchanged | changed tasks | times the smallest |")
-    print("|---|---|---|---|---|")
-    smallest = 0.0
+    print(
+        "| Node objects | first run | unchanged | changed | tasks, skipped | plays | floor | times the floor |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     for nodes in options.nodes or [10, 1000]:
-        first, unchanged, changed = measure(nodes, options.repeat)
-        smallest = smallest or unchanged
+        first, unchanged, nothing = measure(nodes, options.repeat)
         print(
-            f"| {nodes:,} | {first:.1f} s | {unchanged:.1f} s | {changed} | **{unchanged / smallest:.2f}** |",
+            f"| {nodes:,} | {first.seconds:.1f} s | {unchanged.seconds:.1f} s | {unchanged.changed} "
+            f"| {unchanged.tasks}, {unchanged.skipped} | {unchanged.plays} | {nothing.seconds:.1f} s "
+            f"| **{unchanged.seconds / nothing.seconds:.2f}** |",
             flush=True,
         )
 

@@ -437,6 +437,11 @@ logins:
   returned: always
   type: list
   elements: dict
+to_prove:
+  description: Names of the nodes that took a login and have a HostEndpoint once all is done.
+  returned: always
+  type: list
+  elements: str
 policy_sets:
   description: Names of the policy sets, in the order in which they are written.
   returned: always
@@ -476,7 +481,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan import document
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan import document, gates
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.model import (
     POLICIES,
     STEPS,
@@ -609,6 +614,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         "steps_with_writes": [name for name in STEPS if planned.has_writes(name)],
         "governed": list(planned.governed),
         "logins": logins,
+        "to_prove": gates.provable(planned.governed, {one["node"] for one in logins if one["reached"]}),
         "policy_writes": [
             {"kind": write.kind, "name": write.name, "object": write.after}
             for step in planned.steps

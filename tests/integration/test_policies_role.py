@@ -22,6 +22,8 @@ NETWORKS = {
     "policies_ssh_sources": ["192.0.2.0/24", "2001:db8::/32"],
     "policies_nodeport_sources": ["198.51.100.0/24"],
     "policies_settle": 0,
+    # The nodes have no kernel here.
+    "policies_verify_failsafes": False,
 }
 
 

@@ -71,6 +71,7 @@ class Sets:
             "policies_state": state,
             "policies_sets": list(sets),
             "policies_default_action": "Pass",
+            "policies_verify_failsafes": False,
             **({} if felix_runs() else {"policies_settle": 0, "policies_prove_after": 1}),
             **variables,
         }

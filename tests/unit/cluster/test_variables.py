@@ -31,7 +31,7 @@ def test_what_is_misspelt_is_named(name, meant):
 
 def test_no_variable_of_the_collection_or_of_others_is():
     others = ["ansible_host", "inventory_hostname", "my_policies", "policy", "endpoints", "nodes", "felix"]
-    kept = ["policies_before", "policies_decide", "policies_writes", "host_endpoints_decide", "felix_decides"]
+    kept = ["plan_made", "failsafes_uses", "failsafes_verified_node", "enforce_result"]
     assert misspelt([*known_variables(), *others, *kept]) == []
 
 

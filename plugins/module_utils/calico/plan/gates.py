@@ -16,12 +16,12 @@ def unreached(governed: Iterable[str], reached: Collection[str]) -> tuple[str, .
     return tuple(sorted({*governed} - {*reached}))
 
 
-def unproved(governed: Iterable[str], reached: Collection[str], proved: Collection[str]) -> tuple[str, ...]:
-    """Nodes that took a new login before the change and did not after it.
+def provable(governed: Iterable[str], reached: Collection[str]) -> tuple[str, ...]:
+    """Nodes that are to take a new login afterwards.
 
     A node that could not be reached before says nothing about the change.
     """
-    return tuple(sorted(({*governed} & {*reached}) - {*proved}))
+    return tuple(sorted({*governed} & {*reached}))
 
 
 def unverified(governed: Iterable[str], verified: Collection[str]) -> tuple[str, ...]:

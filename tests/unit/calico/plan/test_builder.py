@@ -17,7 +17,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpo
     HostEndpointTemplate,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan import document, gates, seen
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.builder import make_plan
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.builder import is_judged, make_plan
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.model import Plan
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.screen import screen
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.view import Logins, View
@@ -220,6 +220,94 @@ def test_what_is_no_plan_is_refused(broken: object) -> None:
 def test_who_must_be_seen() -> None:
     governed, reached = ["a", "b", "c"], {"a", "b", "x"}
     assert gates.unreached(governed, reached) == ("c",)
-    assert gates.unproved(governed, reached, {"a"}) == ("b",)
-    assert gates.unproved(governed, reached, {"a", "b"}) == ()
+    assert gates.provable(governed, reached) == ("a", "b")
     assert gates.unverified(governed, {"a", "c"}) == ("b",)
+
+
+def after(view: View, plan: Plan) -> View:
+    """The view once the plan was carried out."""
+    stored = {kind: {o["metadata"]["name"]: o for o in view.of(kind)} for kind in view.objects}
+    for step in plan.steps:
+        for write in step.writes:
+            kept = stored.setdefault(write.kind, {})
+            kept.pop(write.name, None)
+            if write.after:
+                kept[write.name] = write.after
+    return replace(view, objects={kind: list(objects.values()) for kind, objects in stored.items()})
+
+
+def enforced(view: View, *sets: PolicySet) -> View:
+    return after(view, make_plan(view, Wishes(host_endpoints=HEPS, policies=policies(*sets))))
+
+
+def test_what_is_enforced_is_judged_though_nothing_is_written(view: View) -> None:
+    stands = enforced(view, a_set("open", "Allow"))
+    again = make_plan(stands, Wishes(policies=policies(a_set("open", "Allow"))))
+    assert [step.writes for step in again.steps] == [()]
+    assert (again.changes_enforcement, again.is_judged, again.enforces) == (False, True, True)
+    shut = replace(stands, logins=replace(view.logins, reached=frozenset()))
+    assert (
+        "cannot log in" in make_plan(shut, Wishes(policies=policies(a_set("open", "Allow")))).all_refusals[0]
+    )
+
+
+def test_whether_connections_are_needed_is_found_without_them(view: View) -> None:
+    nothing = replace(view, logins=Logins())
+    staging = Wishes(host_endpoints=HEPS, policies=policies(a_set("open", "Allow", "staged")))
+    assert not is_judged(nothing, staging)
+    assert is_judged(nothing, Wishes(host_endpoints=HEPS, policies=policies(a_set("open", "Allow"))))
+    assert not is_judged(nothing, Wishes(policies=policies(a_set("open", "Allow"))))
+
+
+@pytest.mark.parametrize(("before", "kept"), [("enforced", True), ("staged", False), ("absent", False)])
+def test_a_state_that_is_not_said_is_that_of_the_cluster(view: View, before: str, kept: bool) -> None:
+    stands = view if before == "absent" else enforced(view, a_set("open", "Allow", before))
+    plan = make_plan(stands, Wishes(host_endpoints=HEPS, policies=policies(a_set("open", "Allow", "kept"))))
+    state = plan.steps[-1].after
+    assert (bool(state.enforced), bool(state.staged)) == (kept, not kept)
+    assert plan.enforces == kept
+
+
+def test_a_set_is_not_enforced_without_its_networks(view: View) -> None:
+    lacking = replace(a_set("open", "Allow"), missing=("policies_ssh_sources",))
+    [refusal] = make_plan(view, Wishes(host_endpoints=HEPS, policies=policies(lacking))).all_refusals
+    assert refusal.startswith("set open is not enforced: policies_ssh_sources: must not be empty")
+    staged = replace(lacking, state="staged")
+    assert make_plan(view, Wishes(host_endpoints=HEPS, policies=policies(staged))).all_refusals == []
+
+
+class TestWayBack:
+    def test_the_last_set_that_changes_goes_back_first(self, view: View) -> None:
+        stands = enforced(view, a_set("one", "Allow"))
+        changed = a_set("one", "Allow", selector="all()")
+        plan = make_plan(stands, Wishes(policies=policies(changed, a_set("two", "Allow", order=20))))
+        back = plan.way_back.sets
+        assert [(options["name"], options["state"]) for options in back] == [
+            ("two", "absent"),
+            ("one", "enforced"),
+        ]
+        [definition] = [d for d in back[1]["definitions"] if d["kind"] == "GlobalNetworkPolicy"]
+        assert definition["spec"]["selector"] == "host-endpoint == 'ingress'"
+        assert "taken back to what they were" in plan.way_back.message
+
+    def test_there_is_none_where_nothing_changes(self, view: View) -> None:
+        stands = enforced(view, a_set("one", "Allow"))
+        plan = make_plan(stands, Wishes(policies=policies(a_set("one", "Allow"))))
+        assert plan.way_back.sets == ()
+        assert "changed nothing that is enforced" in plan.way_back.message
+
+    def test_where_failsafes_change_all_that_is_enforced_is_staged(self, view: View) -> None:
+        stands = enforced(view, a_set("one", "Allow"), a_set("two", "Allow", order=20))
+        plan = make_plan(stands, Wishes(felix=CLOSED))
+        assert [(o["name"], o["state"]) for o in plan.stage_all.sets] == [
+            ("one", "staged"),
+            ("two", "staged"),
+        ]
+        assert "one, two" in plan.stage_all.message
+
+
+def test_what_was_left_alone_is_shown(view: View) -> None:
+    wanted = replace(a_set("open", "Allow", "staged"), remarks=("left alone: 1 NetworkPolicy (mine)",))
+    assert any(
+        "left alone: 1 Net" in line for line in screen(make_plan(view, Wishes(policies=policies(wanted))))
+    )
