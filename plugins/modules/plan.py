@@ -413,6 +413,11 @@ steps_with_writes:
   returned: always
   type: list
   elements: str
+drift:
+  description: What differs from what is wanted, one line a step.
+  returned: always
+  type: list
+  elements: str
 deciding_steps:
   description: Names of the steps that change what is enforced.
   returned: always
@@ -488,7 +493,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.model
     Plan,
     WayBack,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.screen import objects, screen
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.screen import drift, objects, screen
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
     host_endpoints,
     permissions,
@@ -622,6 +627,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
             for write in step.writes
         ],
         "policy_sets": [step.subject for step in planned.steps if step.name == POLICIES],
+        "drift": drift(planned),
         "deciding_steps": sorted({step.name for step in planned.steps if step.changes_enforcement}),
         "judged_steps": sorted({step.name for step in planned.steps if step.judged}),
         "enforces": planned.enforces,

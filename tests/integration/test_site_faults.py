@@ -81,12 +81,12 @@ BAD_VARIABLES = {
     ),
     "namespace": (
         {"access_namespace": "Host_fence"},
-        ["access_namespace 'Host_fence'", "lower-case letters, digits and '-', with a letter"],
+        ["access_namespace: 'Host_fence'", "lower-case letters, digits and '-', with a letter"],
     ),
     "service account": (
         {"access_service_account": "-hostfence"},
         [
-            "access_service_account '-hostfence'",
+            "access_service_account: '-hostfence'",
             "'-' and '.', with a letter or digit at both ends",
         ],
     ),

@@ -27,6 +27,11 @@ def screen(plan: Plan) -> list[str]:
     return lines
 
 
+def drift(plan: Plan) -> list[str]:
+    """What of the cluster differs from what is wanted, one line a step; empty where nothing does."""
+    return [f"{step.title}: {_writes(step.writes)}" for step in plan.steps if step.writes]
+
+
 def objects(plan: Plan) -> list[str]:
     """The lines that change in every object, as ``diff -u`` shows them."""
     return [
