@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Callable, Optional, TypeVar
 
 from ..calico.host_endpoint import OWNER, OWNER_LABEL
 from .client import ApiError, Cluster, ClusterError, Object
@@ -23,6 +24,8 @@ COLLECTION = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
 SECONDS = 120
 _PLACE, _PROCESS = "hostfence.io/place", "hostfence.io/process"
 _TRIES = 3
+
+T = TypeVar("T")
 
 
 class Held(ClusterError):
@@ -71,6 +74,25 @@ def held(cluster: Cluster) -> Iterator[Lease]:
         yield lease
     finally:
         lease.release()
+
+
+@contextmanager
+def planned(
+    cluster: Cluster, plan: Callable[[], T], *, changes: Callable[[T], bool]
+) -> Iterator[tuple[T, Optional[Lease]]]:
+    """A plan, and the Lease as long as the block runs where the plan is to be carried out.
+
+    :param plan: reads, judges, and writes nothing; asked again once the Lease is held, as another run may
+        have written until it gave it back
+    :param changes: whether a plan has to be carried out by who holds the Lease
+    :raises Held: as :func:`held`
+    """
+    found = plan()
+    if not changes(found):
+        yield found, None
+        return
+    with held(cluster) as ours:
+        yield plan(), ours
 
 
 def _acquired(cluster: Cluster) -> Object:

@@ -15,11 +15,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from dataclasses import field as declare
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any, Callable, Optional, TypeVar, Union
 
 from .. import selector as selectors
-from ..address import parse_address
+from ..address import parse_address, written_net
 from ..bad_input import BadInput
 from ..host_endpoint import OWNER, OWNER_LABEL
 from ..version import NAMES_WITHOUT_TIER_PREFIX, parse_version
@@ -273,25 +273,14 @@ def check_network(text: str, path: str) -> str:
 
     :raises BadInput: not a CIDR with the host bits zero
     """
-    address, slash, prefix = text.partition("/")
-    if not slash and parse_address(text):
+    if "/" not in text and parse_address(text):
         raise BadInput(path, text, f"write {text}/{128 if ':' in text else 32}: a rule takes networks only")
-    try:
-        network = ip_network(text, strict=False)
-        if not prefix.isascii() or not prefix.isdigit() or "%" in text:
-            raise ValueError
-    except ValueError:
-        raise BadInput(
-            path,
-            text,
-            "not a network; Felix would leave the match out, and the rule would fit everybody "
-            "(write it like 192.0.2.0/24 or 2001:db8::/32)",
-        )
-    if getattr(network.network_address, "ipv4_mapped", None):
-        raise BadInput(path, text, "write an IPv4 network in IPv4's own form")
-    if ip_address(address) != network.network_address:
-        raise BadInput(path, text, f"host bits are set: write {network}, or a longer prefix")
-    return str(network)
+    return written_net(
+        text,
+        path,
+        "not a network; Felix would leave the match out, and the rule would fit everybody "
+        "(write it like 192.0.2.0/24 or 2001:db8::/32)",
+    )
 
 
 class _Reader:
