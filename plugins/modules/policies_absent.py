@@ -80,6 +80,7 @@ losses:
   elements: dict
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import planner
@@ -99,11 +100,56 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 
+# How often to plan again where somebody else wrote meanwhile.
+TRIES = 5
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What is to go; ``in_use`` are tiers that stay for the policies of others."""
+
+    planned: planner.WritePlan
+    in_use: frozenset[str]
+    ahead: reach.Outlook
+
+
 def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     served = flavour.detect(cluster)
     flavour.refuse_during_migration(cluster)
     if served.kind is flavour.FlavourKind.NONE:
         return {"changed": False, "writes": [], "tiers_kept": []}
+
+    def look() -> Removal:
+        return _removal(module, cluster, served)
+
+    def writes(removal: Removal) -> bool:
+        return bool(removal.planned.writes) and not module.check_mode
+
+    with lease.planned(cluster, look, changes=writes) as (removal, ours):
+        changed, attempt = False, 1
+        while ours:
+            done, problem = policies.carry_out(
+                cluster, served, removal.planned, module.params["settle"], ours.renew
+            )
+            changed = changed or done > 0
+            if problem is None:
+                break
+            if attempt == TRIES or not policies.is_conflict(problem):
+                raise Unfinished(
+                    f"{done} of {len(removal.planned.writes)} writes were done, then: {problem}; run again",
+                    {**_result(removal, done), "changed": changed},
+                )
+            attempt += 1
+            removal = look()
+        removal.ahead.warn(module)
+    total = len(removal.planned.writes)
+    if module.check_mode:
+        return {**_result(removal, 0), "changed": total > 0}
+    return {**_result(removal, total), "changed": changed}
+
+
+def _removal(module: AnsibleModule, cluster: Cluster, served: flavour.Flavour) -> Removal:
+    """:raises CutOff: what the removal would deny"""
     inventory = policies.read(cluster, served)
     planned = leftovers.plan_policy_removal(inventory)
     leaving = {w.name for w in planned.writes if w.kind == TIER and w.action == "delete"}
@@ -115,25 +161,18 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         around = HostView(cluster, served).around()
         now, then = ([*planner.objects_after(inventory, p), *around] for p in (planner.WritePlan(), planned))
         ahead = reach.assess(cluster, served, module.params, "the removal of all sets", now, then)
-        ahead.warn(module)
-    done, problem = 0, None
-    if planned.writes and not module.check_mode:
-        with lease.held(cluster) as ours:
-            done, problem = policies.carry_out(cluster, served, planned, module.params["settle"], ours.renew)
-    result = {
-        "changed": bool(planned.writes) if problem is None else done > 0,
+    return Removal(planned, in_use, ahead)
+
+
+def _result(removal: Removal, done: int) -> dict[str, Any]:
+    return {
         "writes": [
             {"action": write.action, "kind": write.kind, "name": write.name, "done": index < done}
-            for index, write in enumerate(planned.writes)
+            for index, write in enumerate(removal.planned.writes)
         ],
-        "tiers_kept": sorted(in_use),
-        **ahead.found(),
+        "tiers_kept": sorted(removal.in_use),
+        **removal.ahead.found(),
     }
-    if problem is not None:
-        raise Unfinished(
-            f"{done} of {len(planned.writes)} writes were done, then: {problem}; run again", result
-        )
-    return result
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from threading import Lock
 from typing import Callable, Optional, TypeVar
 
 from ..calico.host_endpoint import OWNER, OWNER_LABEL
@@ -38,12 +39,17 @@ class Lease:
     def __init__(self, cluster: Cluster, stored: Object) -> None:
         self._cluster = cluster
         self._stored = stored
+        self._renewing = Lock()
 
     def renew(self) -> None:
-        """Hold it for another while, where half of the time has gone.
+        """Hold it for another while, where half of the time has gone. Many threads may ask for it.
 
         :raises Held: somebody took it, since it had run out
         """
+        with self._renewing:
+            self._renew()
+
+    def _renew(self) -> None:
         if _until(self._stored) - _now() > timedelta(seconds=SECONDS / 2):
             return
         spec = {**self._stored["spec"], "renewTime": _text(_now())}
