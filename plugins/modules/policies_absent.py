@@ -32,6 +32,10 @@ options:
     description: Seconds to pause between writes of different kinds, which Felix watches separately.
     type: float
     default: 1
+  patience:
+    description: Seconds for which an API server that stops answering during the writes is asked again.
+    type: float
+    default: 30
 seealso:
   - module: hostfence.calico.policies
 """
@@ -57,9 +61,17 @@ writes:
     name:
       description: Name as stored.
       type: str
+    interim:
+      description: Whether it belongs to the way only, as the update before a delete.
+      type: bool
     done:
       description: Whether it was written; in check mode always V(false).
       type: bool
+left:
+  description: What stands, and decides nothing, because the API refused to delete it, with the command.
+  returned: always
+  type: list
+  elements: str
 tiers_kept:
   description: Hostfence tiers that stay because someone else's policies are in them.
   returned: always
@@ -95,6 +107,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.host_view import HostView
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.patience import Patience
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -117,7 +130,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     served = flavour.detect(cluster)
     flavour.refuse_during_migration(cluster)
     if served.kind is flavour.FlavourKind.NONE:
-        return {"changed": False, "writes": [], "tiers_kept": []}
+        return {"changed": False, "writes": [], "left": [], "tiers_kept": []}
 
     def look() -> Removal:
         return _removal(module, cluster, served)
@@ -125,27 +138,28 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     def writes(removal: Removal) -> bool:
         return bool(removal.planned.writes) and not module.check_mode
 
-    with lease.planned(cluster, look, changes=writes) as (removal, ours):
-        changed, attempt = False, 1
-        while ours:
-            done, problem = policies.carry_out(
-                cluster, served, removal.planned, module.params["settle"], ours.renew
-            )
-            changed = changed or done > 0
-            if problem is None:
-                break
-            if attempt == TRIES or not policies.is_conflict(problem):
-                raise Unfinished(
-                    f"{done} of {len(removal.planned.writes)} writes were done, then: {problem}; run again",
-                    {**_result(removal, done), "changed": changed},
+    patience, changed = Patience(module.params["patience"]), False
+    for attempt in range(TRIES):
+        with lease.planned(cluster, look, changes=writes) as (removal, ours):
+            carried = policies.Carried()
+            if ours:
+                carried = policies.carry_out(
+                    cluster, served, removal.planned, module.params["settle"], ours.renew, patience
                 )
-            attempt += 1
-            removal = look()
-        removal.ahead.warn(module)
-    total = len(removal.planned.writes)
-    if module.check_mode:
-        return {**_result(removal, 0), "changed": total > 0}
-    return {**_result(removal, total), "changed": changed}
+        changed = changed or carried.changed
+        if not policies.is_conflict(carried.problem) or attempt == TRIES - 1:
+            break
+    removal.ahead.warn(module)
+    result = _result(removal, carried, served)
+    for remark in result["left"]:
+        module.warn(remark)
+    if carried.problem:
+        raise Unfinished(
+            f"{carried.tried} of {len(removal.planned.writes)} writes were done, then: {carried.problem}; "
+            "run again",
+            {**result, "changed": changed},
+        )
+    return {**result, "changed": bool(removal.planned.writes) if module.check_mode else changed}
 
 
 def _removal(module: AnsibleModule, cluster: Cluster, served: flavour.Flavour) -> Removal:
@@ -164,19 +178,21 @@ def _removal(module: AnsibleModule, cluster: Cluster, served: flavour.Flavour) -
     return Removal(planned, in_use, ahead)
 
 
-def _result(removal: Removal, done: int) -> dict[str, Any]:
+def _result(removal: Removal, carried: policies.Carried, served: flavour.Flavour) -> dict[str, Any]:
     return {
-        "writes": [
-            {"action": write.action, "kind": write.kind, "name": write.name, "done": index < done}
-            for index, write in enumerate(removal.planned.writes)
-        ],
+        "writes": carried.told(removal.planned),
+        "left": carried.left(removal.planned, served),
         "tiers_kept": sorted(removal.in_use),
         **removal.ahead.found(),
     }
 
 
 def main() -> None:
-    options = {**reach.OPTIONS, "settle": {"type": "float", "default": 1}}
+    options = {
+        **reach.OPTIONS,
+        "settle": {"type": "float", "default": 1},
+        "patience": {"type": "float", "default": 30},
+    }
     run(options, work)
 
 

@@ -256,7 +256,7 @@ class _Run:
         with lease.planned(self._cluster, self._report, changes=writes) as (report, self._lease):
             if dry_run:
                 return report
-            # The Lease is held while kube-controllers follows: until then nobody can judge what will be there.
+            # The Lease is held while kube-controllers follows: before, nobody can judge what there will be.
             if report.plan.config.enabled:
                 self._label(report.before, report.plan)
                 self._configure(report.before, report.plan)
