@@ -10,9 +10,11 @@ short_description: Set Felix's failsafe ports, for all nodes or for one
 version_added: 0.1.0
 author: The Hostfence founders (@hostfence)
 description:
-  - Writes the fields of a FelixConfiguration that concern host protection, and no other. A list is
-    replaced as a whole.
+  - Writes the fields of a FelixConfiguration that concern host protection, and no other. Of a list of
+    failsafes, single entries can be added, narrowed and removed.
   - Refuses, before anything is written, an entry that the API would take and that Felix would not start with.
+  - A change of the lists holds the Lease C(kube-system/hostfence); a run that finds another one at work says
+    who it is, and writes nothing.
   - A change makes every Felix it reaches restart, which takes a few seconds; the kernel's rules stay
     meanwhile.
 extends_documentation_fragment:
@@ -36,27 +38,44 @@ options:
     default: ""
   failsafe_inbound_host_ports:
     description:
-      - Ports of the node that stay open whatever any policy says. Left as they are unless given.
-      - An empty list means none at all.
+      - Ports of the node that stay open whatever any policy says, as a whole list. Left as they are
+        unless given.
+      - Each entry is a dictionary with C(protocol) (V(TCP) or V(UDP) in any case of letters, since Felix does
+        not start with another one), C(port) (1 to 65535) and, if only some may come in, C(net), for example
+        V(192.0.2.0/24). The net is read by the rules of Go's C(net.ParseCIDR).
+      - An empty list means none at all, which leaves SSH, the API server and Typha to policy alone.
+      - The list replaces Felix's built-in one. Ports of that which it leaves out are warned of.
     type: list
-    elements: dict
-    suboptions: &entry
-      protocol:
-        description: V(TCP) or V(UDP), in any case of letters. Felix does not start with another one.
-        type: str
-        required: true
-      port:
-        description: 1 to 65535.
-        type: int
-        required: true
-      net:
-        description: Only from (outbound - to) this network, for example V(192.0.2.0/24).
-        type: str
+    elements: raw
+  failsafe_inbound_add:
+    description:
+      - Entries to put into the list that applies now, which otherwise stays as it is. Without a list in the
+        API that is Felix's built-in one.
+      - To narrow a port to a network, add it with its C(net) and name it in O(failsafe_inbound_remove) too.
+    type: list
+    elements: raw
+    default: []
+  failsafe_inbound_remove:
+    description:
+      - Entries to take out of the list that applies now. One without C(net) takes out all entries of its
+        port, except those that O(failsafe_inbound_add) names.
+    type: list
+    elements: raw
+    default: []
   failsafe_outbound_host_ports:
     description: Ports elsewhere that the node can always reach, as O(failsafe_inbound_host_ports).
     type: list
-    elements: dict
-    suboptions: *entry
+    elements: raw
+  failsafe_outbound_add:
+    description: As O(failsafe_inbound_add), of O(failsafe_outbound_host_ports).
+    type: list
+    elements: raw
+    default: []
+  failsafe_outbound_remove:
+    description: As O(failsafe_inbound_remove), of O(failsafe_outbound_host_ports).
+    type: list
+    elements: raw
+    default: []
   dns_trusted_servers:
     description:
       - DNS servers whose answers Felix trusts. Left out with a warning where the API does not know the
@@ -71,12 +90,18 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Keep SSH open to the bastion hosts only
+- name: Keep SSH open to the bastion hosts only, and all other failsafes as they are
   hostfence.calico.felix_configuration:
-    failsafe_inbound_host_ports:
+    failsafe_inbound_add:
       - {protocol: TCP, port: 22, net: 192.0.2.0/28}
-      - {protocol: TCP, port: 6443}
-      - {protocol: UDP, port: 68}
+    failsafe_inbound_remove:
+      - {protocol: TCP, port: 22}
+
+- name: Keep SSH open on another port, too, on one node
+  hostfence.calico.felix_configuration:
+    node: worker-17
+    failsafe_inbound_add:
+      - {protocol: TCP, port: 2222}
 """
 
 RETURN = r"""
@@ -114,10 +139,6 @@ losses:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix.configuration import (
-    Wanted,
-    wanted_spec,
-)
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import felix_configuration, reach
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
@@ -125,38 +146,17 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module im
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-_ENTRY: dict[str, Any] = {
-    "protocol": {"type": "str", "required": True},
-    "port": {"type": "int", "required": True},
-    "net": {"type": "str"},
-}
-OPTIONS: dict[str, Any] = {
-    "node": {"type": "str", "default": ""},
-    "failsafe_inbound_host_ports": {"type": "list", "elements": "dict", "options": _ENTRY},
-    "failsafe_outbound_host_ports": {"type": "list", "elements": "dict", "options": _ENTRY},
-    "dns_trusted_servers": {"type": "list", "elements": "str"},
-    "flow_logs_enable_host_endpoint": {"type": "bool"},
-    **reach.OPTIONS,
-}
+OPTIONS: dict[str, Any] = {**felix_configuration.OPTIONS, **reach.OPTIONS}
 
 
 def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
-    params = module.params
-    wanted = Wanted(
-        params["node"],
-        _given(params["failsafe_inbound_host_ports"]),
-        _given(params["failsafe_outbound_host_ports"]),
-        params["dns_trusted_servers"],
-        params["flow_logs_enable_host_endpoint"],
-    )
-    spec = wanted_spec(wanted)
-    outcome = felix_configuration.write(cluster, wanted.name, spec, module.params, module.check_mode)
+    wanted = felix_configuration.wanted_of(module.params)
+    outcome = felix_configuration.write(cluster, wanted, module.params, module.check_mode)
     outcome.ahead.warn(module)
     for field in outcome.unknown_fields:
         module.warn(f"this cluster's API does not know FelixConfiguration.spec.{field}; it was left out")
-    for field, value in spec.items():
-        if value == []:
-            module.warn(f"{field} is empty: no port stays open when a policy is wrong")
+    for remark in outcome.remarks:
+        module.warn(remark)
     result: dict[str, Any] = {
         "changed": bool(outcome.fields),
         "name": wanted.name,
@@ -170,13 +170,6 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
             "after": outcome.fields,
         }
     return result
-
-
-def _given(entries: Any) -> Any:
-    """Entries without the options that were not set."""
-    if entries is None:
-        return None
-    return [{name: value for name, value in entry.items() if value is not None} for entry in entries]
 
 
 def main() -> None:

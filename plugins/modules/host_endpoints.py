@@ -266,7 +266,12 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.judge
     open_without_policy,
     with_host_endpoints,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, host_endpoints, reach
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
+    flavour,
+    host_endpoints,
+    lease,
+    reach,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.bulk import Outcome
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run
@@ -293,15 +298,24 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     absent = params["state"] == "absent"
     # Where there is no Calico yet, check mode tells what would be made, and nothing is to be removed.
     served = flavour.detect(cluster) if module.check_mode or absent else flavour.require(cluster)
-    if absent:
-        planned = plan_removal(flavour.list_stored(cluster, served, "HostEndpoint"))
-    else:
-        planned = _plan(cluster, served, params, template)
-        _warn(module, template, planned)
-    ahead = _look_ahead(module, cluster, served, planned)
-    outcomes = [Outcome(c) for c in planned.changes]
-    if not module.check_mode:
-        outcomes = host_endpoints.carry_out(cluster, served, planned)
+
+    def look() -> tuple[Plan, reach.Outlook]:
+        if absent:
+            planned = plan_removal(flavour.list_stored(cluster, served, "HostEndpoint"))
+        else:
+            planned = _plan(cluster, served, params, template)
+        return planned, _look_ahead(module, cluster, served, planned)
+
+    def writes(found: tuple[Plan, reach.Outlook]) -> bool:
+        return bool(found[0].changes) and not module.check_mode
+
+    with lease.planned(cluster, look, changes=writes) as ((planned, ahead), ours):
+        if not absent:
+            _warn(module, template, planned)
+        ahead.warn(module)
+        outcomes = [Outcome(c) for c in planned.changes]
+        if ours:
+            outcomes = host_endpoints.carry_out(cluster, served, planned, ours.renew)
     return _result(module, cluster, served, planned, outcomes, ahead)
 
 
@@ -338,15 +352,13 @@ def _look_ahead(
     shuts = reach.enforces(cluster, served) if planned.changes else False
     if not shuts and all(map(open_without_policy, written)):
         return reach.Outlook()
-    ahead = reach.outlook(
+    return reach.outlook(
         cluster,
         served,
         module.params,
         "the change of HostEndpoints",
         lambda objects: with_host_endpoints(objects, planned.changes),
     )
-    ahead.warn(module)
-    return ahead
 
 
 def _warn(module: AnsibleModule, template: HostEndpointTemplate, planned: Plan) -> None:

@@ -89,22 +89,18 @@ options:
         type: str
         default: ""
       failsafe_inbound_host_ports: &failsafes
-        description: Failsafe ports.
+        description: Failsafe ports as a whole list, each with C(protocol), C(port) and, if you like, C(net).
         type: list
-        elements: dict
-        suboptions:
-          protocol:
-            description: C(tcp) or C(udp).
-            type: str
-            required: true
-          port:
-            description: Port.
-            type: int
-            required: true
-          net:
-            description: Network of the other side.
-            type: str
+        elements: raw
+      failsafe_inbound_add: &some_failsafes
+        description: Entries of the list that applies now.
+        type: list
+        elements: raw
+        default: []
+      failsafe_inbound_remove: *some_failsafes
       failsafe_outbound_host_ports: *failsafes
+      failsafe_outbound_add: *some_failsafes
+      failsafe_outbound_remove: *some_failsafes
       dns_trusted_servers:
         description: Name servers that Calico Enterprise trusts.
         type: list
@@ -495,6 +491,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.model
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.screen import drift, objects, screen
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
+    felix_configuration,
     host_endpoints,
     permissions,
     planning,
@@ -508,15 +505,6 @@ from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-_FAILSAFES: dict[str, Any] = {
-    "type": "list",
-    "elements": "dict",
-    "options": {
-        "protocol": {"type": "str", "required": True},
-        "port": {"type": "int", "required": True},
-        "net": {"type": "str"},
-    },
-}
 _REACH: dict[str, Any] = {"type": "bool", "default": True}
 OPTIONS: dict[str, Any] = {
     "preflight": {
@@ -550,11 +538,7 @@ OPTIONS: dict[str, Any] = {
     "felix": {
         "type": "dict",
         "options": {
-            "node": {"type": "str", "default": ""},
-            "failsafe_inbound_host_ports": _FAILSAFES,
-            "failsafe_outbound_host_ports": _FAILSAFES,
-            "dns_trusted_servers": {"type": "list", "elements": "str"},
-            "flow_logs_enable_host_endpoint": {"type": "bool"},
+            **felix_configuration.OPTIONS,
             "reach": _REACH,
         },
     },

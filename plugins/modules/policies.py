@@ -16,6 +16,8 @@ description:
     misreads, is refused before anything is written.
   - Writes are ordered so that no instant is stricter than both the old and the new state. A flow that is
     allowed before and after is allowed all the way.
+  - What goes is first made to select nothing, by an update, and deleted at the end. Where the API refuses a
+    delete, the object stands and decides nothing; RV(left) says which, why, and how to delete it.
   - Touches only objects that it labelled C(app.kubernetes.io/managed-by=hostfence) and
     C(hostfence.io/set=<name>).
 extends_documentation_fragment:
@@ -199,6 +201,12 @@ options:
       - Seconds to pause between writes of different kinds, which Felix watches separately.
     type: float
     default: 1
+  patience:
+    description:
+      - Seconds for which an API server that does not answer is asked again, from the first request on.
+      - A run that takes back what is enforced does so for 30 seconds at least, once it has read the cluster.
+    type: float
+    default: 0
 seealso:
   - module: hostfence.calico.policies_info
 """
@@ -274,6 +282,13 @@ writes:
     done:
       description: Whether it was written; in check mode always V(false).
       type: bool
+left:
+  description:
+    - What stands, and decides nothing, because the API refused to delete it; with the reason and the command
+      that deletes it by hand.
+  returned: always
+  type: list
+  elements: str
 findings:
   description:
     - Traps in the set once it is enforced, as M(hostfence.calico.policy_lint) tells them. Empty when nothing
@@ -352,10 +367,10 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.judge
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import planner
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
     NETWORK_SET,
-    POLICY,
     TIER,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.mixed import templates_like
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.way_back import selects_nothing
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction import state as transaction
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, lease, policies, reach
@@ -363,6 +378,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster.api_endpo
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster, ClusterError
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.host_view import HostView
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.patience import Patience
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_sets import (
     SET_OPTIONS,
     in_source,
@@ -380,10 +396,39 @@ OPTIONS: dict[str, Any] = {
     "lint": {"type": "bool", "default": True},
     **reach.OPTIONS,
     "settle": {"type": "float", "default": 1},
+    "patience": {"type": "float", "default": 0},
 }
 
 
 def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
+    patience = Patience(module.params["patience"])
+    wrote = False
+
+    def once() -> dict[str, Any]:
+        nonlocal wrote
+        try:
+            return _work(module, cluster, patience)
+        except Conflict as conflict:
+            wrote = wrote or conflict.result["changed"]
+            raise
+
+    for attempt in range(TRIES):
+        try:
+            result = patience.persist(once)
+        except Conflict:
+            if attempt == TRIES - 1:
+                raise
+        else:
+            if patience.asked_again:
+                module.warn(
+                    f"the API server did not answer, and was asked again {patience.asked_again} times"
+                )
+            return {**result, "changed": wrote or result["changed"]}
+    raise AssertionError("unreachable")
+
+
+def _work(module: AnsibleModule, cluster: Cluster, patience: Patience) -> dict[str, Any]:
+    """One try: from reading the cluster to the last write."""
     params = module.params
     asked = policy_set(params, lambda: read_slices(cluster) or [], cluster.host)
     absent = asked.state == planner.ABSENT
@@ -392,25 +437,17 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     if module.check_mode:
         missing = served.kind is flavour.FlavourKind.NONE
         inventory = planner.assumed(served.api_version) if missing else policies.read(cluster, served)
-        return _run(module, cluster, served, inventory, planner.settled(inventory, asked), None)
+        return _run(module, cluster, served, inventory, planner.settled(inventory, asked), None, patience)
     inventory = policies.read(cluster, served)
     wanted = planner.settled(inventory, asked)
     if not _plan(cluster, served, inventory, wanted)[0].writes:
-        return _run(module, cluster, served, inventory, wanted, None)
-    changed = False
+        return _run(module, cluster, served, inventory, wanted, None, patience)
+    if wanted.state != planner.ENFORCED and any(o.enforced for o in inventory.of_set(wanted.name)):
+        patience.seconds = max(patience.seconds, policies.AT_LEAST)
     with lease.held(cluster) as ours:
-        for attempt in range(TRIES):
-            # Another run may have written until it gave the Lease back.
-            inventory = policies.read(cluster, served)
-            wanted = planner.settled(inventory, asked)
-            try:
-                result = _run(module, cluster, served, inventory, wanted, ours)
-                return {**result, "changed": changed or result["changed"]}
-            except Conflict as conflict:
-                changed = changed or conflict.result["changed"]
-                if attempt == TRIES - 1:
-                    raise
-    raise AssertionError("unreachable")
+        # Another run may have written until it gave the Lease back.
+        inventory = policies.read(cluster, served)
+        return _run(module, cluster, served, inventory, planner.settled(inventory, asked), ours, patience)
 
 
 class Conflict(Unfinished):
@@ -424,6 +461,7 @@ def _run(
     inventory: planner.Inventory,
     wanted: planner.PolicySet,
     ours: lease.Lease | None,
+    patience: Patience,
 ) -> dict[str, Any]:
     """Plan, look ahead, and write where this process holds the Lease.
 
@@ -435,13 +473,15 @@ def _run(
     for tier in kept:
         module.warn(f"tier {tier} stays: others' namespaced policies are in it, and would deny without it")
     findings, ahead = _look(module, cluster, served, inventory, wanted, planned)
-    done, problem = 0, None
+    carried = policies.Carried()
     if ours and planned.writes:
         record = inventory.find(NETWORK_SET, transaction.RECORD)
         transaction.refuse_pending(record.stored if record else None)
     if ours:
-        done, problem = policies.carry_out(cluster, served, planned, module.params["settle"], ours.renew)
-    result = _result(module, cluster, served, wanted, planned, kept, done)
+        carried = policies.carry_out(cluster, served, planned, module.params["settle"], ours.renew, patience)
+    result = _result(module, cluster, served, wanted, planned, kept, carried)
+    for remark in result["left"]:
+        module.warn(remark)
     beside = in_source(module.params)
     result["remarks"] = list(beside.remarks)
     result["host_endpoints_templates"] = templates_like(beside.host_endpoints)
@@ -449,14 +489,17 @@ def _run(
     result.update(ahead.found())
     result["decides"] = planner.changes_enforcement(inventory, planned)
     result["enforced"] = wanted.state == planner.ENFORCED or any(
-        o.kind == POLICY for o in inventory.of_set(wanted.name)
+        o.enforced for o in inventory.of_set(wanted.name)
     )
     result["before"] = planner.restore_options(inventory, wanted.name)
     if module.check_mode:
         result["rehearsal"] = planner.told(planned)
-    if problem:
-        unfinished = Conflict if policies.is_conflict(problem) else Unfinished
-        raise unfinished(_unfinished(wanted, planned.writes, done, problem), result)
+    if carried.problem:
+        unfinished = Conflict if policies.is_conflict(carried.problem) else Unfinished
+        told = _unfinished(wanted, planned.writes, carried.tried, carried.problem)
+        if patience.asked_again:
+            told += f" (asked again {patience.asked_again} times, in all for {patience.seconds:g} s)"
+        raise unfinished(told, result)
     return result
 
 
@@ -541,24 +584,22 @@ def _result(
     wanted: planner.PolicySet,
     planned: planner.WritePlan,
     kept: list[str],
-    done: int,
+    carried: policies.Carried,
 ) -> dict[str, Any]:
     writes = planned.writes
     told = module.check_mode
     result: dict[str, Any] = {
-        "changed": bool(writes) if told else done > 0,
+        "changed": bool(writes) if told else carried.changed,
         "name": wanted.name,
         "state": wanted.state,
-        "writes": [
-            {"action": w.action, "kind": w.kind, "name": w.name, "interim": w.interim, "done": i < done}
-            for i, w in enumerate(writes)
-        ],
+        "writes": carried.told(planned),
+        "left": carried.left(planned, served),
         "not_stored": list(planned.not_stored),
         "tiers_kept": kept,
         "api": {"flavour": served.kind.value, "group": served.group, "requests": cluster.requests_sent},
     }
     if module._diff:
-        result["diff"] = [_diff(w) for w in (writes if told else writes[:done]) if not w.interim]
+        result["diff"] = [_diff(w) for w in (writes if told else writes[: carried.tried]) if not w.interim]
     return result
 
 
@@ -578,7 +619,8 @@ def _bridges_left(writes: tuple[planner.Write, ...]) -> set[str]:
     left: set[str] = set()
     for write in writes:
         if write.interim and write.kind != TIER:
-            (left.discard if write.action == "delete" else left.add)(write.name)
+            over = write.action == "delete" or selects_nothing((write.wanted or {}).get("spec") or {})
+            (left.discard if over else left.add)(write.name)
     return left
 
 

@@ -32,6 +32,10 @@ options:
     description: Seconds to pause between writes of different kinds, which Felix watches separately.
     type: float
     default: 1
+  patience:
+    description: Seconds for which an API server that stops answering during the writes is asked again.
+    type: float
+    default: 30
 seealso:
   - module: hostfence.calico.policies
 """
@@ -57,9 +61,17 @@ writes:
     name:
       description: Name as stored.
       type: str
+    interim:
+      description: Whether it belongs to the way only, as the update before a delete.
+      type: bool
     done:
       description: Whether it was written; in check mode always V(false).
       type: bool
+left:
+  description: What stands, and decides nothing, because the API refused to delete it, with the command.
+  returned: always
+  type: list
+  elements: str
 tiers_kept:
   description: Hostfence tiers that stay because someone else's policies are in them.
   returned: always
@@ -80,6 +92,7 @@ losses:
   elements: dict
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import planner
@@ -94,16 +107,63 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.host_view import HostView
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.patience import Patience
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
+
+
+# How often to plan again where somebody else wrote meanwhile.
+TRIES = 5
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What is to go; ``in_use`` are tiers that stay for the policies of others."""
+
+    planned: planner.WritePlan
+    in_use: frozenset[str]
+    ahead: reach.Outlook
 
 
 def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     served = flavour.detect(cluster)
     flavour.refuse_during_migration(cluster)
     if served.kind is flavour.FlavourKind.NONE:
-        return {"changed": False, "writes": [], "tiers_kept": []}
+        return {"changed": False, "writes": [], "left": [], "tiers_kept": []}
+
+    def look() -> Removal:
+        return _removal(module, cluster, served)
+
+    def writes(removal: Removal) -> bool:
+        return bool(removal.planned.writes) and not module.check_mode
+
+    patience, changed = Patience(module.params["patience"]), False
+    for attempt in range(TRIES):
+        with lease.planned(cluster, look, changes=writes) as (removal, ours):
+            carried = policies.Carried()
+            if ours:
+                carried = policies.carry_out(
+                    cluster, served, removal.planned, module.params["settle"], ours.renew, patience
+                )
+        changed = changed or carried.changed
+        if not policies.is_conflict(carried.problem) or attempt == TRIES - 1:
+            break
+    removal.ahead.warn(module)
+    result = _result(removal, carried, served)
+    for remark in result["left"]:
+        module.warn(remark)
+    if carried.problem:
+        raise Unfinished(
+            f"{carried.tried} of {len(removal.planned.writes)} writes were done, then: {carried.problem}; "
+            "run again",
+            {**result, "changed": changed},
+        )
+    return {**result, "changed": bool(removal.planned.writes) if module.check_mode else changed}
+
+
+def _removal(module: AnsibleModule, cluster: Cluster, served: flavour.Flavour) -> Removal:
+    """:raises CutOff: what the removal would deny"""
     inventory = policies.read(cluster, served)
     planned = leftovers.plan_policy_removal(inventory)
     leaving = {w.name for w in planned.writes if w.kind == TIER and w.action == "delete"}
@@ -115,29 +175,24 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         around = HostView(cluster, served).around()
         now, then = ([*planner.objects_after(inventory, p), *around] for p in (planner.WritePlan(), planned))
         ahead = reach.assess(cluster, served, module.params, "the removal of all sets", now, then)
-        ahead.warn(module)
-    done, problem = 0, None
-    if planned.writes and not module.check_mode:
-        with lease.held(cluster) as ours:
-            done, problem = policies.carry_out(cluster, served, planned, module.params["settle"], ours.renew)
-    result = {
-        "changed": bool(planned.writes) if problem is None else done > 0,
-        "writes": [
-            {"action": write.action, "kind": write.kind, "name": write.name, "done": index < done}
-            for index, write in enumerate(planned.writes)
-        ],
-        "tiers_kept": sorted(in_use),
-        **ahead.found(),
+    return Removal(planned, in_use, ahead)
+
+
+def _result(removal: Removal, carried: policies.Carried, served: flavour.Flavour) -> dict[str, Any]:
+    return {
+        "writes": carried.told(removal.planned),
+        "left": carried.left(removal.planned, served),
+        "tiers_kept": sorted(removal.in_use),
+        **removal.ahead.found(),
     }
-    if problem is not None:
-        raise Unfinished(
-            f"{done} of {len(planned.writes)} writes were done, then: {problem}; run again", result
-        )
-    return result
 
 
 def main() -> None:
-    options = {**reach.OPTIONS, "settle": {"type": "float", "default": 1}}
+    options = {
+        **reach.OPTIONS,
+        "settle": {"type": "float", "default": 1},
+        "patience": {"type": "float", "default": 30},
+    }
     run(options, work)
 
 

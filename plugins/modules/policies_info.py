@@ -142,12 +142,17 @@ def _set(inventory: planner.Inventory, tiers: list[planner.Live], name: str) -> 
     wants = [(t.name, planner.wishes(t.stored).get(name)) for t in tiers]
     return {
         "name": name,
-        "state": _state({o.kind for o in objects if not is_bridge(o.name, name)}),
+        "state": _state({o.kind for o in objects if _counts(o, name)}),
         "objects": [{"kind": o.kind, "name": o.stored_name} for o in objects],
         "definitions": planner.restore_options(inventory, name)["definitions"],
         "tiers": [{"name": tier, "wants": wish} for tier, wish in wants if wish],
         "bridges": [o.stored_name for o in objects if o.kind == POLICY and is_bridge(o.name, name)],
     }
+
+
+def _counts(live: planner.Live, set_name: str) -> bool:
+    """Whether an object says in which state its set is: neither a bridge nor what could not be deleted."""
+    return not is_bridge(live.name, set_name) and (live.kind != POLICY or live.enforced)
 
 
 def _state(kinds: set[str]) -> str:

@@ -66,7 +66,12 @@ def test_nothing_is_written_when_felix_would_not_start_with_it(clean_api: Any) -
     for entry, field in (
         ({"protocol": "SCTP", "port": 22}, "failsafeInboundHostPorts[1].protocol"),
         ({"protocol": "tcp", "port": 0}, "failsafeInboundHostPorts[1].port"),
+        ({"protocol": "tcp", "port": 65536}, "failsafeInboundHostPorts[1].port"),
+        ({"protocol": "tcp", "port": -1}, "failsafeInboundHostPorts[1].port"),
+        ({"protocol": "tcp", "port": "ssh"}, "failsafe_inbound_host_ports[1]"),
         ({"protocol": "tcp", "port": 22, "net": "abc"}, "failsafeInboundHostPorts[1].net"),
+        ({"protocol": "tcp", "port": 22, "net": "::ffff:10.0.0.0/104"}, "failsafeInboundHostPorts[1].net"),
+        ({"protocol": "tcp", "port": 22, "net": "fe80::%eth0/64"}, "failsafeInboundHostPorts[1].net"),
     ):
         refused = run_module("felix_configuration", clean_api, failsafe_inbound_host_ports=[SSH, entry])
         assert refused["failed"]
@@ -91,6 +96,44 @@ def test_an_empty_list_is_warned_of(clean_api: Any) -> None:
     done = run_module("felix_configuration", clean_api, failsafe_outbound_host_ports=[])
     assert stored(clean_api)["failsafeOutboundHostPorts"] == []
     assert any("empty" in warning for warning in done["warnings"])
+
+
+@pytest.mark.one_flavour
+def test_the_word_none_is_answered_with_what_to_write(clean_api: Any) -> None:
+    before = stored(clean_api)
+    for option in ("failsafe_inbound_host_ports", "failsafe_outbound_host_ports"):
+        refused = run_module("felix_configuration", clean_api, **{option: "none"})
+        assert refused["failed"]
+        assert "write [] for no failsafe at all, which leaves" in refused["msg"]
+        assert "\n" not in refused["msg"]
+    assert stored(clean_api) == before
+
+
+@pytest.mark.one_flavour
+def test_single_ports_are_narrowed_added_and_removed_and_all_others_stay(clean_api: Any) -> None:
+    edit = {
+        "failsafe_inbound_add": [{**SSH, "net": "192.0.2.0/28"}, {"protocol": "tcp", "port": 2222}],
+        "failsafe_inbound_remove": [{"protocol": "tcp", "port": 22}, {"protocol": "tcp", "port": 6666}],
+    }
+    done = run_module("felix_configuration", clean_api, **edit)
+    assert done["changed"]
+    assert not any("leaves out" in warning for warning in done["warnings"])
+    ports = [(e["port"], e.get("net")) for e in stored(clean_api)["failsafeInboundHostPorts"]]
+    kept = [(port, None) for port in (68, 179, 2379, 2380, 5473, 6443, 6667)]
+    assert ports == [*kept, (22, "192.0.2.0/28"), (2222, None)]
+    assert not run_module("felix_configuration", clean_api, **edit)["changed"]
+    # A node's own list begins with that of all nodes.
+    more = {"node": "n1", "failsafe_inbound_add": [{"protocol": "udp", "port": 546}]}
+    assert run_module("felix_configuration", clean_api, **more)["changed"]
+    own = [(e["port"], e.get("net")) for e in stored(clean_api, "node.n1")["failsafeInboundHostPorts"]]
+    assert own == [*ports, (546, None)]
+
+
+@pytest.mark.one_flavour
+def test_default_ports_that_fall_out_are_warned_of(clean_api: Any) -> None:
+    done = run_module("felix_configuration", clean_api, check=True, failsafe_inbound_host_ports=[SSH])
+    [warning] = [text for text in done["warnings"] if "leaves out" in text]
+    assert "tcp/179 (BGP), tcp/2379 (etcd), tcp/2380 (etcd), tcp/5473 (Typha)" in warning
 
 
 def test_what_the_nodes_need_is_collected_once(clean_api: Any) -> None:

@@ -49,6 +49,7 @@ SAID = [
     ("t30", "invalid-protocol", "error", "GlobalNetworkPolicy cp", "112"),
     ("t33", "failsafe-entry", "error", "FelixConfiguration default", "write [] for no failsafe at all"),
     ("t38", "unknown-field", "warning", "GlobalNetworkPolicy registries", "commercial editions"),
+    ("t40", "allow-behind-deny", "warning", "GlobalNetworkPolicy scraper", "write here preDNAT: true"),
     *(
         ("t34", "refused-by-api", "error", f"GlobalNetworkPolicy {name}", "Calico's API refuses this")
         for name in (

@@ -250,6 +250,13 @@ BAD = {
     "no protocol": ({"destination": {"ports": [22]}}, "needs protocol TCP, UDP or SCTP"),
     "selector": ({"source": {"selector": "a = b"}}, "spec.ingress[0].source.selector"),
     "field": ({"from": "x"}, "Calico has no such field"),
+    "commercial field": ({"destination": {"domains": ["a.example"]}}, "only the commercial editions do"),
+    "port name": ({"protocol": "TCP", "destination": {"ports": ["HTTP"]}}, "as in Kubernetes"),
+    "long label": ({"source": {"namespaceSelector": f"has({'a' * 508})"}}, "source.namespaceSelector"),
+    "account twice": (
+        {"source": {"serviceAccounts": {"names": ["a", "a"]}}},
+        "names[1]: 'a': is listed twice",
+    ),
 }
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Optional
 
+from .bad_input import BadInput
+
 BITS = {4: 32, 6: 128}
 _MAPPED = 0xFFFF << 32
 _QUAD = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\Z")
@@ -121,3 +123,23 @@ def _net(text: str) -> Optional[Net]:
 def host_net(address: Address) -> Net:
     """The net that holds just this address."""
     return Net(address.version, address.number, BITS[address.version])
+
+
+def written_net(text: object, field: str, remedy: str) -> str:
+    """A net as it may be written to the API, in canonical form: the one reader for all that is written.
+
+    What Go's net.ParseCIDR refuses is refused, and so are two forms that it reads otherwise than they look:
+    host bits, and an IPv4 net in IPv6's form, of which a mask may leave an IPv6 net.
+
+    :param remedy: says of what is no net at all what would be one, and what Felix makes of it
+    :raises BadInput: it is none, or reads otherwise
+    """
+    head = text.partition("/")[0] if isinstance(text, str) and "/" in text else ""
+    address, net = parse_address(head), parse_net(text)
+    if address is None or net is None:
+        raise BadInput(field, text, remedy)
+    if ":" in head and address.version == 4:
+        raise BadInput(field, text, "write an IPv4 network in IPv4's own form")
+    if address.number != net.number:
+        raise BadInput(field, text, f"host bits are set: write {net}, or a longer prefix")
+    return str(net)

@@ -52,7 +52,10 @@ _CALICO_TUNNEL_ADDRESSES = (
 _INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}")
 _LABEL_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]")
 _DNS_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_PORT_NAME = re.compile(r"[a-z0-9A-Z_.-]{1,128}")
+# As Kubernetes names ports (IsValidPortName): names that Calico's API takes and Felix keeps everywhere.
+_PORT_NAME = re.compile(r"(?!-)(?!.*--)(?=.*[a-z])[-a-z0-9]{1,15}(?<!-)")
+# Felix ignores an endpoint with a longer one (felix/calc, libcalico-go/lib/validator/v1: nameRegex).
+_MAX_PROFILE_NAME = 128
 _PORT_PROTOCOLS = ("TCP", "UDP", "SCTP")
 
 Object = dict[str, Any]
@@ -102,11 +105,28 @@ class HostEndpointTemplate:
                 "must be '*', 'by-ip', or an interface's name of at most 15 letters, digits, '_', '.' or '-'",
             )
         for index, profile in enumerate(self.profiles):
+            where = f"profiles[{index}]"
             if not _DNS_NAME.fullmatch(profile):
+                raise BadInput(where, profile, "must be a profile's name (lower case, digits, '-', '.')")
+            if len(profile) > _MAX_PROFILE_NAME:
                 raise BadInput(
-                    f"profiles[{index}]", profile, "must be a profile's name (lower case, digits, '-', '.')"
+                    where,
+                    profile,
+                    f"Felix ignores a HostEndpoint with more than {_MAX_PROFILE_NAME} characters here",
                 )
+            if profile in self.profiles[:index]:
+                raise BadInput(where, profile, "is listed twice; the API takes each once")
         _check_ports(self.ports)
+
+
+PORT_NAME_REMEDY = (
+    "a port's name is as in Kubernetes: at most 15 lower-case letters, digits and '-', one a letter at least"
+)
+
+
+def is_port_name(name: str) -> bool:
+    """Whether a port may be written under this name, in a HostEndpoint or in a rule."""
+    return bool(_PORT_NAME.fullmatch(name))
 
 
 def hep_name(node_name: str) -> str:
@@ -320,8 +340,8 @@ def _check_ports(ports: Sequence[NamedPort]) -> None:
     seen: set[tuple[str, str]] = set()
     for index, port in enumerate(ports):
         where = f"ports[{index}]"
-        if not _PORT_NAME.fullmatch(port.name):
-            raise BadInput(f"{where}.name", port.name, "must be a name of letters, digits, '_', '.' or '-'")
+        if not is_port_name(port.name):
+            raise BadInput(f"{where}.name", port.name, PORT_NAME_REMEDY)
         if port.protocol not in _PORT_PROTOCOLS:
             raise BadInput(f"{where}.protocol", port.protocol, f"must be one of {', '.join(_PORT_PROTOCOLS)}")
         # Felix cannot decode a port above 65535 and stops following changes altogether.

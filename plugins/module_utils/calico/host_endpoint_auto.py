@@ -14,10 +14,11 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_network
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from typing import Any, Optional
 
+from .address import parse_address, parse_net, written_net
 from .bad_input import BadInput
 from .host_endpoint import (
     ALL_INTERFACES,
@@ -45,7 +46,7 @@ ENABLED_CONTROLLERS = "ENABLED_CONTROLLERS"
 
 _MAX_NAME = 253
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_CIDR = re.compile(r"[0-9a-fA-F:.]+/(0|[1-9][0-9]{0,2})")
+_NO_CIDR = "must be a network with its prefix length, for example 10.0.0.0/8 or fd00::/8"
 _OS_LABEL = "kubernetes.io/os"
 _INTERFACES_ANNOTATION = "projectcalico.org/Interfaces"
 
@@ -389,7 +390,12 @@ def templates_of(options: Iterable[Mapping[str, Any]]) -> list[Template]:
     templates = []
     for index, option in enumerate(options):
         try:
-            templates.append(Template(**option))
+            template = Template(**option)
+            cidrs = [
+                written_net(cidr, f"interface_cidrs[{at}]", _NO_CIDR)
+                for at, cidr in enumerate(template.interface_cidrs)
+            ]
+            templates.append(replace(template, interface_cidrs=tuple(cidrs)))
         except BadInput as error:
             raise error.within(f"templates[{index}]")
     return templates
@@ -441,8 +447,12 @@ def _of_template(template: Template, node: Object) -> list[tuple[str, Made]]:
         *expected_ips(node, with_tunnels=True),
         *(a for found in interfaces.values() for a in found),
     ]
-    networks = [ip_network(cidr, strict=False) for cidr in template.interface_cidrs]
-    inside = [a for a in dict.fromkeys(addresses) if any(ip_address(a) in network for network in networks)]
+    networks = [net for net in map(parse_net, template.interface_cidrs) if net]
+    inside = [
+        text
+        for text, address in ((text, parse_address(text)) for text in dict.fromkeys(addresses))
+        if address and any(net.contains(address) for net in networks)
+    ]
     return [(template.generate_name, Made("", inside, template.labels))] if inside else []
 
 
@@ -478,13 +488,8 @@ def _hidden_annotations(annotations: Mapping[str, str]) -> dict[str, str]:
 
 def _check_cidr(field_name: str, cidr: object, earlier: Sequence[str]) -> None:
     # Calico's validation takes a bare address too; its controller then makes no HostEndpoint at all.
-    remedy = "must be a network with its prefix length, for example 10.0.0.0/8 or fd00::/8"
-    if not isinstance(cidr, str) or not _CIDR.fullmatch(cidr):
-        raise BadInput(field_name, cidr, remedy)
-    try:
-        ip_network(cidr, strict=False)
-    except ValueError:
-        raise BadInput(field_name, cidr, remedy)
+    if not isinstance(cidr, str) or "/" not in cidr or parse_net(cidr) is None:
+        raise BadInput(field_name, cidr, _NO_CIDR)
     if cidr in earlier:
         raise BadInput(field_name, cidr, "is named twice; the API takes each once")
 

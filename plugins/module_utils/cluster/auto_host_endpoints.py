@@ -40,7 +40,7 @@ from ..calico.host_endpoint_auto import (
     note_of_ownership,
     refuse_equal_names,
 )
-from . import reach
+from . import lease, reach
 from .bulk import write_all
 from .client import APPLY, Cluster, ClusterError, Object
 from .flavour import Flavour, list_stored, require
@@ -247,21 +247,31 @@ class _Run:
         self._cluster = cluster
         self._flavour = flavour
         self._request = request
+        self._lease: Optional[lease.Lease] = None
 
     def reconcile(self, dry_run: bool) -> Report:
+        def writes(report: Report) -> bool:
+            return report.plan.changes and not dry_run
+
+        with lease.planned(self._cluster, self._report, changes=writes) as (report, self._lease):
+            if dry_run:
+                return report
+            # The Lease is held while kube-controllers follows: before, nobody can judge what there will be.
+            if report.plan.config.enabled:
+                self._label(report.before, report.plan)
+                self._configure(report.before, report.plan)
+                return self._wait(report)
+            self._configure(report.before, report.plan)
+            return self._clear_labels(self._wait(report))
+
+    def _report(self) -> Report:
+        """What is to be done, judged, before anything is written."""
         seen = self._look()
         plan = self.plan(seen)
         ahead = self._look_ahead(seen, plan)
         report = Report(plan, seen, seen, _findings(seen, seen, plan), ahead=ahead)
         report.progress = self._progress(report)
-        if dry_run:
-            return report
-        if plan.config.enabled:
-            self._label(seen, plan)
-            self._configure(seen, plan)
-            return self._wait(report)
-        self._configure(seen, plan)
-        return self._clear_labels(self._wait(report))
+        return report
 
     def _look(self) -> Seen:
         with ThreadPoolExecutor(max_workers=5) as pool:
@@ -449,6 +459,8 @@ class _Run:
             report.after = self._look()
         patience = _Patience(self._request.wait_timeout)
         while True:
+            if self._lease:
+                self._lease.renew()
             report.progress = self._progress(report)
             left = _left_to_do(report)
             if not left:

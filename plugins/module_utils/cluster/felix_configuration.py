@@ -6,16 +6,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
-from ..calico.felix.configuration import INBOUND_FIELD, OPTIONAL_FIELDS, OUTBOUND_FIELD, changed_fields
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.validation import check_type_dict
+
+from ..calico.bad_input import BadInput
+from ..calico.felix.configuration import (
+    INBOUND_FIELD,
+    OPTIONAL_FIELDS,
+    OUTBOUND_FIELD,
+    Wanted,
+    changed_fields,
+    edit_of,
+    edited_lists,
+    no_list_remedy,
+    remarks,
+    wanted_spec,
+)
 from ..calico.plan.judgement import with_felix
-from . import reach
+from . import lease, reach
 from .client import ApiError, Cluster
-from .flavour import Flavour, FlavourKind, detect, refuse_during_migration
+from .flavour import Flavour, FlavourKind, calico_version, detect, list_stored, refuse_during_migration
+
+_ENTRY: dict[str, Any] = {
+    "protocol": {"type": "str", "required": True},
+    "port": {"type": "int", "required": True},
+    "net": {"type": "str"},
+}
+_ENTRIES: dict[str, Any] = {"type": "list", "elements": "raw"}
+OPTIONS: dict[str, Any] = {
+    "node": {"type": "str", "default": ""},
+    "failsafe_inbound_host_ports": _ENTRIES,
+    "failsafe_inbound_add": {**_ENTRIES, "default": []},
+    "failsafe_inbound_remove": {**_ENTRIES, "default": []},
+    "failsafe_outbound_host_ports": _ENTRIES,
+    "failsafe_outbound_add": {**_ENTRIES, "default": []},
+    "failsafe_outbound_remove": {**_ENTRIES, "default": []},
+    "dns_trusted_servers": {"type": "list", "elements": "str"},
+    "flow_logs_enable_host_endpoint": {"type": "bool"},
+}
+"""The fields of a FelixConfiguration, for the modules that write and that plan it."""
 
 KIND = "FelixConfiguration"
 ALL_NODES = "default"
+NODES = "/api/v1/nodes"
 TRIES = 3
 
 
@@ -26,56 +61,143 @@ class Outcome:
     :ivar fields: the fields that differed, as wanted
     :ivar before: the spec as it was
     :ivar unknown_fields: fields that the API drops
+    :ivar remarks: what is to be known of the lists, in one line each
     """
 
     fields: dict[str, Any]
     before: dict[str, Any] = field(default_factory=dict)
     unknown_fields: list[str] = field(default_factory=list)
     ahead: reach.Outlook = field(default_factory=reach.Outlook)
+    remarks: list[str] = field(default_factory=list)
 
 
-def write(
-    cluster: Cluster, name: str, spec: Mapping[str, Any], params: Mapping[str, Any], check_mode: bool
-) -> Outcome:
+def wanted_of(params: Mapping[str, Any]) -> Wanted:
+    """What is wanted, of :data:`OPTIONS`.
+
+    :raises BadInput: an entry that Felix would not start with, or read otherwise
+    """
+    lists = {option: _entries(params[option], option) for option in OPTIONS if option.startswith("failsafe_")}
+    return Wanted(
+        params["node"],
+        lists["failsafe_inbound_host_ports"],
+        lists["failsafe_outbound_host_ports"],
+        params["dns_trusted_servers"],
+        params["flow_logs_enable_host_endpoint"],
+        edit_of(lists["failsafe_inbound_add"], lists["failsafe_inbound_remove"], INBOUND_FIELD),
+        edit_of(lists["failsafe_outbound_add"], lists["failsafe_outbound_remove"], OUTBOUND_FIELD),
+    )
+
+
+def _entries(given: Optional[list[Any]], option: str) -> Any:
+    """Entries with their types converted, and without the keys that were not set.
+
+    Ansible itself would say of the word none only that it is no dictionary.
+    """
+    if given is None:
+        return None
+    if any(isinstance(entry, str) and entry.strip().lower() == "none" for entry in given):
+        side = INBOUND_FIELD if "inbound" in option else OUTBOUND_FIELD
+        raise BadInput(option, "none", f"is a word of the environment variable only: {no_list_remedy(side)}")
+    return [_entry(entry, f"{option}[{index}]") for index, entry in enumerate(given)]
+
+
+def _entry(given: object, place: str) -> dict[str, Any]:
+    try:
+        result = ArgumentSpecValidator(_ENTRY).validate(check_type_dict(given))
+    except TypeError:
+        raise BadInput(place, given, "must be {protocol, port, net}")
+    if result.error_messages:
+        raise BadInput(place, given, "; ".join(result.error_messages))
+    return {key: value for key, value in result.validated_parameters.items() if value is not None}
+
+
+def write(cluster: Cluster, wanted: Wanted, params: Mapping[str, Any], check_mode: bool) -> Outcome:
     """Set fields of one FelixConfiguration, which is created if absent.
 
     :param params: of the module, :data:`reach.OPTIONS` among them
+    :raises BadInput: a value that Felix would not start with
     :raises CutOff: a failsafe would go by which a node is logged in to
     :raises ClusterError: the API refuses, or somebody else keeps writing the object
     """
+    whole = wanted_spec(wanted)
     served = detect(cluster)
     if check_mode and served.kind is FlavourKind.NONE:
-        return Outcome(dict(spec))  # the role crds would have made the kind
+        # The role crds would have made the kind.
+        spec = {**whole, **edited_lists(wanted, (), {})}
+        return Outcome(spec, remarks=_said(wanted, spec, ""))
     refuse_during_migration(cluster)
     for attempt in range(TRIES):
         try:
-            return _write_once(cluster, served, name, spec, params, check_mode)
+            return _write_once(cluster, served, wanted, whole, params, check_mode)
         except ApiError as error:
             if not error.conflict or attempt == TRIES - 1:
                 raise
     raise AssertionError("unreachable")
 
 
+def _said(wanted: Wanted, spec: Mapping[str, Any], version: str) -> list[str]:
+    return [f"{what}: {cost}" for what, cost in remarks(wanted, spec, version)]
+
+
 def _write_once(
     cluster: Cluster,
     served: Flavour,
-    name: str,
-    spec: Mapping[str, Any],
+    wanted: Wanted,
+    whole: Mapping[str, Any],
     params: Mapping[str, Any],
     check_mode: bool,
 ) -> Outcome:
-    live = cluster.find(served.path(KIND, name))
+    live: Any = None
+
+    def plan() -> Outcome:
+        nonlocal live
+        live = cluster.find(served.path(KIND, wanted.name))
+        return _planned(cluster, served, wanted, whole, params, live)
+
+    def leaves_more_to_policy(planned: Outcome) -> bool:
+        return not check_mode and bool({INBOUND_FIELD, OUTBOUND_FIELD} & {*planned.fields})
+
+    with lease.planned(cluster, plan, changes=leaves_more_to_policy) as (planned, _lease):
+        fields = planned.fields
+        if fields:
+            new = live is None and wanted.name != ALL_NODES
+            inherited = _inherited(cluster, served, wanted.name, fields) if new else {}
+            _send(cluster, served, wanted.name, live, {**inherited, **fields}, dry_run=check_mode)
+    return planned
+
+
+def _planned(
+    cluster: Cluster,
+    served: Flavour,
+    wanted: Wanted,
+    whole: Mapping[str, Any],
+    params: Mapping[str, Any],
+    live: Any,
+) -> Outcome:
+    name = wanted.name
     before = dict((live or {}).get("spec") or {})
+    lists = wanted.inbound is not None or wanted.outbound is not None or wanted.edits
+    version = calico_version(cluster, served) if lists else ""
+    edited = edited_lists(wanted, *_applying(cluster, served, wanted), version) if wanted.edits else {}
+    spec = {**whole, **edited}
     fields = changed_fields(before, spec)
     unknown: list[str] = []
     if any(item in OPTIONAL_FIELDS for item in fields):
         unknown = unknown_fields(cluster, served, name, live, fields)
         fields = {item: value for item, value in fields.items() if item not in unknown}
     ahead = _look_ahead(cluster, served, name, fields, params)
-    if fields:
-        inherited = {} if live or name == ALL_NODES else _inherited(cluster, served, name, fields)
-        _send(cluster, served, name, live, {**inherited, **fields}, dry_run=check_mode)
-    return Outcome(fields, before, unknown, ahead)
+    return Outcome(fields, before, unknown, ahead, _said(wanted, spec, version))
+
+
+def _applying(
+    cluster: Cluster, served: Flavour, wanted: Wanted
+) -> tuple[list[dict[str, Any]], Mapping[str, str]]:
+    """All FelixConfigurations, and the labels of the node that is meant."""
+    labels: Mapping[str, str] = {}
+    if wanted.node:
+        named = cluster.list(NODES, fieldSelector=f"metadata.name={wanted.node}")
+        labels = next((node["metadata"].get("labels") or {} for node in named), {})
+    return list_stored(cluster, served, KIND), labels
 
 
 def unknown_fields(

@@ -71,6 +71,10 @@ class Flavour:
     def serves(self, kind: str) -> bool:
         return kind in self.kinds
 
+    def resource(self, kind: str) -> str:
+        """A kind as kubectl takes it."""
+        return f"{PLURALS[kind]}.{self.group}"
+
     def path(self, kind: str, name: Optional[str] = None) -> str:
         """URL path of a cluster-scoped kind's collection, or of one object in it."""
         base = f"/apis/{self.group}/{self.version}/{PLURALS[kind]}"

@@ -88,18 +88,27 @@ def read(
     return selected, names, stored
 
 
-def carry_out(cluster: Cluster, flavour: Flavour, planned: Plan) -> list[Outcome[Change]]:
+def carry_out(
+    cluster: Cluster, flavour: Flavour, planned: Plan, renew: Callable[[], None]
+) -> list[Outcome[Change]]:
     """Write the plan: what is created or corrected first, then what goes.
 
     Orphans go last, and not at all where a write before them failed: a run that is cut short must
     not leave less protection than it found.
+
+    :param renew: called before each write, to go on holding the Lease
     """
+
+    def write(change: Change) -> None:
+        renew()
+        (_delete if change.action == "delete" else _write)(cluster, flavour, change)
+
     kept = [c for c in planned.changes if c.action != "delete"]
     gone = [c for c in planned.changes if c.action == "delete"]
-    outcomes = write_all(kept, lambda c: _write(cluster, flavour, c))
+    outcomes = write_all(kept, write)
     if any(not o.done for o in outcomes):
         return outcomes + [Outcome(c, "not tried, because writes before it failed") for c in gone]
-    return outcomes + write_all(gone, lambda c: _delete(cluster, flavour, c))
+    return outcomes + write_all(gone, write)
 
 
 def select_nodes(cluster: Cluster, selector: str, **more: str) -> Iterator[Object]:

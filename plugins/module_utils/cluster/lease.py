@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from threading import Lock
+from typing import Callable, Optional, TypeVar
 
 from ..calico.host_endpoint import OWNER, OWNER_LABEL
 from .client import ApiError, Cluster, ClusterError, Object
@@ -23,6 +25,8 @@ COLLECTION = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
 SECONDS = 120
 _PLACE, _PROCESS = "hostfence.io/place", "hostfence.io/process"
 _TRIES = 3
+
+T = TypeVar("T")
 
 
 class Held(ClusterError):
@@ -35,12 +39,17 @@ class Lease:
     def __init__(self, cluster: Cluster, stored: Object) -> None:
         self._cluster = cluster
         self._stored = stored
+        self._renewing = Lock()
 
     def renew(self) -> None:
-        """Hold it for another while, where half of the time has gone.
+        """Hold it for another while, where half of the time has gone. Many threads may ask for it.
 
         :raises Held: somebody took it, since it had run out
         """
+        with self._renewing:
+            self._renew()
+
+    def _renew(self) -> None:
         if _until(self._stored) - _now() > timedelta(seconds=SECONDS / 2):
             return
         spec = {**self._stored["spec"], "renewTime": _text(_now())}
@@ -71,6 +80,25 @@ def held(cluster: Cluster) -> Iterator[Lease]:
         yield lease
     finally:
         lease.release()
+
+
+@contextmanager
+def planned(
+    cluster: Cluster, plan: Callable[[], T], *, changes: Callable[[T], bool]
+) -> Iterator[tuple[T, Optional[Lease]]]:
+    """A plan, and the Lease as long as the block runs where the plan is to be carried out.
+
+    :param plan: reads, judges, and writes nothing; asked again once the Lease is held, as another run may
+        have written until it gave it back
+    :param changes: whether a plan has to be carried out by who holds the Lease
+    :raises Held: as :func:`held`
+    """
+    found = plan()
+    if not changes(found):
+        yield found, None
+        return
+    with held(cluster) as ours:
+        yield plan(), ours
 
 
 def _acquired(cluster: Cluster) -> Object:

@@ -82,9 +82,13 @@ _BY_TASK: dict[str, _Table] = {
     CRDS: {
         ("apiextensions.k8s.io", "customresourcedefinitions"): ("create", "get", "list", "patch"),
     },
-    FELIX: {(_CALICO, "felixconfigurations"): ("create", "get", "patch")},
-    HOST_ENDPOINTS_DIRECT: {(_CALICO, "hostendpoints"): ("create", "get", "update", "delete")},
+    FELIX: {**_LEASE, (_CALICO, "felixconfigurations"): ("create", "get", "patch")},
+    HOST_ENDPOINTS_DIRECT: {
+        **_LEASE,
+        (_CALICO, "hostendpoints"): ("create", "get", "update", "delete"),
+    },
     HOST_ENDPOINTS_AUTO: {
+        **_LEASE,
         ("", "nodes"): ("patch",),
         (_CALICO, "hostendpoints"): ("delete",),
         (_CALICO, "kubecontrollersconfigurations"): ("create", "patch"),

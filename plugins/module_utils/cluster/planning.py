@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Optional
 
-from ..calico.felix.configuration import OPTIONAL_FIELDS, Wanted, changed_fields, wanted_spec
+from ..calico.felix.configuration import OPTIONAL_FIELDS, changed_fields, wanted_spec
 from ..calico.finding import WARNING, Finding
 from ..calico.host_endpoint import HostEndpointTemplate, NamedPort, is_auto
 from ..calico.host_endpoint_auto import KIND as CONTROLLERS
@@ -138,13 +138,7 @@ class _Planning:
         given = self._params["felix"]
         if given is None:
             return None
-        fields = Wanted(
-            given["node"],
-            _given(given["failsafe_inbound_host_ports"]),
-            _given(given["failsafe_outbound_host_ports"]),
-            given["dns_trusted_servers"],
-            given["flow_logs_enable_host_endpoint"],
-        )
+        fields = felix_configuration.wanted_of(given)
         wanted_spec(fields)
         return wish.FelixWish(fields, given["reach"])
 
@@ -330,13 +324,6 @@ class _Planning:
             around,
             check_accepted(self._params["accept_denied"]),
         )
-
-
-def _given(entries: Any) -> Any:
-    """Entries without the options that were not set."""
-    if entries is None:
-        return None
-    return [{name: value for name, value in entry.items() if value is not None} for entry in entries]
 
 
 def _applied(one: agent_objects.Applied) -> Write:

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Optional
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional
 
 from ..calico.policy.definition import STAGED_POLICY, TIER
 from ..calico.policy.planner import KINDS, Inventory, Write, WritePlan, inventory_of, written_by_us
 from .client import ApiError, Cluster, ClusterError, Object
 from .flavour import Flavour, calico_version, list_stored
+from .patience import Patience, is_passing
 
 
 def read(cluster: Cluster, flavour: Flavour) -> Inventory:
@@ -24,10 +26,63 @@ def read(cluster: Cluster, flavour: Flavour) -> Inventory:
     )
 
 
+# Seconds for which a run that takes back what is enforced asks again while the API server does not answer.
+AT_LEAST = 30.0
+
+
+@dataclass
+class Carried:
+    """How far the writes of a plan came.
+
+    :ivar tried: how many of them, from the first
+    :ivar refused: of those the deletes that the API refused, with its words; what they were to delete decides
+        nothing any more
+    :ivar problem: why the next one was not done
+    """
+
+    tried: int = 0
+    refused: dict[int, str] = field(default_factory=dict)
+    problem: Optional[ClusterError] = None
+
+    @property
+    def changed(self) -> bool:
+        return self.tried > len(self.refused)
+
+    def told(self, planned: WritePlan) -> list[dict[str, Any]]:
+        """The writes in their order, as modules return them."""
+        return [
+            {
+                "action": write.action,
+                "kind": write.kind,
+                "name": write.name,
+                "interim": write.interim,
+                "done": index < self.tried and index not in self.refused,
+            }
+            for index, write in enumerate(planned.writes)
+        ]
+
+    def left(self, planned: WritePlan, flavour: Flavour) -> list[str]:
+        """What stands because nobody could delete it: which, why, and the command by hand."""
+        writes = ((planned.writes[index], why) for index, why in self.refused.items())
+        return [
+            f"{write.kind} {write.name} stands, and decides nothing: the API refuses to delete it "
+            f"({why}); once it does not, run this again, or: kubectl delete {flavour.resource(write.kind)} "
+            f"{write.name}"
+            for write, why in writes
+        ]
+
+
 def carry_out(
-    cluster: Cluster, flavour: Flavour, planned: WritePlan, settle: float, renew: Callable[[], None]
-) -> tuple[int, Optional[ClusterError]]:
+    cluster: Cluster,
+    flavour: Flavour,
+    planned: WritePlan,
+    settle: float,
+    renew: Callable[[], None],
+    patience: Patience,
+) -> Carried:
     """Write, strictly in order, and stop at the first write that cannot be done.
+
+    A delete that the API refuses stops nothing: what it is to delete was made to decide nothing before.
 
     Each object is only written in the version that the plan was made from: one that somebody else wrote
     meanwhile is a conflict (:func:`is_conflict`), and then the plan is to be made again.
@@ -35,19 +90,38 @@ def carry_out(
     :param settle: seconds to wait where Felix must have seen one kind before the next: it watches each
         kind on its own, and sees them in no order
     :param renew: called before each write, to go on holding the Lease
-    :returns: how many writes were done, and why the next was not
+    :param patience: with an API server that does not answer
     """
     written: dict[tuple[str, str], Object] = {}
+    carried = Carried()
     for index, write in enumerate(planned.writes):
         kinds = {write.kind, planned.writes[max(index - 1, 0)].kind}
         if len(kinds) > 1 and STAGED_POLICY not in kinds:
             time.sleep(settle)
         try:
-            renew()
-            _carry_out(cluster, flavour, write, written)
+            patience.persist(lambda: _renewed(cluster, flavour, write, written, renew))  # noqa: B023
         except ClusterError as error:
-            return index, error
-    return len(planned.writes), None
+            if not isinstance(error, ApiError) or not _is_refused_delete(write, error):
+                carried.problem = error
+                return carried
+            carried.refused[index] = error.message
+        carried.tried = index + 1
+    return carried
+
+
+def _renewed(
+    cluster: Cluster,
+    flavour: Flavour,
+    write: Write,
+    written: dict[tuple[str, str], Object],
+    renew: Callable[[], None],
+) -> None:
+    renew()
+    _carry_out(cluster, flavour, write, written)
+
+
+def _is_refused_delete(write: Write, error: ApiError) -> bool:
+    return write.action == "delete" and not (error.conflict or is_passing(error))
 
 
 def is_conflict(problem: Optional[ClusterError]) -> bool:
@@ -73,7 +147,7 @@ def _carry_out(
 ) -> None:
     """:param written: what earlier writes of the same plan stored; the new one is added"""
     path, key = flavour.path(write.kind, write.name), (write.kind, write.name)
-    live = written.pop(key, None) or write.live
+    live = written.get(key) or write.live
     if write.wanted is None:
         cluster.delete(path, live["metadata"]["uid"] if live else None, _version_to_delete(write.kind, live))
     elif live is None:

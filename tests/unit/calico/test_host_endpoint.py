@@ -238,7 +238,14 @@ def test_correcting_once_is_enough():
         ({"interface": "a-name-of-16-ch"[:15] + "x"}, "interface"),
         ({"profiles": ["Not-A-Name"]}, r"profiles\[0\]"),
         ({"ports": [NamedPort("a b", "TCP", 1)]}, r"ports\[0\].name"),
+        *(
+            ({"ports": [NamedPort(name, "TCP", 1)]}, r"ports\[0\].name")
+            for name in ("HTTP", "80-90", "a.b", "a_b", "80", "-a", "a-", "a--b", "a" * 16, "")
+        ),
+        ({"profiles": ["a" * 129]}, r"profiles\[0\].*128"),
+        ({"profiles": ["kns.a", "kns.a"]}, r"profiles\[1\].*twice"),
         ({"ports": [NamedPort("a", "tcp", 1)]}, r"ports\[0\].protocol"),
+        ({"ports": [NamedPort("a", "6", 1)]}, r"ports\[0\].protocol"),
         ({"ports": [NamedPort("a", "TCP", 0)]}, r"ports\[0\].port"),
         ({"ports": [NamedPort("a", "TCP", 65536)]}, r"ports\[0\].port"),
         ({"ports": [NamedPort("a", "TCP", 1), NamedPort("a", "TCP", 2)]}, r"ports\[1\].name"),
@@ -253,7 +260,7 @@ def test_limits_themselves_are_fine():
     template = HostEndpointTemplate(
         labels={"x" * 63: "y" * 63, "example.com/z": ""},
         interface="a-name-of-15-ch",
-        ports=[NamedPort("a", "TCP", 65535), NamedPort("a", "UDP", 1)],
-        profiles=["kns.default"],
+        ports=[NamedPort("a", "TCP", 65535), NamedPort("a", "UDP", 1), NamedPort("8-a-15-letters", "TCP", 1)],
+        profiles=["kns.default", "a" * 128],
     )
     assert desired(node(), template, V1)["spec"]["ports"][0]["port"] == 65535

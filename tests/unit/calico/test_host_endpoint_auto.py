@@ -63,6 +63,8 @@ def cidr_template(name="t", cidr="10.99.0.0/16", **more):
         ({"interface_cidrs": ["10.0.0.0/255.0.0.0"]}, "prefix length"),
         ({"interface_cidrs": ["fe80::1%eth0/64"]}, "prefix length"),
         ({"interface_cidrs": ["010.0.0.0/8"]}, "prefix length"),
+        ({"interface_cidrs": ["::ffff:10.0.0.0/104"]}, "IPv4's own form"),
+        ({"interface_cidrs": ["10.0.0.1/8"]}, r"interface_cidrs\[0\].*write 10.0.0.0/8"),
         ({"interface_cidrs": ["10.0.0.0/8", "10.0.0.0/8"]}, "twice"),
         ({"labels": {"a": "two words"}}, r"templates\[0\]\.labels\.a"),
         ({"labels": {"app.kubernetes.io/managed-by": "hostfence"}}, "who owns the object"),
@@ -140,6 +142,22 @@ def test_templates_need_names_of_their_own():
 def test_neither_default_nor_templates_would_protect_nothing():
     with pytest.raises(BadInput, match="create_default"):
         AutoHostEndpoints(enabled=True, create_default=False)
+
+
+def test_a_stored_template_is_read_by_gos_rules():
+    stored = controllers(
+        templates=[
+            {"generateName": name, "interfaceCIDRs": [cidr]}
+            for name, cidr in (
+                ("host-bits", "10.99.0.1/16"),
+                ("mapped", "::ffff:10.99.0.0/112"),
+                ("other", "::/0"),
+            )
+        ]
+    )
+    made = AutoHostEndpoints.of_controllers({**stored}).made(node("n1"))
+    assert set(made) >= {"n1-host-bits-auto-hep", "n1-mapped-auto-hep"}
+    assert "n1-other-auto-hep" not in made
 
 
 def test_a_bad_stored_template_is_named_as_such():

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from ..address import parse_address, parse_net
+from ..address import parse_address, parse_net, written_net
 from ..bad_input import BadInput
 from ..version import FAILSAFES_FOR_TYPHA_AND_API, version_of
 from .settings import FelixSettings, Setting, variable_of
@@ -109,6 +109,43 @@ def _ports(names: Sequence[str], extra: Sequence[str]) -> tuple[FailsafePort, ..
     )
 
 
+USED_BY = {
+    22: "SSH",
+    53: "DNS",
+    67: "DHCP",
+    68: "DHCP",
+    179: "BGP",
+    2379: "etcd",
+    2380: "etcd",
+    5473: "Typha",
+    6443: "the API server",
+}
+"""What listens on ports of the built-in lists."""
+
+
+def dropped_defaults(field: str, ports: Ports, calico_version: str = "") -> Ports:
+    """What a list, which replaces the built-in one, leaves out of it; a port kept for some nets is kept."""
+    defaults = built_in(calico_version)
+    kept = {(entry.protocol, entry.port) for entry in ports}
+    listed = defaults.inbound if field == INBOUND_FIELD else defaults.outbound
+    return tuple(entry for entry in listed if (entry.protocol, entry.port) not in kept)
+
+
+def described(ports: Ports) -> str:
+    """Entries with who uses them, those that somebody uses first."""
+    known = [f"{entry} ({USED_BY[entry.port]})" for entry in ports if entry.port in USED_BY]
+    return ", ".join([*known, *(str(entry) for entry in ports if entry.port not in USED_BY)])
+
+
+def no_list_remedy(field: str) -> str:
+    """What to write in place of a list that is none; ``none`` is a word of environment variables only."""
+    ports = "SSH, the API server and Typha" if field == INBOUND_FIELD else "DNS, the API server and Typha"
+    return (
+        f"write [] for no failsafe at all, which leaves {ports} to policy alone; leave the field out for the "
+        "built-in list"
+    )
+
+
 def check_entries(value: object, field: str) -> list[dict[str, Any]]:
     """Entries as they may be written to the API: what Felix would die on, or read otherwise, is refused.
 
@@ -121,9 +158,7 @@ def check_entries(value: object, field: str) -> list[dict[str, Any]]:
     :raises BadInput: the first entry that is wrong, with its index and key
     """
     if not isinstance(value, list):
-        raise BadInput(
-            field, value, "must be a list of {protocol, port, net}; an empty list means no failsafe at all"
-        )
+        raise BadInput(field, value, f"must be a list of {{protocol, port, net}}; {no_list_remedy(field)}")
     entries = [_check_entry(entry, f"{field}[{index}]") for index, entry in enumerate(value)]
     for index, entry in enumerate(entries):
         if entry in entries[:index]:
@@ -150,13 +185,7 @@ def _check_entry(entry: object, field: str) -> FailsafePort:
 
 
 def _check_net(net: object, field: str) -> str:
-    remedy = "must be a network like 192.0.2.0/24 or 2001:db8::/32"
-    if not isinstance(net, str) or "/" not in net:
-        raise BadInput(field, net, remedy)
-    try:
-        return str(ipaddress.ip_network(net))
-    except ValueError as error:
-        raise BadInput(field, net, f"{remedy} ({error})")
+    return written_net(net, field, "must be a network like 192.0.2.0/24 or 2001:db8::/32")
 
 
 def parse_env(text: str, field: str) -> Optional[tuple[FailsafePort, ...]]:
@@ -264,11 +293,66 @@ def effective(
     return Failsafes(inbound, outbound, inbound_source, outbound_source, tuple(undefined))
 
 
+def remarks(wanted: Wanted, spec: Mapping[str, Any], calico_version: str = "") -> list[tuple[str, str]]:
+    """What wanted lists mean, where they leave ports to policy alone: what, and what that costs.
+
+    :param spec: the lists to be, by field
+    """
+    found = []
+    for field, whole in ((INBOUND_FIELD, wanted.inbound), (OUTBOUND_FIELD, wanted.outbound)):
+        if spec.get(field) == []:
+            found.append((f"{field} is empty", "no port stays open when a policy is wrong"))
+        elif whole is not None:
+            dropped = dropped_defaults(field, read_entries(spec[field], field), calico_version)
+            what = f"{field} replaces Felix's built-in list and leaves out {described(dropped)}"
+            found += [(what, "only policy opens these")] if dropped else []
+    return found
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Single failsafes to put into a list and to take out of it; the rest of the list stays.
+
+    :ivar remove: an entry without a net takes out all entries of its port
+    """
+
+    add: Ports = ()
+    remove: Ports = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.add or self.remove)
+
+    def applied(self, ports: Ports) -> Ports:
+        """The list afterwards. What is removed and added is narrowed, and doing so again changes nothing."""
+        kept = tuple(entry for entry in ports if entry in self.add or not self._removes(entry))
+        return kept + tuple(entry for entry in self.add if entry not in kept)
+
+    def _removes(self, entry: FailsafePort) -> bool:
+        return any(
+            (gone.protocol, gone.port) == (entry.protocol, entry.port) and gone.net in (None, entry.net)
+            for gone in self.remove
+        )
+
+
+def edit_of(add: Sequence[Object], remove: Sequence[Object], field: str) -> Edit:
+    """An edit as the user wrote it.
+
+    :raises BadInput: as :func:`check_entries`
+    """
+    adding, removing = (
+        read_entries(check_entries(list(entries), f"{field} ({what})"), field)
+        for entries, what in ((add, "add"), (remove, "remove"))
+    )
+    return Edit(adding, removing)
+
+
 @dataclass(frozen=True)
 class Wanted:
     """The fields of one FelixConfiguration that are to be set; None leaves a field alone.
 
     :ivar node: name of the node whose own configuration it is; empty for all nodes (``default``)
+    :ivar inbound: the whole list
+    :ivar inbound_edit: what of the list that applies now is to change
     """
 
     node: str = ""
@@ -276,10 +360,58 @@ class Wanted:
     outbound: Optional[Sequence[Object]] = None
     dns_trusted_servers: Optional[Sequence[str]] = None
     flow_logs_enable_host_endpoint: Optional[bool] = None
+    inbound_edit: Edit = Edit()
+    outbound_edit: Edit = Edit()
+
+    def __post_init__(self) -> None:
+        for field, whole, edit in (
+            (INBOUND_FIELD, self.inbound, self.inbound_edit),
+            (OUTBOUND_FIELD, self.outbound, self.outbound_edit),
+        ):
+            if whole is not None and edit:
+                raise BadInput(field, list(whole), "is given as a whole: put into it what is to be added")
 
     @property
     def name(self) -> str:
         return f"node.{self.node}" if self.node else "default"
+
+    @property
+    def edits(self) -> dict[str, Edit]:
+        """By field, those that change something."""
+        edits = {INBOUND_FIELD: self.inbound_edit, OUTBOUND_FIELD: self.outbound_edit}
+        return {field: edit for field, edit in edits.items() if edit}
+
+
+def edited_lists(
+    wanted: Wanted,
+    configurations: Iterable[Object],
+    node_labels: Mapping[str, str],
+    calico_version: str = "",
+) -> dict[str, Any]:
+    """The lists that edits make of what applies now: to one node, or to nodes that only have ``default``.
+
+    :param configurations: all FelixConfigurations
+    :returns: by field; a list that stays as it is, is not among them
+    :raises BadInput: what applies now cannot be read
+    """
+    if not wanted.edits:
+        return {}
+    seen = [
+        item
+        for item in configurations
+        if wanted.node or (item.get("metadata") or {}).get("name") == wanted.name
+    ]
+    now = effective(seen, wanted.node, node_labels, None, calico_version)
+    for field, why in now.undefined:
+        if field in wanted.edits:
+            raise BadInput(field, why, "Felix cannot read the list that is there: write it as a whole")
+    lists = {INBOUND_FIELD: now.inbound, OUTBOUND_FIELD: now.outbound}
+    found = {field: (lists[field], edit.applied(lists[field])) for field, edit in wanted.edits.items()}
+    return {
+        field: [entry.as_object() for entry in after]
+        for field, (before, after) in found.items()
+        if before != after
+    }
 
 
 # Calico's open-source API does not have these; where the API drops them they are reported, not believed.

@@ -17,6 +17,7 @@ from typing import Any, Callable
 from ..address import parse_address, parse_net
 from ..bad_input import BadInput
 from ..finding import ERROR, Finding
+from ..host_endpoint import PORT_NAME_REMEDY, is_port_name
 from ..policy.definition import Document, parse
 from ..stored.known_fields import unknown_fields
 from ..stored.reader import V3, was_stored
@@ -31,7 +32,8 @@ RULES = {
 _POLICIES = ("GlobalNetworkPolicy", "StagedGlobalNetworkPolicy")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}\Z")
-_PORT_NAME = re.compile(r"(?!-)(?!.*--)(?=.*[a-z])[-a-z0-9]{1,15}(?<!-)\Z")
+# Of rules; Felix drops a policy with more of them than Kubernetes' own.
+_API_PORT_NAME = re.compile(r"(?![0-9]+(:[0-9]+)?\Z)[a-zA-Z0-9_.-]{1,128}\Z")
 _WITH_PORTS = ("tcp", "udp", "sctp", "6", "17", "132")
 _MODES = ("Enabled", "Disabled")
 _LOG_LEVELS = ("None", "Debug", "Info", "Warning", "Error", "Fatal", "Panic")
@@ -80,25 +82,40 @@ def _refusals(raw: Raw, spec: Raw) -> Iterator[BadInput]:
 
 def _of_strict_reader(raw: Raw, spec: Raw) -> Iterator[BadInput]:
     """What ``policies`` refuses, without what it refuses only because a set cannot hold it."""
-    metadata = raw["metadata"]
-    plain = {key: value for key, value in spec.items() if key != "stagedAction"}
+    metadata, tier = raw["metadata"], spec.get("tier")
+    plain = {key: value for key, value in spec.items() if key not in ("stagedAction", "tier")}
     for direction in ("ingress", "egress"):
         if isinstance(plain.get(direction), list):
-            plain[direction] = [
-                {key: value for key, value in rule.items() if key != "http" and value != {}}
-                if isinstance(rule, Mapping)
-                else rule
-                for rule in plain[direction]
-            ]
+            plain[direction] = [_plain_rule(rule) for rule in plain[direction]]
+    if tier not in (None, "") and not _is_name(tier):
+        yield BadInput("spec.tier", tier, "write lower-case letters, digits, '-' and '.'")
     action = spec.get("stagedAction")
     if action not in (None, "Set", "Delete", "Learn", "Ignore"):
         yield BadInput("spec.stagedAction", action, "write Set, Delete, Learn or Ignore")
-    known = {"name": metadata["name"]}
+    # A set refuses more names than the API: its policies are found again under any version's.
+    named = {"name": "p"} if _is_name(metadata["name"]) else {"name": metadata["name"]}
     try:
-        parse([Document({**raw, "metadata": known, "spec": plain}, "")])
+        parse([Document({**raw, "metadata": named, "spec": plain}, "")])
     except BadInput as bad:
         yield bad
     yield from _labels(metadata)
+
+
+def _plain_rule(rule: object) -> object:
+    """A rule without what the API takes and a set does not: what Felix makes of it, other rules say."""
+    if not isinstance(rule, Mapping):
+        return rule
+    plain = {key: value for key, value in rule.items() if key != "http" and value != {}}
+    for side in ("source", "destination"):
+        if isinstance(plain.get(side), Mapping):
+            plain[side] = {key: _plain_ports(key, value) for key, value in plain[side].items()}
+    return plain
+
+
+def _plain_ports(key: str, value: object) -> object:
+    if key not in ("ports", "notPorts") or not isinstance(value, list):
+        return value
+    return ["p" if isinstance(port, str) and _API_PORT_NAME.match(port) else port for port in value]
 
 
 # -- metadata --------------------------------------------------------------------------------------
@@ -158,10 +175,8 @@ def _host_endpoint(spec: Raw) -> Iterator[BadInput]:
 
 
 def _port(port: Raw, place: str) -> Iterator[BadInput]:
-    if not _PORT_NAME.match(str(port.get("name") or "")):
-        yield BadInput(
-            f"{place}.name", port.get("name"), "write at most 15 lower-case letters, digits and '-'"
-        )
+    if not is_port_name(str(port.get("name") or "")):
+        yield BadInput(f"{place}.name", port.get("name"), PORT_NAME_REMEDY)
     if str(port.get("protocol")).lower() not in _WITH_PORTS:
         yield BadInput(f"{place}.protocol", port.get("protocol"), "write TCP, UDP or SCTP")
     number = port.get("port")
@@ -200,9 +215,21 @@ _FELIX_CHOICES = {
 }
 
 
+_PORT = (0, 65535)
+_INT32 = (-(2**31), 2**31 - 1)
+_FELIX_RANGES = {
+    "bpfMapSizeConntrackCleanupQueue": (1, 2**63 - 1),
+    "iptablesMarkMask": _INT32,
+    "logActionRateLimitBurst": (0, 9999),
+    "nftablesMarkMask": _INT32,
+}
+
+
 def _felix(spec: Raw) -> Iterator[BadInput]:
     for field, choices in _FELIX_CHOICES.items():
         yield from _choice(spec, field, choices, "spec")
+    for field, (low, high) in _FELIX_RANGES.items():
+        yield from _range(spec, field, low, high, "spec")
 
 
 # -- sets and tiers --------------------------------------------------------------------------------
@@ -237,11 +264,20 @@ def _controllers(spec: Raw) -> Iterator[BadInput]:
         return
     yield from _choice(spec, "healthChecks", _MODES, "spec")
     yield from _choice(spec, "logSeverityScreen", _LOG_LEVELS, "spec")
+    yield from _range(spec, "prometheusMetricsPort", *_PORT, "spec")
+    yield from _range(spec, "debugProfilePort", *_PORT, "spec")
     node = controllers.get("node") or {}
     yield from _choice(node, "syncLabels", _MODES, "spec.controllers.node")
     endpoint, place = node.get("hostEndpoint") or {}, "spec.controllers.node.hostEndpoint"
     yield from _choice(endpoint, "autoCreate", _MODES, place)
     yield from _choice(endpoint, "createDefaultHostEndpoint", _MODES, place)
+
+
+def _range(mapping: Raw, field: str, low: int, high: int, place: str) -> Iterator[BadInput]:
+    value = mapping.get(field)
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if value is not None and not (whole and low <= value <= high):
+        yield BadInput(f"{place}.{field}", value, f"write a number from {low} to {high}")
 
 
 def _choice(mapping: Raw, field: str, choices: tuple[str, ...], place: str) -> Iterator[BadInput]:

@@ -25,17 +25,6 @@ RULES = {
 
 TYPHA_PORT = 5473
 DNS_PORT = 53
-_USED_BY = {
-    22: "SSH",
-    53: "DNS",
-    67: "DHCP",
-    68: "DHCP",
-    179: "BGP",
-    2379: "etcd",
-    2380: "etcd",
-    5473: "Typha",
-    6443: "the API server",
-}
 TCP, UDP = PROTOCOLS["tcp"], PROTOCOLS["udp"]
 
 
@@ -114,17 +103,13 @@ def _entries(configuration: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _no_list(name: str, field: str, entries: object) -> Finding:
-    ports = (
-        "SSH, the API server and Typha" if field == felix.INBOUND_FIELD else "DNS, the API server and Typha"
-    )
     return trap(
         "failsafe-entry",
         ERROR,
         name,
         f"spec.{field}",
         f"{entries!r} is no list, and the API refuses it; none is a word of the environment variable only",
-        f"write [] for no failsafe at all, which leaves {ports} to policy alone; leave the field out for the "
-        "built-in list",
+        felix.no_list_remedy(field),
     )
 
 
@@ -142,29 +127,22 @@ def _dropped_defaults(configuration: Mapping[str, Any], version: str) -> Iterato
     """A list replaces the built-in one: what it leaves out is no failsafe any more."""
     name = f"FelixConfiguration {configuration['metadata']['name']}"
     spec = configuration.get("spec") or {}
-    built_in = felix.built_in(version)
-    for field, defaults in (
-        (felix.INBOUND_FIELD, built_in.inbound),
-        (felix.OUTBOUND_FIELD, built_in.outbound),
-    ):
+    for field in (felix.INBOUND_FIELD, felix.OUTBOUND_FIELD):
         if not isinstance(spec.get(field), list):
             continue
         try:
-            kept = {(entry.protocol, entry.port) for entry in felix.read_entries(spec[field], field)}
+            dropped = felix.dropped_defaults(field, felix.read_entries(spec[field], field), version)
         except BadInput:
             continue  # said by failsafe-entry
-        dropped = [entry for entry in defaults if (entry.protocol, entry.port) not in kept]
         if not dropped:
             continue
-        grave = [entry for entry in dropped if entry.port in _USED_BY]
-        shown = [f"{entry} ({_USED_BY[entry.port]})" for entry in grave]
-        shown += [str(entry) for entry in dropped if entry not in grave]
         yield trap(
             "failsafe-drops-default",
             WARNING,
             name,
             f"spec.{field}",
-            f"the list replaces the built-in one and leaves out {', '.join(shown)}: only policy opens these",
+            f"the list replaces the built-in one and leaves out {felix.described(dropped)}: only policy "
+            "opens these",
             f"add {', '.join(map(str, dropped))}, except what your nodes do not need",
         )
 

@@ -18,6 +18,7 @@ from ..stored.reader import Raw, opened, read
 from ..verdict.interface_owner import NodeFacts
 from ..verdict.judge import Options
 from . import api_rules as lint_api
+from . import behind_rules as lint_behind
 from . import effect_rules as lint_effects
 from . import endpoint_rules as lint_endpoints
 from . import failsafe_rules as lint_failsafes
@@ -31,6 +32,7 @@ RULES: Mapping[str, str] = {
     **lint_misread.RULES,
     **lint_policies.RULES,
     **lint_rules.RULES,
+    **lint_behind.RULES,
     **lint_endpoints.RULES,
     **lint_failsafes.RULES,
     **lint_effects.RULES,
@@ -40,6 +42,7 @@ _CHECKS = (
     lint_misread.check,
     lint_policies.check,
     lint_rules.check,
+    lint_behind.check,
     lint_endpoints.check,
     lint_failsafes.check,
     lint_effects.check,

@@ -37,6 +37,24 @@ def shadow(rule: Rule, earlier: Sequence[Rule]) -> Optional[list[Rule]]:
     return found or None
 
 
+def apart(one: Rule, other: Rule) -> bool:
+    """Whether no packet can match both rules, by protocol, addresses or ports; False where it is not sure."""
+    if None not in (one.protocol, other.protocol) and one.protocol != other.protocol:
+        return True
+    return all(
+        any(
+            not _meeting(*sides)
+            for sides in zip(_box(one, version, larger=True), _box(other, version, larger=True))
+        )
+        for version in BITS
+        if applies_to_family(one, version) and applies_to_family(other, version)
+    )
+
+
+def _meeting(one: Spans, other: Spans) -> bool:
+    return any(first <= high and low <= last for first, last in one for low, high in other)
+
+
 def _hiders(rule: Rule, earlier: Sequence[Rule], version: int) -> Optional[list[Rule]]:
     used: list[Rule] = []
     left = [_box(rule, version, larger=True)]

@@ -321,11 +321,19 @@ def _unreachable(context: LintContext, policies: Sequence[Policy], direction: st
                     context.name_of("GlobalNetworkPolicy", policy.ref.name),
                     f"spec.{direction}[{rule.index}]",
                     f"never reached: everything it matches is decided by {', '.join(shown[:5])}{more}",
-                    "remove it, or move it before what hides it",
+                    _reachable(policy, [by for by, hider in before if any(hider is one for one in hiding)]),
                 )
             if rule.action != "log":
                 earlier.append((policy, rule))
                 before.append((policy, rule))
+
+
+def _reachable(policy: Policy, hiders: Sequence[Policy]) -> str:
+    """What to do about a rule that others hide."""
+    first = hiders[0]
+    if first is policy or first.order is None:
+        return "remove it, or move it before what hides it"
+    return f"remove it, or give the policy an order below {first.order:g}, that of {first.ref.name}"
 
 
 def _same_class(hider: Policy, policy: Policy) -> bool:

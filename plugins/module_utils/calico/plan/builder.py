@@ -9,7 +9,15 @@ from dataclasses import replace
 from typing import Optional
 
 from ..bad_input import BadInput
-from ..felix.configuration import INBOUND_FIELD, OUTBOUND_FIELD, changed_fields, wanted_spec
+from ..felix.configuration import (
+    INBOUND_FIELD,
+    OUTBOUND_FIELD,
+    changed_fields,
+    edited_lists,
+    remarks,
+    wanted_spec,
+)
+from ..felix.configuration import Wanted as FelixFields
 from ..finding import ERROR, INFO, WARNING, Finding
 from ..host_endpoint import is_auto, is_ours
 from ..host_endpoint_auto import desired_by_templates, refuse_names_of_two
@@ -186,7 +194,7 @@ class _Builder:
         return Step(ACCESS, writes=tuple(access.access_writes(wish, stored)), after=self._state())
 
     def _felix(self, wish: FelixWish) -> Step:
-        name, spec = wish.fields.name, wanted_spec(wish.fields)
+        name, spec = wish.fields.name, self._felix_spec(wish.fields)
         live = self.view.find("FelixConfiguration", name)
         changed = changed_fields((live or {}).get("spec") or {}, spec)
         fields = {k: v for k, v in changed.items() if k not in self.view.unknown_felix_fields}
@@ -198,9 +206,8 @@ class _Builder:
             if field not in fields
         ]
         findings += [
-            _warning("felix", f"{field} is empty", "no port stays open when a policy is wrong")
-            for field, value in spec.items()
-            if value == []
+            _warning("felix", what, cost)
+            for what, cost in remarks(wish.fields, spec, self.view.calico_version)
         ]
         before = self.around
         if fields:
@@ -208,6 +215,13 @@ class _Builder:
         judged = bool({INBOUND_FIELD, OUTBOUND_FIELD} & {*fields}) and bool(nodes_of(self.around))
         step = Step(FELIX, writes=_felix_writes(self.view, name, live, fields), findings=tuple(findings))
         return self._judged(step, f"FelixConfiguration {name}", judged=judged, reach=wish.reach)
+
+    def _felix_spec(self, fields: FelixFields) -> Object:
+        """The fields to be, single entries put into the lists that apply now."""
+        node = self.view.find("Node", fields.node) if fields.node else None
+        labels = ((node or {}).get("metadata") or {}).get("labels") or {}
+        stored = self.view.of("FelixConfiguration")
+        return {**wanted_spec(fields), **edited_lists(fields, stored, labels, self.view.calico_version)}
 
     def _host_endpoints(self, wish: HostEndpointsWish) -> Step:
         return self._auto(wish) if wish.mode == AUTO else self._own(wish)

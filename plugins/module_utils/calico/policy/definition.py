@@ -15,13 +15,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from dataclasses import field as declare
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any, Callable, Optional, TypeVar, Union
 
 from .. import selector as selectors
-from ..address import parse_address
+from ..address import parse_address, written_net
 from ..bad_input import BadInput
-from ..host_endpoint import OWNER, OWNER_LABEL
+from ..commercial import is_commercial
+from ..host_endpoint import OWNER, OWNER_LABEL, PORT_NAME_REMEDY, is_port_name
 from ..version import NAMES_WITHOUT_TIER_PREFIX, parse_version
 
 API_VERSION = "projectcalico.org/v3"
@@ -51,9 +52,10 @@ _LABEL = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _SIMPLE_NAME = re.compile(rf"{_LABEL}\Z")
 _DNS_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
 _QUALIFIED_PART = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
-_PORT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}\Z")
 _PORT_RANGE = re.compile(r"(\d+):(\d+)\Z")
 _ANNOTATIONS_LIMIT = 256 * 1024
+# What Calico puts before the labels of namespaces and service accounts on endpoints.
+_OF_NAMESPACES, _OF_SERVICE_ACCOUNTS = "pcns.", "pcsa."
 
 _PROTOCOLS = ("TCP", "UDP", "ICMP", "ICMPv6", "SCTP", "UDPLite")
 _WITH_PORTS = ("TCP", "UDP", "SCTP", 6, 17, 132)
@@ -273,25 +275,14 @@ def check_network(text: str, path: str) -> str:
 
     :raises BadInput: not a CIDR with the host bits zero
     """
-    address, slash, prefix = text.partition("/")
-    if not slash and parse_address(text):
+    if "/" not in text and parse_address(text):
         raise BadInput(path, text, f"write {text}/{128 if ':' in text else 32}: a rule takes networks only")
-    try:
-        network = ip_network(text, strict=False)
-        if not prefix.isascii() or not prefix.isdigit() or "%" in text:
-            raise ValueError
-    except ValueError:
-        raise BadInput(
-            path,
-            text,
-            "not a network; Felix would leave the match out, and the rule would fit everybody "
-            "(write it like 192.0.2.0/24 or 2001:db8::/32)",
-        )
-    if getattr(network.network_address, "ipv4_mapped", None):
-        raise BadInput(path, text, "write an IPv4 network in IPv4's own form")
-    if ip_address(address) != network.network_address:
-        raise BadInput(path, text, f"host bits are set: write {network}, or a longer prefix")
-    return str(network)
+    return written_net(
+        text,
+        path,
+        "not a network; Felix would leave the match out, and the rule would fit everybody "
+        "(write it like 192.0.2.0/24 or 2001:db8::/32)",
+    )
 
 
 class _Reader:
@@ -342,10 +333,15 @@ class _Reader:
         value = self.take(key, "a mapping of fields", lambda v: isinstance(v, Mapping))
         return None if value is None else _Reader(value, self.at(key))
 
-    def selector(self, key: str, allow_global: bool = False) -> str:
+    def selector(self, key: str, prefix: str = "", *, allow_global: bool = False) -> str:
+        """A selector.
+
+        :param prefix: what Calico puts before each label name, which counts for how long one may be
+        """
         text = self.text(key)
         try:
             parsed = selectors.parse(text)
+            selectors.parse(str(parsed.prefixed(prefix)))
         except BadInput as bad:
             raise BadInput(self.at(key), text, bad.remedy)
         if "global(" in text and not (allow_global and str(parsed) == "global()"):
@@ -360,6 +356,13 @@ class _Reader:
 
     def finish(self) -> None:
         for key, value in self._left.items():
+            if is_commercial(str(key)):
+                raise BadInput(
+                    self.at(str(key)),
+                    value,
+                    "open-source Calico has no such field, only the commercial editions do: write nets, or a "
+                    "selector of a GlobalNetworkSet that holds them, or write it with their tools",
+                )
             close = difflib.get_close_matches(str(key), self._known, 1)
             hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(self._known)}"
             raise BadInput(self.at(str(key)), value, f"Calico has no such field; {hint}")
@@ -500,8 +503,8 @@ def _read_policy(metadata: Metadata, spec: _Reader, source: str, default_tier: s
         raise BadInput("metadata.labels", metadata.labels[TIER_LABEL], f"the policy is in tier {tier}")
     order = spec.number("order")
     selector = spec.selector("selector")
-    namespace_selector = spec.selector("namespaceSelector")
-    service_account_selector = spec.selector("serviceAccountSelector")
+    namespace_selector = spec.selector("namespaceSelector", _OF_NAMESPACES)
+    service_account_selector = spec.selector("serviceAccountSelector", _OF_SERVICE_ACCOUNTS)
     do_not_track = spec.flag("doNotTrack")
     pre_dnat = spec.flag("preDNAT")
     apply_on_forward = spec.flag("applyOnForward")
@@ -618,7 +621,7 @@ def _read_entity(reader: _Reader, key: str) -> Entity:
         not_nets=_read_nets(inner, "notNets"),
         selector=inner.selector("selector"),
         not_selector=inner.selector("notSelector"),
-        namespace_selector=inner.selector("namespaceSelector", allow_global=True),
+        namespace_selector=inner.selector("namespaceSelector", _OF_NAMESPACES, allow_global=True),
         ports=_read_ports(inner, "ports"),
         not_ports=_read_ports(inner, "notPorts"),
         services=_read_service(inner),
@@ -663,9 +666,10 @@ def _read_port(value: object, path: str) -> Port:
         if first > last:
             raise BadInput(path, value, f"the range is reversed: write {last}:{first}")
         return first if first == last else f"{first}:{last}"
-    if isinstance(value, str) and _PORT_NAME.match(value):
+    if isinstance(value, str) and is_port_name(value):
         return value
-    raise BadInput(path, value, whole)
+    name = isinstance(value, str) and not value[:1].isdigit()
+    raise BadInput(path, value, f"{PORT_NAME_REMEDY}; Felix drops the policy" if name else whole)
 
 
 def _read_service(reader: _Reader) -> Optional[Service]:
@@ -684,8 +688,15 @@ def _read_service_accounts(reader: _Reader) -> Optional[ServiceAccounts]:
     inner = reader.mapping("serviceAccounts")
     if inner is None:
         return None
-    found = ServiceAccounts(tuple(inner.texts("names")), inner.selector("selector"))
+    found = ServiceAccounts(tuple(inner.texts("names")), inner.selector("selector", _OF_SERVICE_ACCOUNTS))
     inner.finish()
+    for index, name in enumerate(found.names):
+        where = f"{inner.at('names')}[{index}]"
+        if not _DNS_NAME.match(name):
+            # With a quote in it Felix leaves the service accounts out: the rule would fit everybody.
+            raise BadInput(where, name, "must be a service account's name")
+        if name in found.names[:index]:
+            raise BadInput(where, name, "is listed twice")
     return found
 
 

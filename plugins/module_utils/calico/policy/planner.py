@@ -16,7 +16,7 @@ from typing import Any, Optional
 
 from ..bad_input import BadInput
 from ..host_endpoint import FIELD_MANAGER, METADATA_ANNOTATION, OWNER, OWNER_LABEL, effective_labels
-from . import transition
+from . import transition, way_back
 from .definition import (
     BUILTIN_TIERS,
     DEFAULT_TIER,
@@ -100,6 +100,11 @@ class Live:
     @property
     def stored_name(self) -> str:
         return str(self.stored["metadata"]["name"])
+
+    @property
+    def enforced(self) -> bool:
+        """Whether it is a policy in force: not one that was taken back and could not be deleted."""
+        return self.kind == POLICY and not way_back.selects_nothing(self.spec)
 
 
 @dataclass(frozen=True)
@@ -205,20 +210,20 @@ def settled(inventory: Inventory, wanted: PolicySet) -> PolicySet:
     """The set with the state that it is to have: by :data:`KEPT` one that is enforced stays so."""
     if wanted.state != KEPT:
         return wanted
-    enforced = any(o.kind == POLICY for o in inventory.of_set(wanted.name))
+    enforced = any(o.enforced for o in inventory.of_set(wanted.name))
     return replace(wanted, state=ENFORCED if enforced else STAGED)
 
 
 def changes_enforcement(inventory: Inventory, planned: WritePlan) -> bool:
     """Whether the writes change what is enforced, be it by a tier or a network set of an enforced policy."""
-    enforced = [o for o in inventory.objects if o.kind == POLICY]
+    enforced = [o for o in inventory.objects if o.enforced]
     return any(_decides(write, enforced) for write in planned.writes)
 
 
 def _decides(write: Write, enforced: Sequence[Live]) -> bool:
-    if write.kind == POLICY:
-        return True
     ends = [obj for obj in (write.live, write.wanted) if obj]
+    if write.kind == POLICY:
+        return any(not way_back.selects_nothing(obj.get("spec") or {}) for obj in ends)
     if write.kind == TIER:
         specs = [normal_spec(obj.get("spec") or {}) for obj in ends]
         return any(o.tier == write.name for o in enforced) and (len(ends) < 2 or specs[0] != specs[1])
@@ -254,7 +259,7 @@ def restore_options(inventory: Inventory, set_name: str) -> Object:
     """The options of the module policies that bring a set back to what it is now."""
     ours = inventory.of_set(set_name)
     tiers = [o for o in inventory.objects if o.kind == TIER and o.ours and set_name in wishes(o.stored)]
-    enforced = any(o.kind == POLICY for o in ours)
+    enforced = any(o.enforced for o in ours)
     kept = (POLICY if enforced else STAGED_POLICY, NETWORK_SET)
     return {
         "name": set_name,
@@ -263,7 +268,7 @@ def restore_options(inventory: Inventory, set_name: str) -> Object:
             *(
                 _definition(o, {**o.spec, "tier": o.tier} if o.kind != NETWORK_SET else dict(o.spec))
                 for o in ours
-                if o.kind in kept
+                if o.kind in kept and not way_back.selects_nothing(o.spec)
             ),
             *(_definition(o, {**o.spec, "defaultAction": wishes(o.stored)[set_name]}) for o in tiers),
         ],
@@ -321,7 +326,8 @@ class _Planner:
         writes += [w for w in self._metadata_writes() if (w.kind, w.name) not in decided]
         leaving = [w for w in writes if w.kind == TIER and w.action == "delete"]
         staying = [w for w in writes if w not in leaving]
-        return WritePlan((*staying, *self._staged_writes(), *leaving), *self._not_stored())
+        ordered = (*staying, *self._staged_writes(), *self._taken_back(), *leaving)
+        return WritePlan(way_back.neutral_first(ordered, self.inventory.api_version), *self._not_stored())
 
     # What is wanted.
 
@@ -471,7 +477,7 @@ class _Planner:
         stored = {
             o.name: {**o.spec, "tier": o.tier}
             for o in self.inventory.objects
-            if o.kind == POLICY and o.tier in tiers
+            if o.enforced and o.tier in tiers
         }
         others = {
             name: spec
@@ -579,6 +585,13 @@ class _Planner:
         for live in self.inventory.of_set(self.wanted.name, STAGED_POLICY):
             if live.name not in kept:
                 yield Write("delete", STAGED_POLICY, live.stored_name, None, live.stored)
+
+    def _taken_back(self) -> Iterator[Write]:
+        """What an earlier run made to decide nothing, and could not delete."""
+        wanted = {p.name for p in self.policies} if self.wanted.state == ENFORCED else set()
+        for live in self.inventory.of_set(self.wanted.name, POLICY):
+            if not live.enforced and live.name not in wanted:
+                yield Write("delete", POLICY, live.stored_name, None, live.stored)
 
     def _not_stored(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if self.wanted.state != STAGED or STAGED_POLICY in self.inventory.serves or not self.policies:

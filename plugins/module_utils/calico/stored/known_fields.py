@@ -12,6 +12,8 @@ import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any, Optional
 
+from ..commercial import is_commercial
+
 # A mapping has fields of its own, in an object or in each object of a list; None is not looked into.
 Fields = Mapping[str, Any]
 
@@ -148,17 +150,6 @@ OTHER_KINDS = frozenset(
         "RemoteClusterConfiguration SecurityEventWebhook UISettings UISettingsGroup"
     )
 )
-_COMMERCIAL = {"domains", "allowedEgressDomains", "egressGateway", "applicationLayer"}
-_COMMERCIAL_BEGINNINGS = (
-    "dnsTrusted",
-    "dnsCache",
-    "dnsLogs",
-    "dnsPolicy",
-    "dnsExtra",
-    "flowLogs",
-    "l7Logs",
-    "capture",
-)
 
 
 def kind_meant(kind: str) -> Optional[str]:
@@ -189,7 +180,7 @@ def _unknown(value: object, fields: Fields, place: str) -> Iterator[tuple[str, o
 
 
 def _advice(name: str, fields: Fields) -> str:
-    if name in _COMMERCIAL or name.startswith(_COMMERCIAL_BEGINNINGS):
+    if is_commercial(name):
         return "only Calico's commercial editions have this field: take it out, or use them"
     meant = _meant(name, list(fields))
     return f"write {meant}" if meant else f"take it out; the fields here are {', '.join(list(fields)[:12])}"

@@ -15,6 +15,7 @@ from typing import Any, Optional
 
 from ..address import Net, parse_net
 from ..bad_input import BadInput
+from ..host_endpoint import is_port_name
 from ..selector import Selector, parse
 from .fields import Notes, Raw, list_field, mapping_field, text_field
 from .model import MISSING, SKIPPED, STALE, EndpointPort, Entity, Ports, Rule
@@ -29,7 +30,6 @@ _ACTIONS = {"": "allow", "allow": "allow", "deny": "deny", "pass": "pass", "next
 _LABEL_NAME = re.compile(r"[A-Za-z0-9_./-]{1,512}\Z")
 _LABEL_VALUE = re.compile(r"[a-zA-Z0-9]?([a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?\Z")
 _PORT_TEXT = re.compile(r"[a-zA-Z0-9_.-]{1,128}\Z")
-_PORT_NAME = re.compile(r"(?!-)(?!.*--)(?=.*[a-z])[-a-z0-9]{1,15}(?<!-)\Z")
 _PORT_RANGE = re.compile(r"([0-9]+):([0-9]+)\Z")
 
 
@@ -255,7 +255,7 @@ def _ports(value: Raw, key: str, place: str, notes: Notes) -> Ports:
         where = f"{place}.{key}[{index}]"
         numbers = _port_numbers(entry)
         if numbers is None and isinstance(entry, str) and _PORT_TEXT.match(entry) and not entry.isdigit():
-            if not _PORT_NAME.match(entry):
+            if not is_port_name(entry):
                 notes.add(
                     where,
                     entry,

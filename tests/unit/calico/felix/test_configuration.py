@@ -10,13 +10,17 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix.configuration import (
     BUILT_IN,
     INBOUND_ENV,
+    Edit,
     FailsafePort,
     Wanted,
     built_in,
     changed_fields,
     check_entries,
+    edit_of,
+    edited_lists,
     effective,
     parse_env,
+    remarks,
     wanted_spec,
 )
 
@@ -54,6 +58,10 @@ def tcp(port: int) -> list[dict[str, Any]]:
         ({"protocol": "tcp", "port": 22, "net": "10.0.0.1/8"}, "[0].net"),
         ({"protocol": "tcp", "port": 22, "net": "10.0.0.1"}, "[0].net"),
         ({"protocol": "tcp", "port": 22, "nets": ["10.0.0.0/8"]}, "[0].nets"),
+        # Felix does not start with it: on the way through its settings the net loses its brackets.
+        ({"protocol": "tcp", "port": 22, "net": "::ffff:10.0.0.0/104"}, "[0].net"),
+        ({"protocol": "tcp", "port": 22, "net": "::ffff:0:0/96"}, "[0].net"),
+        ({"protocol": "tcp", "port": 22, "net": "fe80::%eth0/64"}, "[0].net"),
         ("tcp:22", "[0]"),
     ],
 )
@@ -236,3 +244,69 @@ def test_what_can_be_no_trusted_server_is_refused(server: str) -> None:
 def test_wanted_fields_are_checked_before_they_are_written(wanted: Wanted) -> None:
     with pytest.raises(BadInput):
         wanted_spec(wanted)
+
+
+SSH, BGP = FailsafePort("tcp", 22), FailsafePort("tcp", 179)
+SSH_OF_SOME = FailsafePort("tcp", 22, "192.0.2.0/28")
+
+
+@pytest.mark.parametrize(
+    ("edit", "after"),
+    [
+        (Edit(add=(FailsafePort("tcp", 2222),)), (SSH, BGP, FailsafePort("tcp", 2222))),
+        (Edit(add=(SSH,)), (SSH, BGP)),
+        (Edit(remove=(BGP,)), (SSH,)),
+        (Edit(remove=(FailsafePort("udp", 22),)), (SSH, BGP)),
+        (Edit(remove=(SSH_OF_SOME,)), (SSH, BGP)),
+        (Edit(add=(SSH_OF_SOME,), remove=(SSH,)), (BGP, SSH_OF_SOME)),
+    ],
+)
+def test_single_entries_change_and_the_same_edit_again_changes_nothing(edit: Edit, after: Any) -> None:
+    assert edit.applied((SSH, BGP)) == after
+    assert edit.applied(after) == after
+
+
+def test_what_is_edited_is_the_list_that_applies() -> None:
+    add = edit_of([{"protocol": "TCP", "port": 2222}], [], FIELD)
+    everywhere = [configuration("default", tcp(22))]
+    [(field, ports)] = edited_lists(Wanted(inbound_edit=add), everywhere, {}).items()
+    assert (field, ports) == (FIELD, [{"protocol": "tcp", "port": p} for p in (22, 2222)])
+    # A node without a list of its own starts from that of its labels, else from that of all nodes.
+    of_node = Wanted("n1", inbound_edit=add)
+    scoped = configuration("by-label", tcp(23), selector="zone == 'a'")
+    assert edited_lists(of_node, everywhere, {})[FIELD][0]["port"] == 22
+    assert edited_lists(of_node, [*everywhere, scoped], {"zone": "a"})[FIELD][0]["port"] == 23
+    # The list of all nodes does not start from that of some.
+    assert edited_lists(Wanted(inbound_edit=add), [scoped], {"zone": "a"})[FIELD][:-1] == [
+        entry.as_object() for entry in built_in().inbound
+    ]
+    # What is so already is not written.
+    assert edited_lists(Wanted(inbound_edit=edit_of(tcp(22), [], FIELD)), [], {}) == {}
+
+
+def test_a_list_that_felix_cannot_read_is_not_edited() -> None:
+    broken = [configuration("default", [{"protocol": "sctp", "port": 1}])]
+    with pytest.raises(BadInput, match="write it as a whole"):
+        edited_lists(Wanted(inbound_edit=Edit(add=(SSH,))), broken, {})
+
+
+def test_a_list_is_given_as_a_whole_or_edited() -> None:
+    with pytest.raises(BadInput, match="as a whole"):
+        Wanted(inbound=tcp(22), inbound_edit=Edit(add=(SSH,)))
+
+
+def test_default_ports_that_a_list_leaves_out_are_named_with_who_uses_them() -> None:
+    def said(**given: Any) -> str:
+        wanted = Wanted(**given)
+        spec = {**wanted_spec(wanted), **edited_lists(wanted, [], {})}
+        return "; ".join(": ".join(remark) for remark in remarks(wanted, spec))
+
+    whole = said(inbound=tcp(22))
+    assert (
+        "leaves out udp/68 (DHCP), tcp/179 (BGP), tcp/2379 (etcd), tcp/2380 (etcd), tcp/5473 (Typha)" in whole
+    )
+    assert "tcp/22" not in whole
+    assert "tcp/22" not in said(inbound=[{"protocol": "tcp", "port": 22, "net": "10.0.0.0/8"}])
+    assert "no port stays open" in said(outbound=[])
+    # Who takes out a single port has named it.
+    assert said(inbound_edit=Edit(add=(SSH_OF_SOME,), remove=(SSH, BGP))) == ""

@@ -135,6 +135,31 @@ REFUSED = [
     ("spec.types[0]", gnp(types=["ingress"])),
     ("spec.types", gnp(types=["Ingress", "Ingress"])),
     ("spec.performanceHints", gnp(performanceHints=["Faster"])),
+    ("spec.performanceHints", gnp(performanceHints=["AssumeNeededOnEveryNode"] * 2)),
+    # With the prefix that Calico puts before it, the label is longer than 512 characters.
+    ("spec.namespaceSelector", gnp(namespaceSelector=f"has({'a' * 508})")),
+    ("spec.serviceAccountSelector", gnp(serviceAccountSelector=f"has({'a' * 508})")),
+    (
+        "spec.ingress[0].source.namespaceSelector",
+        ingress(source={"namespaceSelector": f"has({'a' * 508})"}),
+    ),
+    (
+        "spec.ingress[0].source.serviceAccounts.selector",
+        ingress(source={"serviceAccounts": {"selector": f"has({'a' * 508})"}}),
+    ),
+    (
+        "spec.ingress[0].source.serviceAccounts.names[1]",
+        ingress(source={"serviceAccounts": {"names": ["a", "a"]}}),
+    ),
+    (
+        "spec.ingress[0].source.serviceAccounts.names[0]",
+        ingress(source={"serviceAccounts": {"names": ["a'b"]}}),
+    ),
+    *(
+        ("spec.ingress[0].destination.ports[0]", ingress(protocol="TCP", destination={"ports": [name]}))
+        for name in ("HTTP", "80-90", "a.b", "a_b", "-a", "a-", "a--b", "a" * 16)
+    ),
+    ("spec.nets[1]", {**gnp(nets=["10.0.0.0/8"] * 2), "kind": "GlobalNetworkSet"}),
     ("spec.doNotTrack", gnp(preDNAT=True, doNotTrack=True, applyOnForward=True)),
     ("spec.types", gnp(preDNAT=True, applyOnForward=True, egress=[rule()])),
     ("spec.types", gnp(preDNAT=True, applyOnForward=True, types=["Egress"])),
@@ -235,6 +260,18 @@ def test_the_message_names_file_object_field_value_and_remedy():
         "would leave the match out, and the rule would fit everybody "
         "(write it like 192.0.2.0/24 or 2001:db8::/32)"
     )
+
+
+@pytest.mark.parametrize("key", ["namespaceSelector", "serviceAccountSelector"])
+def test_a_label_just_short_enough_for_its_prefix_is_taken(key):
+    assert spec_of(gnp(**{key: f"has({'a' * 507})"}))[key]
+
+
+def test_a_field_of_the_commercial_editions_is_told_as_such():
+    with pytest.raises(
+        BadInput, match="open-source Calico has no such field, only the commercial editions do"
+    ):
+        read(ingress(destination={"domains": ["*.registry.example"]}))
 
 
 def test_a_misspelt_field_is_recognised():
