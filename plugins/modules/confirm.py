@@ -66,7 +66,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import enforcement
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster.ssh import OPTIONS as NODES
+from ansible_collections.hostfence.calico.plugins.module_utils.controller.node_programs import (
+    OPTIONS as NODES,
+)
 
 OPTIONS: dict[str, Any] = {"settle": {"type": "float", "default": 1}, **NODES}
 

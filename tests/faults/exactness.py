@@ -11,12 +11,12 @@ from typing import Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import enforcement, flavour
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster.ssh import logins
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.transaction import (
     Options,
     Transaction,
     begin,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.controller.node_programs import logins
 
 from tests.faults.lab import NEIGHBOURS, Lab, allow, policy
 
@@ -88,7 +88,7 @@ def _states(lab: Lab, pair: Pair) -> list[tuple[str, dict[str, str], dict[str, s
     cluster = Cluster.of_options({"kubeconfig": lab.kubeconfig})
     served = flavour.require(cluster)
     heps = flavour.list_stored(cluster, served, "HostEndpoint")
-    run = Transaction(cluster, served, logins(_whole(lab.logins)), heps, Options(watchdogs=0))
+    run = Transaction(cluster, served, logins(lab.logins), heps, Options(watchdogs=0))
     before, after = enforcement.both_sides(cluster, served, lab.rehearsal(pair.new))
     waves = enforcement.waves_of(cluster, served, heps, ["all"])
     state = begin(["edge"], waves, run.options)
@@ -106,7 +106,3 @@ def _states(lab: Lab, pair: Pair) -> list[tuple[str, dict[str, str], dict[str, s
     if lab.left_behind():
         raise SystemExit(f"left behind: {lab.left_behind()}")
     return found
-
-
-def _whole(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"port": None, "key": None, "become": False, **login} for login in given]

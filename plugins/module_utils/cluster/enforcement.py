@@ -28,11 +28,11 @@ from ..calico.transaction.change import (
 )
 from ..calico.transaction.state import Contents, Object, State, Wave
 from ..calico.transaction.steps import Write
+from ..controller.node_programs import logins
 from . import flavour
 from .client import Cluster, ClusterError
 from .flavour import Flavour, list_stored
 from .module import Unfinished
-from .ssh import logins
 from .transaction import Options, Transaction, begin
 from .transaction_store import Stored
 

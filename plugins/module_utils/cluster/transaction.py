@@ -24,9 +24,9 @@ from ..calico.transaction import state as states
 from ..calico.transaction.change import Change, change_of, is_guard
 from ..calico.transaction.state import Contents, State, Switch, Wave
 from ..calico.transaction.steps import Script, Write
+from ..controller.node_programs import ProgramLogin
 from .client import Cluster, ClusterError
 from .flavour import Flavour, list_stored
-from .ssh import Login
 from .transaction_nodes import Observer, Proof
 from .transaction_store import Busy, Lost, Stored, now
 from .watchdogs import Watchdogs, endpoints, revoke
@@ -100,7 +100,7 @@ class Transaction:
         self,
         cluster: Cluster,
         served: Flavour,
-        logins: Mapping[str, Login],
+        logins: Mapping[str, ProgramLogin],
         host_endpoints: Sequence[states.Object],
         options: Options,
     ) -> None:
@@ -289,7 +289,7 @@ class Transaction:
         if problems:
             raise ClusterError(f"a watchdog did not start: {problems[0]}")
 
-    def _hosts_of_watchdogs(self, state: State, count: int) -> list[Login]:
+    def _hosts_of_watchdogs(self, state: State, count: int) -> list[ProgramLogin]:
         """Control-plane nodes first, which are in the last waves."""
         late_first = list(dict.fromkeys(node for wave in reversed(state.waves) for node in wave.nodes))
         others = [node for node in self.nodes.logins if node not in late_first]

@@ -19,9 +19,9 @@ from ..calico.host_endpoint import effective_labels
 from ..calico.policy.definition import POLICY
 from ..calico.transaction.chains import chain_names
 from ..calico.transaction.steps import Write
+from ..controller.node_programs import ProgramLogin, run_on
 from ..node import lifeline, start_program, switch_probe
 from .client import Cluster, ClusterError, Object
-from .ssh import Login, run_on
 
 _PROGRAM = inspect.getsource(switch_probe)
 _START = inspect.getsource(start_program)
@@ -49,7 +49,11 @@ class Observer:
     """
 
     def __init__(
-        self, cluster: Cluster, logins: Mapping[str, Login], host_endpoints: Sequence[Object], settle: float
+        self,
+        cluster: Cluster,
+        logins: Mapping[str, ProgramLogin],
+        host_endpoints: Sequence[Object],
+        settle: float,
     ) -> None:
         self._cluster = _impatient(cluster)
         self.logins = dict(logins)

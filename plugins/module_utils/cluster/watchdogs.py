@@ -12,10 +12,10 @@ from typing import Any
 
 from ..calico.host_endpoint import OWNER, OWNER_LABEL
 from ..calico.transaction.state import EVERYTHING, SWITCH_PREFIX, TRANSACTION_LABEL, switch_name
+from ..controller.node_programs import ProgramLogin, run_on
 from ..node import start_program, watchdog
 from .client import Cluster, Object
 from .flavour import Flavour
-from .ssh import Login, run_on
 
 # It is there in every cluster, and stays: one of our own would take its time to go.
 NAMESPACE = "kube-system"
@@ -61,7 +61,7 @@ class Watchdogs:
             self._cluster.apply(path, obj)
 
     def start_on(
-        self, nodes: Sequence[Login], seconds: int, servers: Sequence[Sequence[Any]] = ()
+        self, nodes: Sequence[ProgramLogin], seconds: int, servers: Sequence[Sequence[Any]] = ()
     ) -> list[str]:
         """Start one on each of the nodes.
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -18,9 +19,10 @@ from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins
     Target,
     Wanted,
     as_result,
-    command_line,
     prove,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.controller.node_programs import logins, run_on
+from ansible_collections.hostfence.calico.plugins.module_utils.controller.openssh import Login, command_line
 
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 needs_sshd = pytest.mark.skipif(
@@ -155,7 +157,32 @@ def test_a_program_that_tells_no_session_is_not_believed(tmp_path):
     assert "the connection from 192.0.2.1 4000 was kept open" in proof.error
 
 
-def test_our_options_stand_where_openssh_heeds_them():
-    line = command_line(Target("node1", "host", arguments=["-S", "/kept", "-o", "ControlPath=/kept"]), 5)
+def test_our_options_stand_where_openssh_takes_them():
+    line = command_line(Login("node1", "host", arguments=["-S", "/kept", "-o", "ControlPath=/kept"]), 5)
     assert line.index("ControlPath=none") < line.index("ControlPath=/kept")
     assert line[-4:] == ["-S", "none", "--", "host"]
+
+
+@needs_sshd
+def test_a_program_runs_on_a_node_and_nothing_of_it_is_in_a_list_of_processes(server):
+    given = {
+        "node": "node1",
+        "host": "127.0.0.1",
+        "port": server.port,
+        "private_key_file": str(server.place / "user"),
+        "ssh_args": "-F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
+        "python": sys.executable,
+    }
+    program = "import json; print(json.dumps({'own': open('/proc/self/cmdline').read(), **PARAMETERS}))"
+    answer = run_on(logins([given]).values(), program, lambda node: {"secret": f"of {node}"})["node1"]
+    assert answer.document["secret"] == "of node1", answer.error
+    assert "secret" not in answer.document["own"]
+    broken = run_on(logins([given]).values(), "raise SystemExit('no kernel')", lambda _node: {})["node1"]
+    assert broken.error == "node1: SSH to 127.0.0.1: no kernel"
+
+
+def test_no_program_runs_where_a_login_is_none():
+    (answer,) = run_on(
+        logins([{"node": "node1", "connection": "local"}]).values(), "", lambda _n: {}
+    ).values()
+    assert "nobody logs in to it from outside" in answer.error
