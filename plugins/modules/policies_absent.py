@@ -83,7 +83,11 @@ losses:
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import planner
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import TIER
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
+    NETWORK_SET,
+    TIER,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction import state as transaction
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
     flavour,
     lease,
@@ -119,6 +123,8 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     done, problem = 0, None
     if planned.writes and not module.check_mode:
         with lease.held(cluster) as ours:
+            record = inventory.find(NETWORK_SET, transaction.RECORD)
+            transaction.refuse_pending(record.stored if record else None)
             done, problem = policies.carry_out(cluster, served, planned, module.params["settle"], ours.renew)
     result = {
         "changed": bool(planned.writes) if problem is None else done > 0,

@@ -8,14 +8,10 @@ says which step, and only compare-and-swap turns a switch.
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Optional
 
 from ..calico.bad_input import BadInput
@@ -27,6 +23,7 @@ from ..calico.transaction.steps import Script, Write
 from ..controller.node_programs import ProgramLogin
 from .client import Cluster, ClusterError
 from .flavour import Flavour, list_stored
+from .lease import Lease, operator
 from .transaction_nodes import Observer, Proof
 from .transaction_store import Busy, Lost, Stored, now
 from .watchdogs import Watchdogs, endpoints, revoke
@@ -39,6 +36,7 @@ _FAREWELL_SECONDS = 1.5
 _LAST_RESORT_SECONDS = 4
 # The switch must be seen in the kernels, and proved, before the window ends.
 _SHARE_OF_WINDOW = 0.8
+_RENEW_SECONDS = 20
 
 
 class RolledBack(ClusterError):
@@ -110,7 +108,13 @@ class Transaction:
         self.nodes = Observer(cluster, logins, host_endpoints, options.settle)
         self._cluster = cluster
         self._served = served
+        self.state: Optional[State] = None
         self._watchdogs: Optional[Watchdogs] = None
+        self._lease: Optional[Lease] = None
+
+    def hold(self, lease: Lease) -> None:
+        """What keeps others from writing; renewed as the run goes on."""
+        self._lease = lease
 
     # -- from outside ---------------------------------------------------------------------------------
 
@@ -118,7 +122,7 @@ class Transaction:
         """Bring what an earlier run left into an end, unless waves of it are confirmed.
 
         :returns: the transaction whose confirmed waves go on, or None
-        :raises Busy: another run is at work, or somebody may still confirm
+        :raises Busy: somebody may still confirm
         """
         found = self.stored.record()
         if found is None:
@@ -177,7 +181,7 @@ class Transaction:
             if not confirmed:
                 return state
             if number < len(state.waves):
-                time.sleep(self.options.bake)
+                self._bake()
         return self.settle(state, old, new)
 
     def confirm(self, state: State, old: Contents, new: Contents) -> State:
@@ -193,12 +197,11 @@ class Transaction:
         left = [s for s in self.stored.switches() if not (s.phase == states.CONFIRMED and s.on)]
         return state if left else self.settle(state, old, new)
 
-    def roll_back(self, state: State, old: Contents, new: Contents, reason: str) -> None:
-        """Every wave back to old policy, confirmed or not, and the transaction away."""
+    def switch_back(self, reason: str) -> None:
+        """Every wave back to old policy, confirmed or not."""
         for switch in self.stored.switches():
             if switch.on:
                 self._back(switch, reason)
-        self.undo(state, old, new)
 
     def settle(self, state: State, old: Contents, new: Contents) -> State:
         """Bring the tiers themselves to new policy while nobody evaluates them, and remove the rest."""
@@ -312,6 +315,7 @@ class Transaction:
         arming = uuid.uuid4().hex
         self._arm(number, wave, arming)
         self._arm_nodes(number, wave, script)
+        self._renew()
         window = self.options.window
         noted = {states.DEADLINE: f"{time.time() + window:.0f}", states.WINDOW: str(window)}
         end = time.monotonic() + window * _SHARE_OF_WINDOW
@@ -432,7 +436,8 @@ class Transaction:
         switch = self.stored.switch(number)
         if switch and switch.on and switch.phase != states.CONFIRMED:
             self._back(switch, str(problem) or type(problem).__name__)
-        done = [w for n, w in enumerate(state.waves, 1) if n < number]
+        on = {switch.number for switch in self.stored.switches() if switch.on}
+        done = [wave for n, wave in enumerate(state.waves, 1) if n in on]
         why = f"wave {state.waves[number - 1].name}: {problem or type(problem).__name__}"
         if not done:
             self.undo(state, old, new)
@@ -504,8 +509,19 @@ class Transaction:
             raise ClusterError(f"node {node}: {why}{more}")
 
     def _put(self, writes: Sequence[Write]) -> None:
+        self._renew()
         if writes:
             self.stored.put(writes)
+
+    def _renew(self) -> None:
+        if self._lease:
+            self._lease.renew()
+
+    def _bake(self) -> None:
+        end = time.monotonic() + self.options.bake
+        while time.monotonic() < end:
+            self._renew()
+            time.sleep(min(_RENEW_SECONDS, max(0, end - time.monotonic())))
 
     def _change(self, old: Contents, new: Contents) -> Change:
         return change_of(
@@ -518,7 +534,8 @@ class Transaction:
     def _phase(self, state: State, old: Contents, new: Contents, phase: str) -> State:
         if state.phase == phase:
             return state
-        changed = replace(state, phase=phase, process=this_process())
+        self._renew()
+        changed = replace(state, phase=phase)
         self.stored.keep(changed, old, new)
         return changed
 
@@ -532,10 +549,6 @@ class Transaction:
         return {states.BY: operator(), states.AT: now(), states.REASON: ""}
 
     def _refuse_busy(self, state: State) -> None:
-        if is_alive(state.process):
-            raise Busy(
-                f"{state.who} is at it: a transaction has run since {state.since} (process {state.process})"
-            )
         for switch in self.stored.switches():
             left = switch.deadline - time.time()
             if switch.phase == states.SWITCHED and left > 0 and state.who != operator():
@@ -556,46 +569,11 @@ def begin(sets: Sequence[str], waves: Sequence[Wave], options: Options) -> State
         id=uuid.uuid4().hex[:12],
         who=operator(),
         since=now(),
-        process=this_process(),
         sets=tuple(sets),
         waves=tuple(waves),
         window=options.window,
         keep=options.keep,
     )
-
-
-def operator() -> str:
-    try:
-        return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}@{socket.gethostname()}"
-
-
-def this_process() -> str:
-    """Which process runs a transaction: machine, id, and its start, which tells it from a later one of that
-    id.
-    """
-    return f"{socket.gethostname()}/{os.getpid()}/{_start(os.getpid())}"
-
-
-def is_alive(process: str) -> bool:
-    """Whether a process of this machine still runs; of another machine's nobody can tell, and no is the
-    answer.
-    """
-    host, _slash, rest = process.partition("/")
-    pid, _slash, start = rest.partition("/")
-    if host != socket.gethostname() or not pid.isdigit() or int(pid) == os.getpid():
-        return False
-    return bool(start) and _start(int(pid)) == start
-
-
-def _start(pid: int) -> str:
-    """When a process started, in clock ticks; empty where it does not run (a zombie does not)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" else fields[19]
-    except (OSError, IndexError):
-        return ""
 
 
 def _nodes_of(state: State) -> list[str]:
