@@ -46,6 +46,8 @@ options:
     choices:
       - access
       - crds
+      - enforce
+      - enforce_kubelets
       - felix
       - host_endpoints_auto
       - host_endpoints_daemonset

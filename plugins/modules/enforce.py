@@ -73,9 +73,25 @@ options:
     default: 2
   last_resort:
     description:
-      - Whether each node of a wave opens its own way to the API, Typha, name servers and for this machine's
-        SSH if, at the end of a window, no API server answers it. On iptables-nft and nftables, with C(nft)
-        on the node.
+      - Whether each node of a wave opens its own way to the API, Typha, name servers and for administrators'
+        SSH if, at the end of a window, no API server answers it. On nodes that can be logged in to, with
+        Calico's iptables or nftables, and with C(nft); the others are named in RV(remarks).
+    type: bool
+    default: true
+  admin_sources:
+    description:
+      - Networks from which administrators log in, such as jump hosts, beside this machine. The last resort
+        lets them in as well.
+    type: list
+    elements: str
+    default: []
+  flush_conntrack:
+    description:
+      - Whether the hosts of the first wave forget their connections once they are switched, before the proof.
+        Established connections are accepted whatever policy says; so what breaks only on reconnect breaks
+        while the wave can still go back.
+      - Connections of Felix itself are spared where no last resort runs, as it hears the way back by them;
+        so are those that the host only forwards.
     type: bool
     default: false
   proofs:
@@ -177,7 +193,9 @@ OPTIONS: dict[str, Any] = {
     "confirm": {"type": "str", "choices": ["auto", "manual"], "default": "auto"},
     "keep": {"type": "float", "default": 24},
     "watchdogs": {"type": "int", "default": 2},
-    "last_resort": {"type": "bool", "default": False},
+    "last_resort": {"type": "bool", "default": True},
+    "admin_sources": {"type": "list", "elements": "str", "default": []},
+    "flush_conntrack": {"type": "bool", "default": False},
     "proofs": {
         "type": "list",
         "elements": "dict",

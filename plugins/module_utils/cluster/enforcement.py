@@ -59,6 +59,8 @@ def enforce(cluster: Cluster, params: Mapping[str, Any], *, check: bool) -> dict
         watchdogs=params["watchdogs"],
         proofs=params["proofs"],
         last_resort=params["last_resort"],
+        admin_sources=params["admin_sources"],
+        flush_conntrack=params["flush_conntrack"],
         settle=params["settle"],
         keep=params["keep"],
     )

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
+from ..calico.address import parse_net
 from ..calico.bad_input import BadInput
 from ..calico.policy.definition import POLICY, TIER
 from ..calico.transaction import state as states
@@ -26,7 +27,7 @@ from .flavour import Flavour, list_stored
 from .lease import Lease, operator
 from .transaction_nodes import Observer, Proof
 from .transaction_store import Busy, Lost, Stored, now
-from .watchdogs import Watchdogs, endpoints, revoke
+from .watchdogs import MOST, Watchdogs, endpoints, revoke
 
 AUTO, MANUAL = "auto", "manual"
 _ACKNOWLEDGE_SECONDS = 20
@@ -50,7 +51,10 @@ class Options:
     :ivar window: seconds until an unconfirmed wave goes back
     :ivar bake: seconds to wait after a wave before the next
     :ivar watchdogs: how many; 0 goes without
-    :ivar last_resort: nodes that no API server answers open their own way at the end of the window
+    :ivar last_resort: nodes that no API server answers open their own way at the end of the window, where
+        they can be logged in to
+    :ivar admin_sources: networks from which administrators log in, beside this machine
+    :ivar flush_conntrack: the first wave's hosts forget their connections before the proof
     :ivar keep: hours for which the policy from before is kept
     :ivar settle: seconds within which Felix sees a write, where no node can be looked at
     """
@@ -60,15 +64,20 @@ class Options:
     confirm: str = AUTO
     watchdogs: int = 2
     proofs: Sequence[Mapping[str, Any]] = ()
-    last_resort: bool = False
+    last_resort: bool = True
+    admin_sources: Sequence[str] = ()
+    flush_conntrack: bool = False
     settle: float = 1
     keep: float = 24
 
     def __post_init__(self) -> None:
         if not 30 <= self.window <= 240:
             raise BadInput("window", self.window, "from 30 to 240 seconds")
-        if self.watchdogs < 0 or self.watchdogs > 9:
-            raise BadInput("watchdogs", self.watchdogs, "from 0 to 9")
+        if not 0 <= self.watchdogs <= MOST:
+            raise BadInput("watchdogs", self.watchdogs, f"from 0 to {MOST}")
+        for index, network in enumerate(self.admin_sources):
+            if parse_net(network) is None:
+                raise BadInput(f"admin_sources[{index}]", network, "an address or a network")
 
 
 @dataclass
@@ -311,7 +320,7 @@ class Transaction:
     def _wave(self, state: State, change: Change, number: int, wave: Wave) -> bool:
         """One wave; whether it is confirmed."""
         script = self._script(state, change)
-        before = self._baseline(wave)
+        before = self._baseline(number, wave)
         arming = uuid.uuid4().hex
         self._arm(number, wave, arming)
         self._arm_nodes(number, wave, script)
@@ -330,6 +339,8 @@ class Transaction:
             patient=False,
             seconds=max(1, min(_PROGRAM_SECONDS, end - time.monotonic())),
         )
+        if number == 1 and self.options.flush_conntrack:
+            self._forget_connections(wave)
         self._prove(wave, before, script)
         self.progress.note("proved", wave.name)
         if self.options.confirm == MANUAL:
@@ -363,9 +374,17 @@ class Transaction:
             return
         guards = [w for w in (*script.old_guards(), *script.new_guards()) if _is_of(w, number)]
         seconds = self.options.window + _LAST_RESORT_SECONDS
-        problems = self.nodes.start_lifelines(wave.nodes, endpoints(self._cluster), guards, seconds)
+        problems, unable = self.nodes.start_lifelines(
+            wave.nodes, endpoints(self._cluster), guards, seconds, self.options.admin_sources
+        )
         if problems:
             raise ClusterError(f"the last resort did not start: {problems[0]}")
+        if unable:
+            more = f" and {len(unable) - 3} more" if len(unable) > 3 else ""
+            self.progress.remarks.append(
+                f"NO LAST RESORT on {', '.join(unable[:3])}{more}: a node that the new policy cuts off from "
+                "the API keeps it until somebody logs in there"
+            )
 
     def _confirmed(self, switch: Switch, wave: Wave) -> None:
         self.stored.turn(switch, states.CONFIRMED, {**self._noted("confirmed"), states.DEADLINE: "0"})
@@ -374,17 +393,41 @@ class Transaction:
 
     # -- proof ----------------------------------------------------------------------------------------
 
-    def _baseline(self, wave: Wave) -> dict[str, Proof]:
+    def _baseline(self, number: int, wave: Wave) -> dict[str, Proof]:
         """What works before: only that can break."""
-        self._targets = self._targets_of(wave)
+        self._targets = self._targets_of(number, wave)
         self._dry_before = self._dry_run()
         found = self.nodes.prove(wave.nodes, self._targets, self.options.proofs)
+        if not self.nodes.may_ask_kubelets:
+            self.progress.remarks.append(
+                f"wave {wave.name}: that the API server reaches kubelets is not proved, for want of the "
+                "permission get nodes/proxy"
+            )
         lost = [node for node, proof in found.items() if "SSH from here" in proof.failed]
         if lost:
             raise ClusterError(f"cannot be logged in to before the switch: {proof_text(lost[0], found)}")
+        if number == 1 and self.options.flush_conntrack:
+            self._flush(wave, dry=True)
         return found
 
-    def _targets_of(self, wave: Wave) -> dict[str, list[list[Any]]]:
+    def _forget_connections(self, wave: Wave) -> None:
+        """What breaks only on reconnect is to break now, while the wave can go back."""
+        found = self._flush(wave, dry=False)
+        forgotten, spared = (sum(each[key] for each in found.values()) for key in ("forgotten", "spared"))
+        self.progress.remarks.append(
+            f"wave {wave.name}: {forgotten} connections of its hosts were forgotten, "
+            f"{spared} of Felix's spared"
+        )
+
+    def _flush(self, wave: Wave, *, dry: bool) -> dict[str, Mapping[str, Any]]:
+        spare = not (dry and self.options.last_resort)
+        found = self.nodes.forget_connections(wave.nodes, spare_felix=spare, dry=dry)
+        for node, each in found.items():
+            if each["problem"]:
+                raise ClusterError(f"node {node}: its connections cannot be flushed: {each['problem']}")
+        return found
+
+    def _targets_of(self, number: int, wave: Wave) -> dict[str, list[list[Any]]]:
         by_api = endpoints(self._cluster)
         found: dict[str, list[list[Any]]] = {}
         for node, facts in self.nodes.facts(wave.nodes).items():
@@ -399,6 +442,12 @@ class Transaction:
                 targets += [
                     [f"DNS {host} over UDP", "udp-dns", host, port],
                     [f"DNS {host} over TCP", "tcp", host, port],
+                ]
+            if number == 1:
+                # Flushed before the proof: on the canary only, as what is cached lives for minutes.
+                targets += [
+                    [f"IPv6 neighbour {address}", "neighbour", address, port]
+                    for address, port in facts["targets"]["neighbours"]
                 ]
             found[node] = list({str(target[0]): target for target in targets}.values())
         return found

@@ -20,10 +20,11 @@ from ..calico.policy.definition import POLICY
 from ..calico.transaction.chains import chain_names
 from ..calico.transaction.steps import Write
 from ..controller.node_programs import ProgramLogin, run_on
-from ..node import lifeline, start_program, switch_probe
-from .client import Cluster, ClusterError, Object
+from ..node import forget_connections, lifeline, start_program, switch_probe
+from .client import ApiError, Cluster, ClusterError, Object
 
 _PROGRAM = inspect.getsource(switch_probe)
+_FORGET = inspect.getsource(forget_connections)
 _START = inspect.getsource(start_program)
 LIFELINE = "hostfence-lifeline"
 _POLL_SECONDS = 0.25
@@ -59,6 +60,7 @@ class Observer:
         self.logins = dict(logins)
         self._settle = settle
         self._lifelines: set[str] = set()
+        self.may_ask_kubelets = True
         self._labels: dict[str, list[Mapping[str, str]]] = {}
         for hep in host_endpoints:
             self._labels.setdefault(str(hep["spec"].get("node")), []).append(effective_labels(hep))
@@ -108,14 +110,20 @@ class Observer:
         return {node: answer.document if not answer.error else None for node, answer in answers.items()}
 
     def start_lifelines(
-        self, nodes: Sequence[str], servers: Sequence[Sequence[Any]], guards: Sequence[Write], seconds: int
-    ) -> list[str]:
+        self,
+        nodes: Sequence[str],
+        servers: Sequence[Sequence[Any]],
+        guards: Sequence[Write],
+        seconds: int,
+        administrators: Sequence[str],
+    ) -> tuple[list[str], list[str]]:
         """Start the last resort of each node.
 
         :param servers: address and port of API servers
         :param guards: of the switch that these nodes have
         :param seconds: after which it looks
-        :returns: why some did not start
+        :param administrators: networks from which administrators log in, beside this machine
+        :returns: why some did not start; which nodes can have none, each with the reason
         """
         found = self.facts(nodes)
         program = inspect.getsource(lifeline)
@@ -128,24 +136,43 @@ class Observer:
                 "servers": _unique([*targets["api"], *servers]),
                 "typha": targets["typha"],
                 "dns": targets["dns"],
-                "administrators": [[session[0], int(session[3])]] if len(session) == 4 else [],
+                "administrators": _ways_in(session, administrators),
                 "guards": names,
                 "seconds": seconds,
                 "probe": _PROGRAM,
             }
 
-        chosen = [self.logins[node] for node in nodes if node in self.logins]
+        unable = {node: _no_lifeline(seen) for node, seen in found.items() if seen}
+        chosen = [self.logins[node] for node in nodes if node in self.logins and not unable.get(node)]
         self._lifelines.update(login.node for login in chosen)
         answers = run_on(
             chosen, _START, lambda node: {"name": LIFELINE, "program": program, "options": options(node)}
         )
-        return [answer.error for answer in answers.values() if answer.error]
+        problems = [answer.error for answer in answers.values() if answer.error]
+        return problems, [f"{node} ({why})" for node, why in unable.items() if why]
 
     def stop_lifelines(self, nodes: Sequence[str]) -> None:
         """Ask them to end; one that cannot be reached ends by itself."""
         chosen = [self.logins[node] for node in nodes if node in self._lifelines]
         run_on(chosen, _START, lambda _node: {"stop": LIFELINE}, seconds=10)
         self._lifelines.difference_update(nodes)
+
+    def forget_connections(
+        self, nodes: Sequence[str], *, spare_felix: bool, dry: bool
+    ) -> dict[str, Mapping[str, Any]]:
+        """Make kernels forget the connections of their hosts, or only look whether they can.
+
+        :param spare_felix: Felix's own connections, by which it hears the way back, but where a last resort
+            runs
+        :returns: by node, ``{forgotten, spared, problem}``
+        """
+        chosen = [self.logins[node] for node in nodes if node in self.logins]
+        answers = run_on(
+            chosen,
+            _FORGET,
+            lambda node: {"spare_felix": spare_felix and node not in self._lifelines, "dry": dry},
+        )
+        return {node: answer.document or {"problem": answer.error} for node, answer in answers.items()}
 
     def prove(
         self,
@@ -201,6 +228,8 @@ class Observer:
         try:
             self._cluster.text(f"/api/v1/nodes/{node}/proxy/healthz")
         except ClusterError as error:
+            if isinstance(error, ApiError) and error.forbidden:
+                self.may_ask_kubelets = False
             return str(error)
         return ""
 
@@ -264,6 +293,20 @@ def _in_time(answer: Future[str], end: float) -> str:
 
 def _unique(targets: Sequence[Sequence[Any]]) -> list[list[Any]]:
     return [list(pair) for pair in dict.fromkeys((str(host), int(port)) for host, port in targets)]
+
+
+def _ways_in(session: Sequence[str], administrators: Sequence[str]) -> list[list[Any]]:
+    """From where SSH comes, and to which port of the node; ``session`` is its SSH_CONNECTION."""
+    if len(session) != 4:
+        return [[network, 22] for network in administrators]
+    return [[source, int(session[3])] for source in dict.fromkeys((session[0], *administrators))]
+
+
+def _no_lifeline(seen: Mapping[str, Any]) -> str:
+    """Why a node can have no last resort, or nothing."""
+    if not seen["nft"]:
+        return "it has no nft"
+    return "" if seen["kernel"]["accept_mark"] else "Calico's accept mark is not in its kernel, as with eBPF"
 
 
 def _of_user(extra: Sequence[Mapping[str, Any]], node: str) -> list[list[Any]]:

@@ -4,11 +4,7 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,56 +19,13 @@ from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.controller.node_programs import logins, run_on
 from ansible_collections.hostfence.calico.plugins.module_utils.controller.openssh import Login, command_line
-
-SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
-needs_sshd = pytest.mark.skipif(
-    not os.access(SSHD, os.X_OK) or os.geteuid() != 0, reason="OpenSSH's server runs as root only"
-)
-
-
-class Server:
-    """A server that takes one key, and what a client needs for it."""
-
-    def __init__(self, place) -> None:
-        self.place = place
-        for name in ("host", "user"):
-            subprocess.run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / name)], check=True
-            )
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        (place / "sshd_config").write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {place}/host\nStrictModes no\nUsePAM no\n"
-            f"AuthorizedKeysFile {place}/user.pub\nPidFile none\nPermitRootLogin prohibit-password\n"
-        )
-        self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(place / "sshd_config")])
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.1)
-        raise AssertionError("sshd does not listen")
-
-    def target(self, *arguments: str, **more: object) -> Target:
-        base = ["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
-        given = Target("node1", "127.0.0.1", self.port, getpass.getuser(), str(self.place / "user"))
-        return replace(given, arguments=[*base, *arguments], **more)
-
-    def stop_listening(self) -> None:
-        """New connections are refused; those that are open go on."""
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait()
+from ssh_server import needs_sshd, ssh_server
 
 
 @pytest.fixture
 def server(tmp_path):
-    os.makedirs("/run/sshd", exist_ok=True)
-    found = Server(tmp_path)
-    yield found
-    found.process.kill()
-    found.process.wait()
+    with ssh_server(tmp_path) as found:
+        yield found
 
 
 @needs_sshd
@@ -165,14 +118,7 @@ def test_our_options_stand_where_openssh_takes_them():
 
 @needs_sshd
 def test_a_program_runs_on_a_node_and_nothing_of_it_is_in_a_list_of_processes(server):
-    given = {
-        "node": "node1",
-        "host": "127.0.0.1",
-        "port": server.port,
-        "private_key_file": str(server.place / "user"),
-        "ssh_args": "-F none -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
-        "python": sys.executable,
-    }
+    given = server.node("node1", sys.executable)
     program = "import json; print(json.dumps({'own': open('/proc/self/cmdline').read(), **PARAMETERS}))"
     answer = run_on(logins([given]).values(), program, lambda node: {"secret": f"of {node}"})["node1"]
     assert answer.document["secret"] == "of node1", answer.error
