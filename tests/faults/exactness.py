@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.kernel_view import Expected
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import enforcement, flavour
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.transaction import (
@@ -98,7 +99,7 @@ def _states(lab: Lab, pair: Pair) -> list[tuple[str, dict[str, str], dict[str, s
     for on, phase, wanted in ((True, "switched", new), (False, "back", old), (True, "again", new)):
         run.stored.turn(run._need(1), "switched" if on else "rolled-back", {}, on=on)
         guards = run._script(state, run._change(before, after)).new_guards()
-        run._see(waves[0].nodes, guards=guards, full=not on)
+        run._see(waves[0].nodes, Expected(guards=guards, full=not on))
         lab.wait_for(lambda wanted=wanted: lab.verdicts() == wanted, 2)
         found.append((phase, lab.verdicts(), wanted))
     run.settle(state, before, after)

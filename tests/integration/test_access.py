@@ -181,6 +181,7 @@ def server(tmp_path):
 @pytest.mark.one_flavour
 def test_the_account_can_enforce_and_what_it_lacks_is_said(clean_api, account, server):
     clean_api.add_nodes(2)
+    assert not run_module("host_endpoints", clean_api)["failed"]
     done = transactions(clean_api, lambda module, options: run_module(module, account, **options), server)
     assert [step["event"] for step in done["timeline"]][-1] == "settled"
     assert "for want of the permission get nodes/proxy" in " ".join(done["remarks"])

@@ -19,6 +19,7 @@ from ..calico.bad_input import BadInput
 from ..calico.policy.definition import POLICY, TIER
 from ..calico.transaction import state as states
 from ..calico.transaction.change import Change, change_of, is_guard
+from ..calico.transaction.kernel_view import Expected
 from ..calico.transaction.state import Contents, State, Switch, Wave
 from ..calico.transaction.steps import Script, Write
 from ..controller.node_programs import ProgramLogin
@@ -220,14 +221,14 @@ class Transaction:
         if any(switch.on for switch in self.stored.switches()):
             self._put(script.tiers())
             self._put(script.settle_guards())
-            self._see(everywhere, present=script.settle_guards())
+            self._see(everywhere, Expected(present=script.settle_guards()))
             self._put(script.policies())
             self._put([_deleted(write) for write in script.old_guards()])
-            self._see(everywhere, absent=script.old_guards(), present=script.settle_guards())
+            self._see(everywhere, Expected(absent=script.old_guards(), present=script.settle_guards()))
             for switch in self.stored.switches():
                 if switch.on:
                     self.stored.turn(switch, states.SETTLED, self._noted("settled"), on=False)
-            self._see(everywhere, guards=[*script.new_guards(), *script.settle_guards()])
+            self._see(everywhere, Expected(guards=[*script.new_guards(), *script.settle_guards()]))
         self._dismantle(script)
         self._put(script.last())
         state = replace(state, phase=states.SETTLED, finished=now())
@@ -256,15 +257,17 @@ class Transaction:
         time.sleep(self.options.settle)
         # While Felix does not know the switch, a guard of old policy would let everything pass.
         self._put(script.new_guards())
-        self._see(everywhere, present=script.new_guards(), guards=script.new_guards())
+        self._see(everywhere, Expected(present=script.new_guards(), guards=script.new_guards()))
         if not script.new_guards():
             time.sleep(self.options.settle)
         self._put([*script.old_guards(), *script.moved()])
         self._put(script.next_tiers())
         self._see(
             everywhere,
-            present=[*script.new_guards(), *script.old_guards(), *script.moved()],
-            guards=[*script.new_guards(), *script.old_guards()],
+            Expected(
+                present=[*script.new_guards(), *script.old_guards(), *script.moved()],
+                guards=[*script.new_guards(), *script.old_guards()],
+            ),
         )
         self._refuse_forward(change, everywhere)
         self.progress.note("prepared")
@@ -334,8 +337,7 @@ class Transaction:
         self.progress.note("switched", wave.name)
         self._see(
             wave.nodes,
-            guards=[w for w in script.new_guards() if _is_of(w, number)],
-            full=False,
+            Expected(guards=[w for w in script.new_guards() if _is_of(w, number)], full=False),
             patient=False,
             seconds=max(1, min(_PROGRAM_SECONDS, end - time.monotonic())),
         )
@@ -532,9 +534,10 @@ class Transaction:
         own = {write.name for write in new_guards}
         left = [o["metadata"]["name"] for o in self.stored.labelled(POLICY)]
         self._put([Write(POLICY, name) for name in left if name not in own])
-        self._see(everywhere, absent=[*script.moved(), *script.old_guards(), *script.settle_guards()])
+        gone = [*script.moved(), *script.old_guards(), *script.settle_guards()]
+        self._see(everywhere, Expected(absent=gone))
         self._put([Write(POLICY, name) for name in left if name in own])
-        self._see(everywhere, absent=new_guards)
+        self._see(everywhere, Expected(absent=new_guards))
         self._put([Write(TIER, name) for name in sorted(there)])
         self.stored.drop_switches()
 
@@ -550,8 +553,10 @@ class Transaction:
 
     # -- small ----------------------------------------------------------------------------------------
 
-    def _see(self, nodes: Sequence[str], **wanted: Any) -> None:
-        late = self.nodes.wait(nodes, **wanted)
+    def _see(
+        self, nodes: Sequence[str], expected: Expected, *, seconds: float = 20, patient: bool = True
+    ) -> None:
+        late = self.nodes.wait(nodes, expected, seconds=seconds, patient=patient)
         if late:
             node, why = next(iter(late.items()))
             more = f" (and {len(late) - 1} more nodes)" if len(late) > 1 else ""

@@ -13,11 +13,8 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from ..calico import selector as selectors
-from ..calico.bad_input import BadInput
 from ..calico.host_endpoint import effective_labels
-from ..calico.policy.definition import POLICY
-from ..calico.transaction.chains import chain_names
+from ..calico.transaction.kernel_view import Expected, difference
 from ..calico.transaction.steps import Write
 from ..controller.node_programs import ProgramLogin, run_on
 from ..node import forget_connections, lifeline, start_program, switch_probe
@@ -66,34 +63,24 @@ class Observer:
             self._labels.setdefault(str(hep["spec"].get("node")), []).append(effective_labels(hep))
 
     def wait(
-        self,
-        nodes: Iterable[str],
-        *,
-        present: Sequence[Write] = (),
-        absent: Sequence[Write] = (),
-        guards: Sequence[Write] = (),
-        full: bool = True,
-        seconds: float = 20,
-        patient: bool = True,
+        self, nodes: Iterable[str], expected: Expected, *, seconds: float = 20, patient: bool = True
     ) -> dict[str, str]:
-        """Until the kernels of all nodes hold the chains of the policies present and none of those absent.
+        """Until the kernels of all nodes show what is expected.
 
-        :param guards: whose set of addresses is to be full, or empty
         :param patient: otherwise a node that cannot be logged in to twice ends the wait at once
         :returns: node to what is not as it shall be, when the time was over
         """
         time.sleep(0 if self.logins else self._settle)
         waiting = [self.logins[node] for node in nodes if node in self.logins]
         end = time.monotonic() + seconds
-        names = sorted({name for guard in guards for name in _all_chains(guard)})
         cut_before: set[str] = set()
         while True:
-            answers = run_on(waiting, _PROGRAM, lambda _node: {"guards": names})
+            answers = run_on(waiting, _PROGRAM, lambda _node: {"guards": expected.guard_chains})
             late: dict[str, str] = {}
             cut = {node for node, answer in answers.items() if answer.error}
             for node, answer in answers.items():
-                problem = answer.error or self._differs(
-                    node, answer.document["kernel"], present, absent, guards, full
+                problem = answer.error or difference(
+                    expected, answer.document["kernel"], self._labels.get(node, ())
                 )
                 if problem:
                     late[node] = problem
@@ -127,7 +114,7 @@ class Observer:
         """
         found = self.facts(nodes)
         program = inspect.getsource(lifeline)
-        names = sorted({name for guard in guards for name in _all_chains(guard)})
+        names = Expected(guards=guards).guard_chains
 
         def options(node: str) -> dict[str, Any]:
             seen = found.get(node) or {"targets": {"api": [], "typha": [], "dns": []}, "ssh": ""}
@@ -232,52 +219,6 @@ class Observer:
                 self.may_ask_kubelets = False
             return str(error)
         return ""
-
-    def _differs(
-        self,
-        node: str,
-        kernel: Mapping[str, Any],
-        present: Sequence[Write],
-        absent: Sequence[Write],
-        guards: Sequence[Write],
-        full: bool,
-    ) -> str:
-        chains = set(kernel["chains"])
-        for write in present:
-            for names in self._chains(write, node):
-                if not names & chains:
-                    return f"policy {write.name} is not in its kernel yet"
-        for write in absent:
-            if _all_chains(write) & chains:
-                return f"policy {write.name} is still in its kernel"
-        wanted = "full" if full else "empty"
-        for write in guards:
-            for names in self._chains(write, node):
-                state = next(
-                    (kernel["guards"][name] for name in names if name in kernel["guards"]), "unknown"
-                )
-                if state != wanted:
-                    return f"the switch's addresses are {state} in its kernel, not {wanted} ({write.name})"
-        return ""
-
-    def _chains(self, write: Write, node: str) -> list[frozenset[str]]:
-        """Names of the chains that a node should have of a policy: none if it selects no "
-        "HostEndpoint there."""
-        spec = (write.wanted or {}).get("spec") or {}
-        if write.kind != POLICY or spec.get("namespaceSelector") or spec.get("serviceAccountSelector"):
-            return []
-        try:
-            selector = selectors.parse(str(spec.get("selector") or ""))
-        except BadInput:
-            return []
-        if not any(selector.matches(labels) for labels in self._labels.get(node, ())):
-            return []
-        return [chain_names(write.name, spec["tier"], direction) for direction in spec["types"]]
-
-
-def _all_chains(write: Write) -> frozenset[str]:
-    tier = write.name.partition(".")[0]
-    return chain_names(write.name, tier, "Ingress") | chain_names(write.name, tier, "Egress")
 
 
 def _worked(before: Optional[Mapping[str, Proof]], node: str, name: str) -> bool:
