@@ -109,6 +109,7 @@ def _planned(
         waves = _check(cluster, served, old, new, live, heps, params["waves"])
     except NoSwitch as reason:
         return {**_result(transaction, None), "changed": False, "without_switch": str(reason)}
+    _note_lost_nodes(cluster, transaction, heps)
     return {**_result(transaction, begin(params["sets"], waves, transaction.options)), "changed": True}
 
 
@@ -140,6 +141,7 @@ def _enforced(
             waves = _check(cluster, served, old, new, live, heps, params["waves"])
         except NoSwitch as reason:
             return {**_result(transaction, None), "changed": False, "without_switch": str(reason)}
+        _note_lost_nodes(cluster, transaction, heps)
         state = transaction.state = begin(params["sets"], waves, transaction.options)
         return _finished(transaction, transaction.run(state, old, new), params["writes"])
 
@@ -271,6 +273,16 @@ def _check(
     refuse_matching(policies, 1)
     refuse_matching([_typed(obj, POLICY, served) for tier in change.tiers for obj in tier.new], 1)
     return waves_of(cluster, served, heps, wish)
+
+
+def _note_lost_nodes(cluster: Cluster, transaction: Transaction, heps: Sequence[Object]) -> None:
+    """:raises BadInput: one of them must not be changed"""
+    endpoints = {str(hep["spec"].get("node")): str(hep["metadata"]["name"]) for hep in heps}
+    nodes = [node["metadata"]["name"] for node in cluster.list("/api/v1/nodes")]
+    configurations = list_stored(cluster, transaction.stored.served, "FelixConfiguration")
+    told = waving.without_node(endpoints, nodes, configurations)
+    if told:
+        transaction.progress.remarks.append(told)
 
 
 def _hosts(cluster: Cluster, heps: Sequence[Object]) -> list[waving.Host]:

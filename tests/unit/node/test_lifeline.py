@@ -58,6 +58,7 @@ def test_one_that_was_asked_to_end_does_nothing(tmp_path: Path) -> None:
     assert wait({"seconds": 0}, str(own))
     os.unlink(own)
     assert not wait({"seconds": 60}, str(own))
+    assert not wait({"seconds": 0}, str(own))
 
 
 @pytest.mark.parametrize("administrators", [[["10.0.0.0/8", 22], ["fd00::/8", 2222]]])

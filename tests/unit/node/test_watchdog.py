@@ -50,6 +50,7 @@ def test_what_is_confirmed_is_left_alone() -> None:
     watch = Watch("x")
     due(watch, switch("armed", True), 0, WALL)
     due(watch, switch("switched", False), 1, WALL)
+    assert not watch.due(switch("confirmed", False), WINDOW + 100)
     assert not due(watch, switch("confirmed", False), WINDOW + 100, WALL)
     assert not due(watch, switch("settled", True), WINDOW + 200, WALL)
 
