@@ -167,6 +167,7 @@ class Transaction:
         self.stored.begin(state, old, new)
         try:
             self._prepare(state, change)
+            self._start_watchdogs(state)
             state = self._phase(state, old, new, states.RUNNING)
         except (ClusterError, KeyboardInterrupt) as problem:
             self.undo(state, old, new)

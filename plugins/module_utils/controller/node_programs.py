@@ -13,7 +13,8 @@ from typing import Any, Callable
 from . import openssh
 
 CONNECT_SECONDS = 5
-_AT_ONCE = 32
+# Most of the time of each is waiting for the node.
+_AT_ONCE = 100
 # The program and what it is given come over standard input: nothing of it is in the node's list of processes.
 _BOOT = (
     "import sys,json;_given=json.loads(sys.stdin.readline());"
