@@ -247,14 +247,13 @@ def of_testbed(repeat: int) -> None:
     lab.protect()
     lab.directly(A)
     case = Case(lab, {}, {})
-    node = next(iter(lab.record.nodes.values()))
+    flow = [(next(iter(lab.record.nodes.values())).ipv4, 10250)]
     late: list[float] = []
     for _round in range(repeat):
         process = case.start(confirm="manual")
         case.switched()
         begun = time.monotonic()
         case.kill(process)
-        flow = [(node.ipv4, 10250)]
         lab.wait_for(lambda: lab._probe("outside", flow) == ["deny"], 10)
         lab.wait_for(lambda: lab._probe("outside", flow) == ["allow"], WINDOW + 15)
         late.append(time.monotonic() - begun - WINDOW)
