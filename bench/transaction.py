@@ -170,6 +170,8 @@ _PARAMETERS: dict[str, Any] = {
     "confirm": "auto",
     "keep": 24,
     "watchdogs": 0,
+    "watchdog_mode": "node",
+    "watchdog_image": "",
     "last_resort": False,
     "admin_sources": [],
     "flush_conntrack": False,

@@ -48,6 +48,7 @@ options:
       - crds
       - enforce
       - enforce_kubelets
+      - enforce_pods
       - felix
       - host_endpoints_auto
       - host_endpoints_daemonset

@@ -71,6 +71,18 @@ options:
         armed before it is switched.
     type: int
     default: 2
+  watchdog_mode:
+    description:
+      - V(node) starts them on nodes that can be logged in to, control-plane nodes first.
+      - V(pod) starts each as a Deployment with host network in C(kube-system), on control-plane nodes where
+        there are any, and removes it in the end.
+    type: str
+    choices: [node, pod]
+    default: node
+  watchdog_image:
+    description: Image of the pods, with Python 3.9 or later; best by digest.
+    type: str
+    default: ""
   last_resort:
     description:
       - Whether each node of a wave opens its own way to the API, Typha, name servers and for administrators'
@@ -193,6 +205,8 @@ OPTIONS: dict[str, Any] = {
     "confirm": {"type": "str", "choices": ["auto", "manual"], "default": "auto"},
     "keep": {"type": "float", "default": 24},
     "watchdogs": {"type": "int", "default": 2},
+    "watchdog_mode": {"type": "str", "choices": ["node", "pod"], "default": "node"},
+    "watchdog_image": {"type": "str", "default": ""},
     "last_resort": {"type": "bool", "default": True},
     "admin_sources": {"type": "list", "elements": "str", "default": []},
     "flush_conntrack": {"type": "bool", "default": False},

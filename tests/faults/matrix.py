@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.faults.aggregated import aggregated
 from tests.faults.lab import GROUP, NEIGHBOURS, Cutter, Lab, allow, policy
 from tests.faults.recorder import Recorder
 
@@ -274,6 +275,39 @@ def hung_up(case: Case) -> str:
     return "nothing was switched, or it went back"
 
 
+def calico_apiserver_lost(case: Case) -> str:
+    """On a cluster of its own, without Felix."""
+    with aggregated() as cluster:
+        case.lab.must(
+            case.lab.module(
+                "host_endpoints", kubeconfig=cluster.kubeconfig, labels={"host-endpoint": "ingress"}
+            )
+        )
+        given = {"name": "edge", "state": "enforced", "definitions": A, "reach": False, "lint": False}
+        there = {"kubeconfig": cluster.kubeconfig}
+        planned = case.lab.must(case.lab.module("policies", check=True, **there, **given))
+        options = {"waves": ["all"], "window": WINDOW, "watchdogs": 1, "nodes": [cluster.login]}
+        waiting = case.lab.module(
+            "enforce",
+            kubeconfig=cluster.kubeconfig,
+            writes=planned["rehearsal"],
+            confirm="manual",
+            **options,
+        )
+        case.lab.must(waiting)
+        os.kill(cluster.pid, signal.SIGSTOP)
+        try:
+            early = case.lab.wait_for(lambda: cluster.phase() == "rolled-back", WINDOW + 5)
+        finally:
+            os.kill(cluster.pid, signal.SIGCONT)
+        if early:
+            raise Failed("it went back without Calico's API server")
+        if not case.lab.wait_for(lambda: cluster.phase() == "rolled-back", 20):
+            raise Failed(f"phase {cluster.phase()} after Calico's API server came back")
+        case.lab.must(case.lab.module("rollback", kubeconfig=cluster.kubeconfig))
+    return "the watchdog waits for it, and switches back (no Felix there)"
+
+
 def typha_lost(case: Case) -> str:
     """A listener stands in for Typha, and a connection of each node's for Felix's."""
     with (
@@ -446,6 +480,7 @@ ROWS: dict[int, tuple[str, Row]] = {
     5: ("all watchdogs die", all_watchdogs_die),
     6: ("the API server restarts", api_restarts),
     7: ("the API server loses its policy webhook", webhook_lost),
+    8: ("Calico's API server is cut off", calico_apiserver_lost),
     9: ("a node is cut off from the API", node_is_deaf),
     10: ("nodes lose Typha", typha_lost),
     11: ("nodes lose their name servers", names_lost),

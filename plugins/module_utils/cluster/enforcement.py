@@ -57,6 +57,8 @@ def enforce(cluster: Cluster, params: Mapping[str, Any], *, check: bool) -> dict
         bake=params["bake"],
         confirm=params["confirm"],
         watchdogs=params["watchdogs"],
+        watchdog_mode=params["watchdog_mode"],
+        watchdog_image=params["watchdog_image"],
         proofs=params["proofs"],
         last_resort=params["last_resort"],
         admin_sources=params["admin_sources"],

@@ -27,10 +27,11 @@ HOST_ENDPOINTS_JOB = "host_endpoints_job"
 POLICIES = "policies"
 ENFORCE = "enforce"
 ENFORCE_KUBELETS = "enforce_kubelets"
+ENFORCE_PODS = "enforce_pods"
 VERDICTS = "verdicts"
 TASKS = (CRDS, FELIX, HOST_ENDPOINTS_DIRECT, HOST_ENDPOINTS_AUTO, POLICIES, ENFORCE, VERDICTS)
 # Opt-in only: whoever can start pods and grant RBAC can do almost anything, and so can who reaches kubelets.
-ON_DEMAND = (ACCESS, HOST_ENDPOINTS_DAEMONSET, HOST_ENDPOINTS_JOB, ENFORCE_KUBELETS)
+ON_DEMAND = (ACCESS, HOST_ENDPOINTS_DAEMONSET, HOST_ENDPOINTS_JOB, ENFORCE_KUBELETS, ENFORCE_PODS)
 
 _ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _CALICO = "<the group in use>"
@@ -151,6 +152,15 @@ _BY_TASK: dict[str, _Table] = {
     # The proof that the API server reaches kubelets. It is as good as root on every node: without it, that is
     # not proved, and said so.
     ENFORCE_KUBELETS: {("", "nodes/proxy"): ("get",)},
+    # Watchdogs as pods, which may be any pods of kube-system.
+    ENFORCE_PODS: {
+        key: verbs
+        for group, plural in (("", "configmaps"), ("apps", "deployments"))
+        for key, verbs in {
+            (group, plural): ("create", "list"),
+            (group, plural, *watchdogs.NAMES): ("delete", "patch"),
+        }.items()
+    },
     # policy_lint and flow_verdict: what rules may select beside hosts. They say so where they may not see it.
     VERDICTS: {
         **{("", plural): ("list",) for plural in ("namespaces", "pods", "serviceaccounts")},

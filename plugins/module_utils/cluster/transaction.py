@@ -31,7 +31,9 @@ from .transaction_store import Busy, Lost, Stored, now
 from .watchdogs import MOST, Watchdogs, endpoints, revoke
 
 AUTO, MANUAL = "auto", "manual"
+NODE, POD = "node", "pod"
 _ACKNOWLEDGE_SECONDS = 20
+_POD_SECONDS = 90
 _PROGRAM_SECONDS = 20
 _FAREWELL_SECONDS = 1.5
 # After the window, watchdogs need a moment, and Felix another one.
@@ -52,6 +54,8 @@ class Options:
     :ivar window: seconds until an unconfirmed wave goes back
     :ivar bake: seconds to wait after a wave before the next
     :ivar watchdogs: how many; 0 goes without
+    :ivar watchdog_mode: ``node`` or ``pod``
+    :ivar watchdog_image: of pods
     :ivar last_resort: nodes that no API server answers open their own way at the end of the window, where
         they can be logged in to
     :ivar admin_sources: networks from which administrators log in, beside this machine
@@ -64,6 +68,8 @@ class Options:
     bake: int = 0
     confirm: str = AUTO
     watchdogs: int = 2
+    watchdog_mode: str = NODE
+    watchdog_image: str = ""
     proofs: Sequence[Mapping[str, Any]] = ()
     last_resort: bool = True
     admin_sources: Sequence[str] = ()
@@ -76,6 +82,8 @@ class Options:
             raise BadInput("window", self.window, "from 30 to 240 seconds")
         if not 0 <= self.watchdogs <= MOST:
             raise BadInput("watchdogs", self.watchdogs, f"from 0 to {MOST}")
+        if self.watchdog_mode == POD and self.watchdogs and not self.watchdog_image:
+            raise BadInput("watchdog_image", "", "an image with Python 3.9 or later, for the mode pod")
         for index, network in enumerate(self.admin_sources):
             if parse_net(network) is None:
                 raise BadInput(f"admin_sources[{index}]", network, "an address or a network")
@@ -296,12 +304,29 @@ class Transaction:
                 "somebody rolls back"
             )
             return
-        chosen = self._hosts_of_watchdogs(state, count)
-        self._watchdogs = Watchdogs(self._cluster, self._served, state.id, count, len(state.waves))
-        self._watchdogs.grant()
+        watchdogs = Watchdogs(self._cluster, self._served, state.id, count, len(state.waves))
+        if self.options.watchdog_mode == POD:
+            self._start_pods(watchdogs, state)
+        else:
+            self._start_on_nodes(watchdogs, state)
+        self._watchdogs = watchdogs
+
+    def _start_pods(self, watchdogs: Watchdogs, state: State) -> None:
+        watchdogs.grant()
+        watchdogs.start_pods(self.options.watchdog_image, self._life(state))
+        living = watchdogs.alive(_POD_SECONDS)
+        if len(living) < self.options.watchdogs:
+            raise ClusterError(
+                f"{len(living)} of {self.options.watchdogs} watchdogs run after {_POD_SECONDS} s: look at the "
+                "pods of the Deployments kube-system/hostfence-watchdog-*, and at watchdog_image"
+            )
+
+    def _start_on_nodes(self, watchdogs: Watchdogs, state: State) -> None:
+        chosen = self._hosts_of_watchdogs(state, self.options.watchdogs)
+        watchdogs.grant()
         seen = self.nodes.facts([login.node for login in chosen])
         servers = [pair for found in seen.values() if found for pair in found["targets"]["api"]]
-        problems = self._watchdogs.start_on(chosen, self._life(state), servers)
+        problems = watchdogs.start_on(chosen, self._life(state), servers)
         if problems:
             raise ClusterError(f"a watchdog did not start: {problems[0]}")
 

@@ -17,6 +17,7 @@ from ..controller.node_programs import ProgramLogin, run_on
 from ..node import start_program, watchdog
 from .client import ApiError, Cluster, Object
 from .flavour import Flavour
+from .watchdog_pods import config_map, deployment
 
 # It is there in every cluster, and stays: one of our own would take its time to go.
 NAMESPACE = "kube-system"
@@ -26,6 +27,8 @@ NAMES = tuple(f"{NAME}-{number}" for number in range(1, MOST + 1))
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 _LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+_DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+_CONFIG_MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 _SHORTEST_TOKEN = 600
 _SEEN = "hostfence.io/seen"
 
@@ -83,6 +86,20 @@ class Watchdogs:
         )
         return [answer.error for answer in answers.values() if answer.error]
 
+    def start_pods(self, image: str, seconds: int) -> None:
+        """Start each as a pod.
+
+        :param image: has Python 3.9 or later
+        :param seconds: to live at most
+        """
+        expiry = max(seconds, _SHORTEST_TOKEN)
+        for name in self.names:
+            options = self._placed(name, seconds, ())
+            map_ = config_map(name, NAMESPACE, self._labels, options)
+            self._cluster.apply(f"{_CONFIG_MAPS}/{name}", map_)
+            pods = deployment(name, NAMESPACE, self._labels, image, expiry)
+            self._cluster.apply(f"{_DEPLOYMENTS}/{name}", pods)
+
     def acknowledgements(self) -> list[Acknowledgement]:
         found = []
         for name in self.names:
@@ -124,9 +141,12 @@ class Watchdogs:
             "spec": {"expirationSeconds": max(seconds, _SHORTEST_TOKEN)},
         }
         token = self._cluster.create(path, request)["status"]["token"]
+        return {"token": token, **self._placed(name, seconds, servers)}
+
+    def _placed(self, name: str, seconds: int, servers: Sequence[Sequence[Any]]) -> Object:
+        """What a watchdog is given but for its token."""
         return {
             "name": name,
-            "token": token,
             "endpoints": _unique([*servers, *endpoints(self._cluster), *_as_from_here(self._cluster)]),
             "ca": self._cluster.authority() or _published_authority(self._cluster),
             "switches": [self._served.path("GlobalNetworkSet", name) for name in self._switches],
@@ -196,7 +216,7 @@ def revoke(cluster: Cluster) -> None:
     mine = f"{OWNER_LABEL}={OWNER},{TRANSACTION_LABEL}"
     inside = f"{_RBAC}/namespaces/{NAMESPACE}"
     accounts = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
-    for path in (accounts, _LEASES, f"{inside}/rolebindings", f"{inside}/roles"):
+    for path in (_DEPLOYMENTS, _CONFIG_MAPS, accounts, _LEASES, f"{inside}/rolebindings", f"{inside}/roles"):
         for obj in cluster.list_if_readable(path, labelSelector=mine) or []:
             cluster.delete(f"{path}/{obj['metadata']['name']}")
     for path in (
