@@ -340,8 +340,8 @@ def ssh_elsewhere(case: Case) -> str:
     """SSH on port 2222, which no failsafe keeps open: the gate refuses, and so would the proof."""
     lab = case.lab
     lab.directly([policy("in", 10, ingress=[allow(22, 2222, 10250), NEIGHBOURS])])
-    config = "$(tr '\\0' ' ' < /proc/$(pgrep -o sshd)/cmdline | grep -o '[^ ]*sshd_config')"
     for node in lab.record.nodes:
+        config = lab.run / "nodes" / node / "sshd_config"
         lab.on(node, f"/usr/sbin/sshd -f {config} -p 2222 -o PidFile=/run/sshd-2222.pid")
     logins = [{**login, "port": 2222} for login in lab.logins]
     try:

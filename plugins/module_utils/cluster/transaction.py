@@ -317,8 +317,8 @@ class Transaction:
         living = watchdogs.alive(_POD_SECONDS)
         if len(living) < self.options.watchdogs:
             raise ClusterError(
-                f"{len(living)} of {self.options.watchdogs} watchdogs run after {_POD_SECONDS} s: look at the "
-                "pods of the Deployments kube-system/hostfence-watchdog-*, and at watchdog_image"
+                f"{len(living)} of {self.options.watchdogs} watchdogs run after {_POD_SECONDS} s: look at "
+                "the pods of the Deployments kube-system/hostfence-watchdog-*, and at watchdog_image"
             )
 
     def _start_on_nodes(self, watchdogs: Watchdogs, state: State) -> None:
