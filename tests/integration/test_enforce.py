@@ -70,6 +70,7 @@ def test_a_set_comes_into_force_changes_and_goes_back(protected_api):
     api = protected_api
     first = enforce(api, OLD)
     assert not first["failed"], first["msg"]
+    assert sum("NO WATCHDOG" in remark for remark in first["remarks"]) == 1
     assert [step["event"] for step in first["timeline"]] == [
         "prepared", "armed", "switched", "proved", "confirmed", "settled",
     ]  # fmt: skip

@@ -128,6 +128,7 @@ class Transaction:
         self._served = served
         self.state: Optional[State] = None
         self._watchdogs: Optional[Watchdogs] = None
+        self._is_watched = False
         self._lease: Optional[Lease] = None
 
     def hold(self, lease: Lease) -> None:
@@ -187,7 +188,7 @@ class Transaction:
 
         :raises RolledBack: a wave was not proved or not confirmed
         """
-        if self._watchdogs is None:
+        if not self._is_watched:
             self._start_watchdogs(state)
         for number, wave in enumerate(state.waves, start=1):
             switch = self._need(number)
@@ -297,6 +298,7 @@ class Transaction:
                 )
 
     def _start_watchdogs(self, state: State) -> None:
+        self._is_watched = True
         count = self.options.watchdogs
         if not count:
             self.progress.remarks.append(
