@@ -207,17 +207,18 @@ def of_proofs(cluster: Cluster, repeat: int) -> None:
         fake = Path(place) / "ssh"
         fake.write_text(FAR_AWAY)
         fake.chmod(0o755)
-        ways = {"a stand-in that answers after 1 s": {"executable": str(fake), "host": "192.0.2.1"}}
+        ways = [("a stand-in that answers after 1 s", 100, {"executable": str(fake), "host": "192.0.2.1"})]
         if os.geteuid() == 0:
             from tests.unit.controller.ssh_server import ssh_server
 
             (Path(place) / "server").mkdir()
             server = stack.enter_context(ssh_server(Path(place) / "server"))
-            ways["OpenSSH, both ends on this machine"] = server.node("", sys.executable)
-        for name, way in ways.items():
-            one, hundred = (_median(lambda n=n, way=way: _prove(cluster, way, n), repeat) for n in (1, 100))
+            # Here the nodes' part is this machine's work, too: so many as its cores can take in time.
+            ways.append(("OpenSSH, both ends on this machine", 20, server.node("", sys.executable)))
+        for name, count, way in ways:
+            one, many = (_median(lambda n=n, way=way: _prove(cluster, way, n), repeat) for n in (1, count))
             print(f"| proof of one node: {name} | {one:.2f} s | |")
-            print(f"| proof of 100 nodes: {name} | {hundred:.2f} s | **{hundred / one:.1f}** |", flush=True)
+            print(f"| proof of {count} nodes: {name} | {many:.2f} s | **{many / one:.1f}** |", flush=True)
 
 
 def _prove(cluster: Cluster, way: dict[str, Any], count: int) -> None:

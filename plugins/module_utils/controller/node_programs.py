@@ -14,7 +14,7 @@ from . import openssh
 
 CONNECT_SECONDS = 5
 # Most of the time of each is waiting for the node.
-_AT_ONCE = 100
+_AT_ONCE = 64
 # The program and what it is given come over standard input: nothing of it is in the node's list of processes.
 _BOOT = (
     "import sys,json;_given=json.loads(sys.stdin.readline());"

@@ -52,6 +52,7 @@ class Server:
         (place / "sshd_config").write_text(
             f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {place}/host\nStrictModes no\nUsePAM no\n"
             f"AuthorizedKeysFile {place}/user.pub\nPidFile none\nPermitRootLogin prohibit-password\n"
+            "MaxStartups 500\n"
         )
         self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(place / "sshd_config")])
         deadline = time.monotonic() + 20
