@@ -23,22 +23,34 @@ options:
         type: str
         required: true
       host:
-        description: Address or name to log in to.
-        type: str
-        required: true
-      port:
-        description: Port of its SSH server.
-        type: int
-      user:
-        description: User to log in as.
-        type: str
-      args:
-        description: Further arguments of C(ssh), as one text.
+        description: Address or name to connect to; by default O(nodes[].node).
         type: str
         default: ""
-      key:
-        description: File of the private key.
-        type: path
+      port:
+        description: Port; by default OpenSSH's.
+        type: int
+      user:
+        description: User; by default OpenSSH's.
+        type: str
+        default: ""
+      private_key_file:
+        description: File with the private key.
+        type: str
+        default: ""
+      connection:
+        description: Ansible's name of the connection that the node is used with.
+        type: str
+        default: ssh
+      executable:
+        description: The program.
+        type: str
+        default: ssh
+      ssh_args:
+        description: >-
+          Further arguments of the program, as C(ansible_ssh_args), C(ansible_ssh_common_args) and
+          C(ansible_ssh_extra_args) have them.
+        type: str
+        default: ""
       python:
         description: Python of the node, 3.9 or later.
         type: str

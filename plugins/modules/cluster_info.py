@@ -46,6 +46,9 @@ options:
     choices:
       - access
       - crds
+      - enforce
+      - enforce_kubelets
+      - enforce_pods
       - felix
       - host_endpoints_auto
       - host_endpoints_daemonset

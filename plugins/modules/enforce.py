@@ -71,11 +71,39 @@ options:
         armed before it is switched.
     type: int
     default: 2
+  watchdog_mode:
+    description:
+      - V(node) starts them on nodes that can be logged in to, control-plane nodes first.
+      - V(pod) starts each as a Deployment with host network in C(kube-system), on control-plane nodes where
+        there are any, and removes it in the end.
+    type: str
+    choices: [node, pod]
+    default: node
+  watchdog_image:
+    description: Image of the pods, with Python 3.9 or later; best by digest.
+    type: str
+    default: ""
   last_resort:
     description:
-      - Whether each node of a wave opens its own way to the API, Typha, name servers and for this machine's
-        SSH if, at the end of a window, no API server answers it. On iptables-nft and nftables, with C(nft)
-        on the node.
+      - Whether each node of a wave opens its own way to the API, Typha, name servers and for administrators'
+        SSH if, at the end of a window, no API server answers it. On nodes that can be logged in to, with
+        Calico's iptables or nftables, and with C(nft); the others are named in RV(remarks).
+    type: bool
+    default: true
+  admin_sources:
+    description:
+      - Networks from which administrators log in, such as jump hosts, beside this machine. The last resort
+        lets them in as well.
+    type: list
+    elements: str
+    default: []
+  flush_conntrack:
+    description:
+      - Whether the hosts of the first wave forget their connections once they are switched, before the proof.
+        Established connections are accepted whatever policy says; so what breaks only on reconnect breaks
+        while the wave can still go back.
+      - Connections of Felix itself are spared where no last resort runs, as it hears the way back by them;
+        so are those that the host only forwards.
     type: bool
     default: false
   proofs:
@@ -164,7 +192,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import enforcement
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster.ssh import OPTIONS as NODES
+from ansible_collections.hostfence.calico.plugins.module_utils.controller.node_programs import (
+    OPTIONS as NODES,
+)
 
 OPTIONS: dict[str, Any] = {
     "writes": {"type": "list", "elements": "dict", "required": True},
@@ -175,7 +205,11 @@ OPTIONS: dict[str, Any] = {
     "confirm": {"type": "str", "choices": ["auto", "manual"], "default": "auto"},
     "keep": {"type": "float", "default": 24},
     "watchdogs": {"type": "int", "default": 2},
-    "last_resort": {"type": "bool", "default": False},
+    "watchdog_mode": {"type": "str", "choices": ["node", "pod"], "default": "node"},
+    "watchdog_image": {"type": "str", "default": ""},
+    "last_resort": {"type": "bool", "default": True},
+    "admin_sources": {"type": "list", "elements": "str", "default": []},
+    "flush_conntrack": {"type": "bool", "default": False},
     "proofs": {
         "type": "list",
         "elements": "dict",

@@ -79,7 +79,7 @@ options:
         description: What it may do, as of M(hostfence.calico.cluster_info).
         type: list
         elements: str
-        default: [crds, felix, host_endpoints_auto, host_endpoints_direct, policies, verdicts]
+        default: [crds, enforce, felix, host_endpoints_auto, host_endpoints_direct, policies, verdicts]
   felix:
     description: Fields of a FelixConfiguration, as of M(hostfence.calico.felix_configuration).
     type: dict
@@ -489,7 +489,11 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.model
     Plan,
     WayBack,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.screen import drift, objects, screen
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.screen import (
+    drift,
+    objects,
+    screen,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
     felix_configuration,
     host_endpoints,

@@ -96,7 +96,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import planner
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import TIER
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
+    NETWORK_SET,
+    TIER,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction import state as transaction
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
     flavour,
     lease,
@@ -163,9 +167,14 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
 
 
 def _removal(module: AnsibleModule, cluster: Cluster, served: flavour.Flavour) -> Removal:
-    """:raises CutOff: what the removal would deny"""
+    """:raises CutOff: what the removal would deny
+    :raises BadInput: a transaction is under way
+    """
     inventory = policies.read(cluster, served)
     planned = leftovers.plan_policy_removal(inventory)
+    if planned.writes and not module.check_mode:
+        record = inventory.find(NETWORK_SET, transaction.RECORD)
+        transaction.refuse_pending(record.stored if record else None)
     leaving = {w.name for w in planned.writes if w.kind == TIER and w.action == "delete"}
     in_use = frozenset(t for t in leaving if policies.namespaced_policies(cluster, served, t))
     if in_use:

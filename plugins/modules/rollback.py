@@ -59,23 +59,16 @@ writes:
   type: int
 """
 
-from typing import Any
-
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster import enforcement
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.enforcement import (
+    END_OPTIONS,
+    ROLL_BACK,
+    end,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster.ssh import OPTIONS as NODES
-
-OPTIONS: dict[str, Any] = {"settle": {"type": "float", "default": 1}, **NODES}
-
-
-def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
-    return enforcement.roll_back(cluster, module.params, check=module.check_mode)
 
 
 def main() -> None:
-    run(OPTIONS, work)
+    run(END_OPTIONS, lambda module, cluster: end(cluster, module.params, ROLL_BACK, check=module.check_mode))
 
 
 if __name__ == "__main__":

@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.kernel_view import Expected
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import enforcement, flavour
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster.ssh import logins
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.transaction import (
     Options,
     Transaction,
     begin,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.controller.node_programs import logins
 
 from tests.faults.lab import NEIGHBOURS, Lab, allow, policy
 
@@ -88,7 +89,7 @@ def _states(lab: Lab, pair: Pair) -> list[tuple[str, dict[str, str], dict[str, s
     cluster = Cluster.of_options({"kubeconfig": lab.kubeconfig})
     served = flavour.require(cluster)
     heps = flavour.list_stored(cluster, served, "HostEndpoint")
-    run = Transaction(cluster, served, logins(_whole(lab.logins)), heps, Options(watchdogs=0))
+    run = Transaction(cluster, served, logins(lab.logins), heps, Options(watchdogs=0))
     before, after = enforcement.both_sides(cluster, served, lab.rehearsal(pair.new))
     waves = enforcement.waves_of(cluster, served, heps, ["all"])
     state = begin(["edge"], waves, run.options)
@@ -98,7 +99,7 @@ def _states(lab: Lab, pair: Pair) -> list[tuple[str, dict[str, str], dict[str, s
     for on, phase, wanted in ((True, "switched", new), (False, "back", old), (True, "again", new)):
         run.stored.turn(run._need(1), "switched" if on else "rolled-back", {}, on=on)
         guards = run._script(state, run._change(before, after)).new_guards()
-        run._see(waves[0].nodes, guards=guards, full=not on)
+        run._see(waves[0].nodes, Expected(guards=guards, full=not on))
         lab.wait_for(lambda wanted=wanted: lab.verdicts() == wanted, 2)
         found.append((phase, lab.verdicts(), wanted))
     run.settle(state, before, after)
@@ -106,7 +107,3 @@ def _states(lab: Lab, pair: Pair) -> list[tuple[str, dict[str, str], dict[str, s
     if lab.left_behind():
         raise SystemExit(f"left behind: {lab.left_behind()}")
     return found
-
-
-def _whole(given: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{"port": None, "key": None, "become": False, **login} for login in given]

@@ -142,7 +142,7 @@ class Lab:
                 "node": node.name,
                 "host": node.ipv4,
                 "user": "root",
-                "args": f"-F {self.run / 'ssh_config'}",
+                "ssh_args": f"-F {self.run / 'ssh_config'}",
                 "python": "/usr/bin/python3",
             }
             for node in self.record.nodes.values()

@@ -11,17 +11,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.faults.aggregated import aggregated
 from tests.faults.lab import GROUP, NEIGHBOURS, Cutter, Lab, allow, policy
 from tests.faults.recorder import Recorder
 
 WINDOW = 30
 # The last resort looks a while after the window, and Felix needs its time to start and to hear.
 GRACE = 40
+_ALL = 24
 A = [policy("in", 10, ingress=[allow(22, 10250), NEIGHBOURS])]
 B = [policy("in", 10, ingress=[allow(22, 9999), NEIGHBOURS])]
 SHUT = [policy("in", 10, ingress=[NEIGHBOURS])]
@@ -231,7 +233,7 @@ def two_operators(case: Case) -> str:
     second = case.start()
     output, _errors = second.communicate()
     first.communicate()
-    if b"is at it" not in output and b"another transaction" not in output:
+    if b"another run changes what is enforced: " not in output:
         raise Failed(output.decode()[-300:])
     case.ends_as(case.new)
     return "the second was refused, by the name of the first"
@@ -273,6 +275,202 @@ def hung_up(case: Case) -> str:
     return "nothing was switched, or it went back"
 
 
+def calico_apiserver_lost(case: Case) -> str:
+    """On a cluster of its own, without Felix."""
+    with aggregated() as cluster:
+        case.lab.must(
+            case.lab.module(
+                "host_endpoints", kubeconfig=cluster.kubeconfig, labels={"host-endpoint": "ingress"}
+            )
+        )
+        given = {"name": "edge", "state": "enforced", "definitions": A, "reach": False, "lint": False}
+        there = {"kubeconfig": cluster.kubeconfig}
+        planned = case.lab.must(case.lab.module("policies", check=True, **there, **given))
+        options = {"waves": ["all"], "window": WINDOW, "watchdogs": 1, "nodes": [cluster.login]}
+        waiting = case.lab.module(
+            "enforce",
+            kubeconfig=cluster.kubeconfig,
+            writes=planned["rehearsal"],
+            confirm="manual",
+            **options,
+        )
+        case.lab.must(waiting)
+        os.kill(cluster.pid, signal.SIGSTOP)
+        try:
+            early = case.lab.wait_for(lambda: cluster.phase() == "rolled-back", WINDOW + 5)
+        finally:
+            os.kill(cluster.pid, signal.SIGCONT)
+        if early:
+            raise Failed("it went back without Calico's API server")
+        if not case.lab.wait_for(lambda: cluster.phase() == "rolled-back", 20):
+            raise Failed(f"phase {cluster.phase()} after Calico's API server came back")
+        case.lab.must(case.lab.module("rollback", kubeconfig=cluster.kubeconfig))
+    return "the watchdog waits for it, and switches back (no Felix there)"
+
+
+def typha_lost(case: Case) -> str:
+    """A listener stands in for Typha, and a connection of each node's for Felix's."""
+    with (
+        service(case.lab, 5473),
+        connections_of_nodes(case.lab, 5473),
+        failsafes(case.lab, outbound=[{"protocol": "tcp", "port": 6443}]),
+    ):
+        said = refused_by_the_proof(case, egress_but(5473))
+    if "Typha 10.99.0.1 worked before and does not now" not in said:
+        raise Failed(said[-300:])
+    return "the proof failed (Typha), and the run switched back itself"
+
+
+def names_lost(case: Case) -> str:
+    resolver = "echo nameserver 10.99.0.1 > /run/resolv.test; mount --bind /run/resolv.test /etc/resolv.conf"
+    with service(case.lab, 53), failsafes(case.lab, outbound=[{"protocol": "tcp", "port": 6443}]):
+        for node in case.lab.record.nodes:
+            case.lab.on(node, resolver)
+        try:
+            said = refused_by_the_proof(case, egress_but(53))
+        finally:
+            for node in case.lab.record.nodes:
+                case.lab.on(node, "umount /etc/resolv.conf; rm /run/resolv.test")
+    if "DNS 10.99.0.1 over" not in said:
+        raise Failed(said[-300:])
+    return "the proof failed (DNS), and the run switched back itself"
+
+
+def ssh_elsewhere(case: Case) -> str:
+    """SSH on port 2222, which no failsafe keeps open: the gate refuses, and so would the proof."""
+    lab = case.lab
+    lab.directly([policy("in", 10, ingress=[allow(22, 2222, 10250), NEIGHBOURS])])
+    for node in lab.record.nodes:
+        config = lab.run / "nodes" / node / "sshd_config"
+        lab.on(node, f"/usr/sbin/sshd -f {config} -p 2222 -o PidFile=/run/sshd-2222.pid")
+    logins = [{**login, "port": 2222} for login in lab.logins]
+    try:
+        gate = lab.module(
+            "policies",
+            check=True,
+            name="edge",
+            state="enforced",
+            definitions=B,
+            lint=False,
+            logins=[{"node": login["node"], "host": login["host"], "port": 2222} for login in logins],
+        )
+        if not gate["failed"] or "2222" not in str(gate.get("msg")):
+            raise Failed(f"the gate let it pass: {gate.get('msg')}")
+        said = refused_by_the_proof(case, B, nodes=logins)
+        if "2222" not in said and "SSH" not in said:
+            raise Failed(said[-300:])
+    finally:
+        for node in lab.record.nodes:
+            lab.on(node, "kill $(cat /run/sshd-2222.pid)")
+    return "the gate refused it by the port; without the gate the proof failed, and the run switched back"
+
+
+def clock_jumps(case: Case) -> str:
+    """The run's clock is a day ahead: so is the deadline that it wrote."""
+    process = case.start(confirm="manual")
+    case.switched()
+    case.kill(process)
+    path = f"{GROUP}/globalnetworksets/hostfence-switch-1"
+    late = {"hostfence.io/deadline": f"{time.time() + 86400:.0f}"}
+    case.lab.api.patch(path, {"metadata": {"annotations": late}})
+    by = case.phase("rolled-back", WINDOW + 5)
+    case.ends_as(case.old)
+    return f"switched back by {by}, by its own clock"
+
+
+def controllers_stopped(case: Case) -> str:
+    pids = _processes_called(case.lab, "kube-controllers")
+    if not pids:
+        raise Failed("kube-controllers do not run")
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        process = case.start(waves=["canary"])
+        output, _errors = process.communicate()
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    if b'"phase": "settled"' not in output:
+        raise Failed(output.decode()[-300:])
+    case.ends_as(case.new)
+    return "no label is copied for a switch: all waves settled without them"
+
+
+def evictions(case: Case) -> str:
+    output, _errors = case.start(window=300).communicate()
+    if b"from 30 to 240" not in output or case.lab.left_behind():
+        raise Failed(output.decode()[-300:])
+    return "a window of 300 s, in which Kubernetes would evict pods, is refused before anything is written"
+
+
+def broken_by_the_next_reconnect(case: Case) -> str:
+    """A connection that only old policy allows, held over the switch."""
+    lab = case.lab
+    name = list(lab.record.nodes)[1]
+    lab.directly([policy("in", 10, ingress=[allow(22, 7001, 10250), NEIGHBOURS])])
+    survived = []
+    with service(lab, 7001, inside=name):
+        for flush in (False, True):
+            with conversation(lab, lab.record.nodes[name].ipv4, 7001) as goes_on:
+                if not goes_on():
+                    raise Failed("the connection does not work before")
+                process = case.start(confirm="manual", flush_conntrack=flush)
+                output, _errors = process.communicate()
+                if b'"event": "proved"' not in output:
+                    raise Failed(output.decode()[-300:])
+                survived.append(goes_on())
+            lab.must(lab.module("rollback", nodes=lab.logins))
+    if survived != [True, False]:
+        raise Failed(f"the connection went on without and with flushing: {survived}")
+    return "it goes on unseen; with flush_conntrack it breaks inside the window"
+
+
+def node_object_gone(case: Case) -> str:
+    """eBPF itself does not run here: its configuration is that of a node that is not there."""
+    endpoints, configurations = f"{GROUP}/hostendpoints", f"{GROUP}/felixconfigurations"
+    spec = {"node": "ghost", "interfaceName": "*", "expectedIPs": ["10.99.0.99"]}
+    labels = {"host-endpoint": "ingress", "kubernetes.io/hostname": "ghost"}
+    case.lab.api.post(endpoints, _object("HostEndpoint", "ghost", spec, labels))
+    bpf = _object("FelixConfiguration", "node.ghost", {"bpfEnabled": True})
+    case.lab.api.post(configurations, bpf)
+    try:
+        output, _errors = case.start().communicate()
+    finally:
+        case.lab.api.delete(f"{endpoints}/ghost")
+        case.lab.api.delete(f"{configurations}/node.ghost")
+    if b"ghost" not in output or b"eBPF" not in output or case.lab.left_behind():
+        raise Failed(output.decode()[-300:])
+    case.ends_as(case.old)
+    return "refused before anything is written, by the node's name"
+
+
+def endpoint_without_profile(case: Case) -> str:
+    refused = case.lab.module("host_endpoints", labels={"host-endpoint": "ingress"}, profiles=[])
+    if not refused["failed"] or "denied" not in str(refused.get("msg")):
+        raise Failed(f"it was not refused: {refused.get('msg')}")
+    case.ends_as(case.old)
+    return "refused by the gate before anything is written"
+
+
+def egress_but(port: int) -> Any:
+    denied = [
+        {"action": "Deny", "protocol": protocol, "destination": {"ports": [port]}}
+        for protocol in ("TCP", "UDP")
+    ]
+    return [*A, policy("out", 20, egress=[*denied, {"action": "Allow"}])]
+
+
+def refused_by_the_proof(case: Case, wish: Any, **more: Any) -> str:
+    """What the run says once it has switched, seen that something broke, and switched back."""
+    output, _errors = case.start(wish, **more).communicate()
+    said = output.decode()
+    if '"event": "switched"' not in said or "Every host has the policy that it had before" not in said:
+        raise Failed(said[-300:])
+    if case.lab.left_behind():
+        raise Failed("something is left")
+    return said
+
+
 # Numbers as in the failure matrix of docs/enforcing.md.
 ROWS: dict[int, tuple[str, Row]] = {
     1: ("the run is killed after the switch", killed),
@@ -282,13 +480,23 @@ ROWS: dict[int, tuple[str, Row]] = {
     5: ("all watchdogs die", all_watchdogs_die),
     6: ("the API server restarts", api_restarts),
     7: ("the API server loses its policy webhook", webhook_lost),
+    8: ("Calico's API server is cut off", calico_apiserver_lost),
     9: ("a node is cut off from the API", node_is_deaf),
+    10: ("nodes lose Typha", typha_lost),
+    11: ("nodes lose their name servers", names_lost),
+    12: ("SSH on another port", ssh_elsewhere),
     13: ("Felix of a node does nothing", felix_stopped),
     14: ("Felix of a node restarts in the window", felix_restarts),
+    15: ("the clock jumps by a day", clock_jumps),
     16: ("two operators", two_operators),
     17: ("somebody turns the switch on again", gitops),
+    18: ("kube-controllers do nothing", controllers_stopped),
+    19: ("a window as long as it takes to evict", evictions),
+    20: ("what breaks only on reconnect", broken_by_the_next_reconnect),
+    21: ("eBPF on a node whose Node object is gone", node_object_gone),
     22: ("confirm and deadline race", confirm_at_the_deadline),
     23: ("the run is hung up on", hung_up),
+    24: ("HostEndpoints without the default-allow profile", endpoint_without_profile),
 }
 
 
@@ -322,7 +530,7 @@ def main(lab: Lab, only: list[int]) -> bool:
             outcome, good_row = f"FAILED: {again.get('msg')} {lab.left_behind()}", False
         good += good_row
         print(f"{number:2} {text}: {outcome} (longest cut: {what} {seconds:.1f} s)", flush=True)
-    print(f"faults survived on {lab.backend}: {good}/{tried}")
+    print(f"faults survived on {lab.backend}: {good}/{tried if only else _ALL}")
     lab.directly([])
     return good == tried
 
@@ -352,20 +560,128 @@ def _end_watchdog(lab: Lab, number: int) -> None:
         )
 
 
+_SERVE = """
+import socket, sys, threading
+port, name = int(sys.argv[1]), "0.0.0.0"
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.bind((name, port))
+def answer():
+    while True:
+        query, peer = datagrams.recvfrom(512)
+        datagrams.sendto(query[:2] + bytes([0x81, 0x83]) + query[4:], peer)
+threading.Thread(target=answer, daemon=True).start()
+def echo(connection):
+    while True:
+        data = connection.recv(100)
+        if not data:
+            return
+        connection.sendall(data)
+with socket.create_server((name, port)) as server:
+    print("ready", flush=True)
+    while True:
+        connection, _peer = server.accept()
+        threading.Thread(target=echo, args=(connection,), daemon=True).start()
+"""
+_TALK = """
+import socket, sys, time
+connection = socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)
+connection.settimeout(2)
+for line in sys.stdin:
+    try:
+        connection.sendall(b"x")
+        print("yes" if connection.recv(1) else "no", flush=True)
+    except OSError:
+        print("no", flush=True)
+"""
+_HOLD = """
+import socket, sys, time
+connection = socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@contextmanager
+def _program(netns: str, program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = ["nsenter", f"--net=/run/netns/{netns}", sys.executable, "-c", program, *arguments]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def service(lab: Lab, port: int, inside: str = "") -> Iterator[None]:
+    """Something that answers on a port, over UDP as a name server does: outside, or on a node."""
+    with _program(lab.inside[inside] if inside else lab.outside, _SERVE, str(port)) as process:
+        assert process.stdout
+        process.stdout.readline()
+        yield
+
+
+@contextmanager
+def connections_of_nodes(lab: Lab, port: int) -> Iterator[None]:
+    """A connection that each node has open."""
+    with ExitStack() as stack:
+        for netns in lab.inside.values():
+            process = stack.enter_context(_program(netns, _HOLD, "10.99.0.1", str(port)))
+            assert process.stdout
+            process.stdout.readline()
+        yield
+
+
+@contextmanager
+def conversation(lab: Lab, address: str, port: int) -> Iterator[Callable[[], bool]]:
+    """One connection from outside to a node, and whether it still works."""
+    with _program(lab.outside, _TALK, address, str(port)) as process:
+
+        def goes_on() -> bool:
+            assert process.stdin
+            assert process.stdout
+            process.stdin.write("?\n")
+            process.stdin.flush()
+            return process.stdout.readline() == "yes\n"
+
+        yield goes_on
+
+
+def _object(kind: str, name: str, spec: Any, labels: Any = None) -> Any:
+    metadata = {"name": name, "labels": labels or {}}
+    return {"apiVersion": "crd.projectcalico.org/v1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _processes_called(lab: Lab, name: str) -> list[int]:
+    """Processes of this testbed, by their name and its network."""
+    return [pid for pid in _named(name) if _network(pid) == os.stat(f"/run/netns/{lab.outside}").st_ino]
+
+
+def _named(name: str) -> Iterator[int]:
+    for entry in Path("/proc").iterdir():
+        # The kernel keeps the first fifteen characters of a name.
+        if entry.name.isdigit() and _text(entry / "comm").strip() == name[:15]:
+            yield int(entry.name)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _network(pid: int) -> int:
+    try:
+        return Path(f"/proc/{pid}/ns/net").stat().st_ino
+    except OSError:
+        return 0
+
+
 def _felix(lab: Lab, node: str) -> list[int]:
     """The processes of a node's Felix: it alone runs in the node's network and is called so."""
     wanted = os.stat(f"/run/netns/{lab.inside[node]}").st_ino
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                name = (entry / "comm").read_text().strip()
-                same = (entry / "ns" / "net").stat().st_ino == wanted
-            except OSError:
-                continue
-            if same and name == "calico-felix":
-                found.append(int(entry.name))
-    return found
+    return [pid for pid in _named("calico-felix") if _network(pid) == wanted]
 
 
 def _testbed(command: str) -> None:

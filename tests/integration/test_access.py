@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +16,16 @@ from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import lease, permissions
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster.permissions import Permission
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.flavour import Flavour, FlavourKind
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.permissions import (
+    Permission,
+    required,
+)
 from ansible_collections.hostfence.calico.plugins.modules import (
     auto_host_endpoints,
     cluster_info,
+    confirm,
+    enforce,
     failsafe_resources,
     felix_configuration,
     host_endpoints,
@@ -27,16 +34,20 @@ from ansible_collections.hostfence.calico.plugins.modules import (
     policies,
     policies_info,
     policy_lint,
+    rollback,
 )
 from module_run import run_module
 from role_run import run_roles
 
 from testbed import crds
 from testbed.api import ApiError
+from tests.unit.controller.ssh_server import needs_sshd, ssh_server
 
 MODULES = {
     "auto_host_endpoints": auto_host_endpoints,
     "cluster_info": cluster_info,
+    "confirm": confirm,
+    "enforce": enforce,
     "failsafe_resources": failsafe_resources,
     "felix_configuration": felix_configuration,
     "host_endpoints": host_endpoints,
@@ -45,7 +56,9 @@ MODULES = {
     "plan": plan,
     "policies_info": policies_info,
     "policy_lint": policy_lint,
+    "rollback": rollback,
 }
+NO_TIERS = Flavour(FlavourKind.V1, "crd.projectcalico.org", "v1")
 NAMESPACE = "hostfence"
 ACCOUNT = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/hostfence"
 ROLE = "/apis/rbac.authorization.k8s.io/v1/clusterroles/hostfence"
@@ -156,6 +169,53 @@ def test_what_preflight_asks_for_is_enough_to_grant_it(clean_api):
     assert run_module("cluster_info", granter, permissions_for=tasks)["missing_permissions"] == []
 
 
+@pytest.fixture
+def server(tmp_path):
+    """A node that can be logged in to, for a watchdog."""
+    (tmp_path / "ssh").mkdir()
+    with ssh_server(tmp_path / "ssh") as found:
+        yield found
+
+
+@needs_sshd
+@pytest.mark.one_flavour
+def test_the_account_can_enforce_and_what_it_lacks_is_said(clean_api, account, server):
+    clean_api.add_nodes(2)
+    assert not run_module("host_endpoints", clean_api)["failed"]
+    done = transactions(clean_api, lambda module, options: run_module(module, account, **options), server)
+    assert [step["event"] for step in done["timeline"]][-1] == "settled"
+    assert "for want of the permission get nodes/proxy" in " ".join(done["remarks"])
+    watchdogs_left = clean_api.admin.list("/api/v1/namespaces/kube-system/serviceaccounts")
+    assert [o for o in watchdogs_left if "watchdog" in o["metadata"]["name"]] == []
+
+
+@needs_sshd
+@pytest.mark.one_flavour
+@pytest.mark.parametrize(
+    ("taken", "says"),
+    [
+        (("", "serviceaccounts/token", "create"), 'cannot create resource "serviceaccounts/token"'),
+        ((permissions._ADMISSION, "validatingadmissionpolicies", "patch"), "validatingadmissionpolicies"),
+        (("coordination.k8s.io", "leases", "patch"), "leases"),
+    ],
+)
+def test_without_one_of_the_watchdogs_permissions_nothing_is_switched(
+    clean_api, account, server, taken, says
+):
+    clean_api.add_nodes(2)
+    rules = clean_api.admin.get(ROLE)["rules"]
+    for rule in rules:
+        if taken[0] in rule["apiGroups"] and taken[1] in rule["resources"]:
+            rule["verbs"] = [verb for verb in rule["verbs"] if verb != taken[2]]
+    clean_api.admin.patch(ROLE, {"rules": [rule for rule in rules if rule["verbs"]]})
+    options = {**transaction_options(server), "writes": rehearsal(clean_api, "enforced")}
+    result = run_module("enforce", account, **options)
+    assert result["failed"]
+    assert says in result["msg"]
+    assert "switched" not in [step["event"] for step in result["timeline"]]
+    assert clean_api.admin.list(clean_api.path("GlobalNetworkPolicy")) == []
+
+
 @pytest.mark.one_flavour
 def test_the_account_can_do_all_of_the_work(clean_api, account):
     clean_api.add_nodes(2)
@@ -169,7 +229,8 @@ def test_the_account_can_do_all_of_the_work(clean_api, account):
     assert (own.code, own.changed) == (0, 0), own.output
 
 
-def test_every_permission_is_used_and_no_other(clean_api, monkeypatch):
+@needs_sshd
+def test_every_permission_is_used_and_no_other(clean_api, monkeypatch, server):
     """What is asked of the API while everything is done, beside what the list says."""
     clean_api.add_nodes(2)
     recorded = Recorder(clean_api)
@@ -177,6 +238,7 @@ def test_every_permission_is_used_and_no_other(clean_api, monkeypatch):
     clean_api.admin.post(lease.COLLECTION, LEFT_BEHIND)
     work(clean_api, lambda module, options: in_process(module, clean_api.kubeconfig, options))
     provoke(clean_api, recorded)
+    transactions(clean_api, lambda module, options: in_process(module, clean_api.kubeconfig, options), server)
     found = run_module("cluster_info", clean_api)["rules"]
     allowed = {
         Permission(g, r, v)
@@ -192,11 +254,17 @@ def test_every_permission_is_used_and_no_other(clean_api, monkeypatch):
         if p.resource.startswith("tier.")
         or (p.resource, p.verb) == ("tiers", "get")
         or p.resource == "customresourcedefinitions"
+        # Of watchdogs, to whom nothing can be granted that is not held; and where no authority is known.
+        or (p.resource, p.verb) in (("globalnetworksets", "watch"), ("configmaps", "get"))
     }
     # Calico 3.28 has no tiers that others could use, and nothing that waits for a DaemonSet.
     tiered = ("tiers", "stagedglobalnetworkpolicies", "networkpolicies", "stagednetworkpolicies")
     later = {p for p in allowed if p.resource in tiered}
     later |= {Permission("apps", "daemonsets", "get")}
+    # Nor is there a transaction without tiers.
+    later |= {p for p in allowed if p in required(NO_TIERS, ["enforce"])} - set(
+        required(NO_TIERS, ["policies"])
+    )
     expected = allowed - elsewhere - (later if "Tier" not in clean_api.kinds else set())
     assert sorted(map(str, recorded.used - allowed)) == []
     assert sorted(map(str, expected - recorded.used)) == []
@@ -254,7 +322,10 @@ class Recorder:
         if not found or found["resource"] in self.OPEN:
             return
         verb = self.VERBS.get(method) or ("get" if found["name"] else "list")
-        self.used.add(Permission(found["group"] or "", found["resource"], verb))
+        # Of a part of an object, as of a ServiceAccount's token, the part is what is authorized.
+        _name, _slash, part = (found["name"] or "")[1:].partition("/")
+        resource = "/".join(filter(None, (found["resource"], part)))
+        self.used.add(Permission(found["group"] or "", resource, verb))
         # Server-side apply of what does not exist yet is authorized a second time, as a creation.
         if verb == "patch" and not exists(self.api, path):
             self.used.add(Permission(found["group"] or "", found["resource"], "create"))
@@ -344,6 +415,40 @@ def work(api, run):
     ok("auto_host_endpoints", state="absent", wait=False, allow_uncovered=True)
     ok("host_endpoints_info")
     ok("plan", felix={}, policies={"sets": [{"name": "one", "state": "absent"}]})
+
+
+def transaction_options(server):
+    node = server.node("controller", sys.executable)
+    return {"nodes": [node], "watchdogs": 1, "waves": ["all"], "window": 30, "settle": 0}
+
+
+def rehearsal(api, state):
+    definitions = [] if state == "absent" else [NETS, policy("first")]
+    given = {"name": "edge", "state": state, "definitions": definitions, "lint": False, "reach": False}
+    return run_module("policies", api, check=True, **given)["rehearsal"]
+
+
+def transactions(api, run, server):
+    """All that a transaction does: enforced, staged, and confirmed by hand and taken back."""
+    if "Tier" not in api.kinds:
+        return {}
+    options = transaction_options(server)
+    done = {}
+
+    def ok(module, **given):
+        result = run(module, given)
+        assert not result.get("failed"), (module, result.get("msg"))
+        return result
+
+    # A staged policy to which somebody adds something is replaced; so is the record of the last transaction.
+    ok("enforce", writes=rehearsal(api, "staged"), **options)
+    for _again in range(2):
+        done = ok("enforce", writes=rehearsal(api, "enforced"), **options)
+        ok("enforce", writes=rehearsal(api, "absent"), confirm="manual", **options)
+        ok("confirm", settle=0)
+    ok("enforce", writes=rehearsal(api, "enforced"), **options)
+    ok("rollback", settle=0)
+    return done
 
 
 def policy(name):

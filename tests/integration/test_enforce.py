@@ -70,6 +70,7 @@ def test_a_set_comes_into_force_changes_and_goes_back(protected_api):
     api = protected_api
     first = enforce(api, OLD)
     assert not first["failed"], first["msg"]
+    assert sum("NO WATCHDOG" in remark for remark in first["remarks"]) == 1
     assert [step["event"] for step in first["timeline"]] == [
         "prepared", "armed", "switched", "proved", "confirmed", "settled",
     ]  # fmt: skip
@@ -154,6 +155,39 @@ def test_roll_back_ends_what_waits(protected_api):
     assert ports(api) == {"hostfence.in": [22], "hostfence.more": [23]}
     assert not left(api)
     assert stored(api, GNS) == {}
+
+
+@pytest.mark.one_flavour
+def test_whoever_changes_policy_is_excluded_by_name_while_another_does(protected_api):
+    """One Lease for policies, enforce, confirm and rollback; back to old policy goes without."""
+    api = protected_api
+    enforce(api, OLD)
+    enforce(api, NEW, confirm="manual")
+    collection = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
+    spec = {
+        "holderIdentity": "mary@desk, process 7",
+        "leaseDurationSeconds": 120,
+        "acquireTime": "2098-01-01T00:00:00.000000Z",
+        "renewTime": "2098-01-01T00:00:00.000000Z",
+    }
+    api.admin.post(collection, {"metadata": {"name": "hostfence", "namespace": "kube-system"}, "spec": spec})
+    try:
+        held = "another run changes what is enforced: mary@desk, process 7"
+        confirmed = run_module("confirm", api, settle=0)
+        assert held in confirmed["msg"]
+        assert confirmed["writes"] == 0
+        assert held in enforce(api, NEW)["msg"]
+        back = run_module("rollback", api, settle=0)
+        assert held in back["msg"]
+        assert "every host has the policy from before" in back["msg"]
+        switch = api.admin.get(f"{api.path(GNS)}/hostfence-switch-1")
+        assert switch["spec"]["nets"] == ["0.0.0.0/0", "::/0"]
+    finally:
+        api.admin.delete(f"{collection}/hostfence")
+    again = run_module("rollback", api, settle=0)
+    assert not again["failed"], again["msg"]
+    assert not left(api)
+    assert "hostfence" not in [lease["metadata"]["name"] for lease in api.admin.list(collection)]
 
 
 def test_a_set_goes_out_of_force(protected_api):

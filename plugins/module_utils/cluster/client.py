@@ -83,6 +83,10 @@ class ApiError(ClusterError):
         return self.status == 404
 
     @property
+    def forbidden(self) -> bool:
+        return self.status == 403
+
+    @property
     def conflict(self) -> bool:
         return self.status == 409
 

@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the modules enforce, confirm and rollback do: from options to a transaction, and from it "
-"to a result."""
+"""What the modules enforce, confirm and rollback do: from options to a transaction, and from it to a result.
+
+Whoever writes holds the Lease of all that changes what is enforced, so that these and the module policies
+exclude each other by name. One thing needs no Lease, as a watchdog needs none: switching waves back.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ..calico.bad_input import BadInput
 from ..calico.host_endpoint import effective_labels
@@ -28,14 +31,18 @@ from ..calico.transaction.change import (
 )
 from ..calico.transaction.state import Contents, Object, State, Wave
 from ..calico.transaction.steps import Write
-from . import flavour
+from ..controller.node_programs import OPTIONS as NODES
+from ..controller.node_programs import logins
+from . import flavour, lease
 from .client import Cluster, ClusterError
 from .flavour import Flavour, list_stored
 from .module import Unfinished
-from .ssh import logins
 from .transaction import Options, Transaction, begin
 from .transaction_store import Stored
 
+CONFIRM, ROLL_BACK = "confirm", "rollback"
+# Of the two modules that end what is under way.
+END_OPTIONS: dict[str, Any] = {"settle": {"type": "float", "default": 1}, **NODES}
 _RFC3339 = "%Y-%m-%dT%H:%M:%SZ"
 _DECISIVE = (TIER, NETWORK_SET, POLICY)
 _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
@@ -50,69 +57,133 @@ def enforce(cluster: Cluster, params: Mapping[str, Any], *, check: bool) -> dict
         bake=params["bake"],
         confirm=params["confirm"],
         watchdogs=params["watchdogs"],
+        watchdog_mode=params["watchdog_mode"],
+        watchdog_image=params["watchdog_image"],
         proofs=params["proofs"],
         last_resort=params["last_resort"],
+        admin_sources=params["admin_sources"],
+        flush_conntrack=params["flush_conntrack"],
         settle=params["settle"],
         keep=params["keep"],
     )
     heps = list_stored(cluster, served, "HostEndpoint")
     transaction = Transaction(cluster, served, logins(params["nodes"]), heps, options)
-    pending = None if check else _guarded(transaction, transaction.take_up)
+    if check:
+        return _planned(cluster, transaction, heps, params)
+    if not params["writes"] and not _is_pending(transaction.stored.record()):
+        return {**_result(transaction, None), "changed": False}
+    return _guarded(transaction, lambda: _enforced(cluster, transaction, heps, params))
+
+
+def end(cluster: Cluster, params: Mapping[str, Any], wish: str, *, check: bool) -> dict[str, Any]:
+    """End what is under way, or what was the last.
+
+    :param wish: ``confirm`` or ``rollback``
+    :raises BadInput: there is nothing to confirm, or the policy from before is kept no more
+    :raises Unfinished: it did not come to an end; carries the result
+    """
+    served = flavour.require(cluster)
+    heps = list_stored(cluster, served, "HostEndpoint")
+    # Back must work from anywhere: a watchdog is for what goes forward.
+    options = Options(settle=params["settle"], watchdogs=0, keep=0)
+    transaction = Transaction(cluster, served, logins(params["nodes"]), heps, options)
+    found = transaction.stored.record()
+    if wish == CONFIRM and not _is_pending(found):
+        raise BadInput("confirm", "", "no transaction is under way")
+    if found is None:
+        return {**_result(transaction, None), "changed": False}
+    if check:
+        return {**_result(transaction, found[0]), "changed": True}
+    return _guarded(transaction, lambda: _ended(cluster, transaction, found, wish))
+
+
+def _planned(
+    cluster: Cluster, transaction: Transaction, heps: Sequence[Object], params: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What would be done, in check mode."""
+    served = transaction.stored.served
     live = {kind: list_stored(cluster, served, kind) for kind in _DECISIVE}
     before = _contents(live)
-    after = _with(before, params["writes"], served)
-    if pending:
-        state, old, new = pending
-        if states.packed(compare(old, after)[1]) != states.packed(new):
-            raise ClusterError(
-                f"waves of a transaction of {state.who} (sets {', '.join(state.sets)}, begun "
-                f"{state.since}) are "
-                "confirmed, and what is wanted now is not what it brings: enforce the same again, or run "
-                "hostfence.calico.rollback first"
-            )
-        return _finished(transaction, state, lambda: transaction.go_on(state, old, new), params)
-    old, new = compare(before, after)
+    old, new = compare(before, _with(before, params["writes"], served))
     if not (old.objects or new.objects):
-        if not check:
-            _rest(transaction, params["writes"])
-        changed = bool(params["writes"]) if check else transaction.stored.writes > 0
-        return {**_result(transaction, None), "changed": changed}
+        return {**_result(transaction, None), "changed": bool(params["writes"])}
     try:
         waves = _check(cluster, served, old, new, live, heps, params["waves"])
     except NoSwitch as reason:
         return {**_result(transaction, None), "changed": False, "without_switch": str(reason)}
-    state = begin(params["sets"], waves, options)
-    if check:
-        return {**_result(transaction, state), "changed": True}
-    return _finished(transaction, state, lambda: transaction.run(state, old, new), params)
+    _note_lost_nodes(cluster, transaction, heps)
+    return {**_result(transaction, begin(params["sets"], waves, transaction.options)), "changed": True}
 
 
-def confirm(cluster: Cluster, params: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
-    transaction = _existing(cluster, params)
-    found = transaction.stored.record()
-    if found is None or found[0].phase == states.SETTLED:
-        raise BadInput("confirm", "", "no transaction is under way")
+def _enforced(
+    cluster: Cluster, transaction: Transaction, heps: Sequence[Object], params: Mapping[str, Any]
+) -> dict[str, Any]:
+    with lease.held(cluster) as ours:
+        transaction.hold(ours)
+        pending = transaction.take_up()
+        served = transaction.stored.served
+        live = {kind: list_stored(cluster, served, kind) for kind in _DECISIVE}
+        before = _contents(live)
+        after = _with(before, params["writes"], served)
+        if pending:
+            state, old, new = pending
+            transaction.state = state
+            if states.packed(compare(old, after)[1]) != states.packed(new):
+                raise ClusterError(
+                    f"waves of a transaction of {state.who} (sets {', '.join(state.sets)}, begun "
+                    f"{state.since}) are confirmed, and what is wanted now is not what it brings: enforce "
+                    "the same again, or run hostfence.calico.rollback first"
+                )
+            return _finished(transaction, transaction.go_on(state, old, new), params["writes"])
+        old, new = compare(before, after)
+        if not (old.objects or new.objects):
+            _rest(transaction, params["writes"])
+            return {**_result(transaction, None), "changed": transaction.stored.writes > 0}
+        try:
+            waves = _check(cluster, served, old, new, live, heps, params["waves"])
+        except NoSwitch as reason:
+            return {**_result(transaction, None), "changed": False, "without_switch": str(reason)}
+        _note_lost_nodes(cluster, transaction, heps)
+        state = transaction.state = begin(params["sets"], waves, transaction.options)
+        return _finished(transaction, transaction.run(state, old, new), params["writes"])
+
+
+def _ended(
+    cluster: Cluster, transaction: Transaction, found: tuple[State, Contents, Contents], wish: str
+) -> dict[str, Any]:
+    going_back = wish == ROLL_BACK and found[0].phase not in (states.SETTLED, states.SETTLING)
+    if going_back:
+        transaction.switch_back("rolled back by the operator")
+    try:
+        with lease.held(cluster) as ours:
+            transaction.hold(ours)
+            # Whoever held it before may have brought it to an end.
+            last = transaction.stored.record()
+            if last is None:
+                return {**_result(transaction, None), "changed": transaction.stored.writes > 0}
+            transaction.state = last[0]
+            return _end_of(cluster, transaction, last, wish)
+    except lease.Held as held:
+        if not going_back:
+            raise
+        raise ClusterError(
+            f"every host has the policy from before, but what the transaction made is not removed: {held}"
+        )
+
+
+def _end_of(
+    cluster: Cluster, transaction: Transaction, found: tuple[State, Contents, Contents], wish: str
+) -> dict[str, Any]:
     state, old, new = found
-    if check:
-        return {**_result(transaction, state), "changed": True}
-    return _finished(transaction, state, lambda: transaction.confirm(state, old, new), params)
-
-
-def roll_back(cluster: Cluster, params: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
-    transaction = _existing(cluster, params)
-    found = transaction.stored.record()
-    if found is None:
-        return {**_result(transaction, None), "changed": False}
-    state, old, new = found
-    if check:
-        return {**_result(transaction, state), "changed": True}
+    if wish == CONFIRM:
+        return _finished(transaction, transaction.confirm(state, old, new), ())
     if state.phase == states.SETTLED:
-        return _back_after(cluster, transaction, state, old, new, params)
+        return _back_after(cluster, transaction, state, old, new)
     if state.phase == states.SETTLING:
         raise ClusterError(
             "the transaction is being settled: enforce again, which ends that, and then roll back"
         )
-    _guarded(transaction, lambda: transaction.roll_back(state, old, new, "rolled back by the operator"))
+    transaction.undo(state, old, new)
     return {**_result(transaction, None), "changed": True}
 
 
@@ -153,7 +224,6 @@ def _back_after(
     state: State,
     old: Contents,
     new: Contents,
-    params: Mapping[str, Any],
 ) -> dict[str, Any]:
     """A settled transaction the other way round."""
     if time.time() > calendar.timegm(time.strptime(state.finished, _RFC3339)) + state.keep * 3600:
@@ -179,16 +249,8 @@ def _back_after(
     heps = list_stored(cluster, served, "HostEndpoint")
     waves = _check(cluster, served, was, will, live, heps, [waving.ALL])
     transaction.stored.forget()
-    back = begin(state.sets, waves, transaction.options)
-    return _finished(transaction, back, lambda: transaction.run(back, was, will), {"writes": writes})
-
-
-def _existing(cluster: Cluster, params: Mapping[str, Any]) -> Transaction:
-    served = flavour.require(cluster)
-    heps = list_stored(cluster, served, "HostEndpoint")
-    # Back must work from anywhere: a watchdog is for what goes forward.
-    options = Options(settle=params["settle"], watchdogs=0, keep=0)
-    return Transaction(cluster, served, logins(params["nodes"]), heps, options)
+    back = transaction.state = begin(state.sets, waves, transaction.options)
+    return _finished(transaction, transaction.run(back, was, will), writes)
 
 
 def _check(
@@ -213,6 +275,16 @@ def _check(
     refuse_matching(policies, 1)
     refuse_matching([_typed(obj, POLICY, served) for tier in change.tiers for obj in tier.new], 1)
     return waves_of(cluster, served, heps, wish)
+
+
+def _note_lost_nodes(cluster: Cluster, transaction: Transaction, heps: Sequence[Object]) -> None:
+    """:raises BadInput: one of them must not be changed"""
+    endpoints = {str(hep["spec"].get("node")): str(hep["metadata"]["name"]) for hep in heps}
+    nodes = [node["metadata"]["name"] for node in cluster.list("/api/v1/nodes")]
+    configurations = list_stored(cluster, transaction.stored.served, "FelixConfiguration")
+    told = waving.without_node(endpoints, nodes, configurations)
+    if told:
+        transaction.progress.remarks.append(told)
 
 
 def _hosts(cluster: Cluster, heps: Sequence[Object]) -> list[waving.Host]:
@@ -284,26 +356,27 @@ def _rest(transaction: Transaction, writes: Iterable[Mapping[str, Any]]) -> None
         transaction.stored.put([Write(k, n, obj) for (k, n), obj in last.items() if k == kind])
 
 
-def _finished(transaction: Transaction, state: State, work: Any, params: Mapping[str, Any]) -> dict[str, Any]:
-    ended = _guarded(transaction, work, state)
-    if ended.phase == states.SETTLED and "writes" in params:
-        _rest(transaction, params["writes"])
+def _finished(transaction: Transaction, ended: State, writes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    if ended.phase == states.SETTLED:
+        _rest(transaction, writes)
     return {**_result(transaction, ended), "changed": True}
 
 
-def _guarded(transaction: Transaction, work: Any, state: Optional[State] = None) -> Any:
-    """:raises Unfinished: in place of every other error, with what was done until then"""
+def _is_pending(found: Optional[tuple[State, Contents, Contents]]) -> bool:
+    return found is not None and found[0].phase != states.SETTLED
+
+
+def _guarded(transaction: Transaction, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """:raises Unfinished: in place of every error but bad input, with what was done until then"""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         return work()
-    except NoSwitch:
-        raise
     except KeyboardInterrupt:
-        raise Unfinished("interrupted; the next run takes it up", _result(transaction, state))
+        raise Unfinished("interrupted; the next run takes it up", _result(transaction, transaction.state))
     except ClusterError as error:
-        result = {**_result(transaction, state), "changed": transaction.stored.writes > 0}
-        raise Unfinished(str(error), result)
+        result = _result(transaction, transaction.state)
+        raise Unfinished(str(error), {**result, "changed": transaction.stored.writes > 0})
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -8,6 +8,7 @@ without the other's policy could cut off a node together, each harmless alone.
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
 from collections.abc import Iterator
@@ -137,12 +138,20 @@ def _wanted() -> Object:
             "annotations": {_PLACE: _place(), _PROCESS: str(os.getpid())},
         },
         "spec": {
-            "holderIdentity": f"{socket.gethostname()}, process {os.getpid()}",
+            "holderIdentity": f"{operator()}, process {os.getpid()}",
             "leaseDurationSeconds": SECONDS,
             "acquireTime": now,
             "renewTime": now,
         },
     }
+
+
+def operator() -> str:
+    """Who runs this, as ``user@host``."""
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}@{socket.gethostname()}"
 
 
 def _place() -> str:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..calico.transaction.state import RECORD
-from . import lease
+from . import lease, watchdogs
 from .client import CONCURRENCY, Cluster, Object
 from .flavour import Flavour, FlavourKind
 
@@ -25,10 +25,13 @@ HOST_ENDPOINTS_AUTO = "host_endpoints_auto"
 HOST_ENDPOINTS_DAEMONSET = "host_endpoints_daemonset"
 HOST_ENDPOINTS_JOB = "host_endpoints_job"
 POLICIES = "policies"
+ENFORCE = "enforce"
+ENFORCE_KUBELETS = "enforce_kubelets"
+ENFORCE_PODS = "enforce_pods"
 VERDICTS = "verdicts"
-TASKS = (CRDS, FELIX, HOST_ENDPOINTS_DIRECT, HOST_ENDPOINTS_AUTO, POLICIES, VERDICTS)
-# Opt-in only: whoever can start pods and grant RBAC can do almost anything.
-ON_DEMAND = (ACCESS, HOST_ENDPOINTS_DAEMONSET, HOST_ENDPOINTS_JOB)
+TASKS = (CRDS, FELIX, HOST_ENDPOINTS_DIRECT, HOST_ENDPOINTS_AUTO, POLICIES, ENFORCE, VERDICTS)
+# Opt-in only: whoever can start pods and grant RBAC can do almost anything, and so can who reaches kubelets.
+ON_DEMAND = (ACCESS, HOST_ENDPOINTS_DAEMONSET, HOST_ENDPOINTS_JOB, ENFORCE_KUBELETS, ENFORCE_PODS)
 
 _ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _CALICO = "<the group in use>"
@@ -36,8 +39,9 @@ _POLICY_KINDS = ("globalnetworkpolicies", "stagedglobalnetworkpolicies")
 _APPLY = ("create", "get", "patch")
 _WRITE = ("create", "update", "delete")
 _APPLY_AND_REMOVE = (*_APPLY, "list", "delete")
+_RBAC, _ADMISSION = "rbac.authorization.k8s.io", "admissionregistration.k8s.io"
 
-# By group and resource, and by name where one object is enough.
+# By group and resource, and by names where certain objects are enough.
 _Table = dict[tuple[str, ...], tuple[str, ...]]
 
 # Reading, for every task.
@@ -115,6 +119,52 @@ _BY_TASK: dict[str, _Table] = {
         (_CALICO, "networkpolicies"): ("list",),
         (_CALICO, "stagednetworkpolicies"): ("list",),
     },
+    # As POLICIES, by server-side apply; and the watchdogs, whose own permissions are among these, as RBAC
+    # forbids granting what you do not hold. A token is made for no other account.
+    ENFORCE: {
+        **_LEASE,
+        **{(_CALICO, plural): (*_WRITE, "patch") for plural in (*_POLICY_KINDS, "tiers")},
+        (_CALICO, "globalnetworksets"): (*_WRITE, "get", "patch", "watch"),
+        (_CALICO, "networkpolicies"): ("list",),
+        ("", "services", "kubernetes"): ("get",),
+        ("", "configmaps", "kube-root-ca.crt"): ("get",),
+        ("", "serviceaccounts/token", *watchdogs.NAMES): ("create",),
+        **{
+            key: verbs
+            for group, plural in (
+                ("", "serviceaccounts"),
+                ("coordination.k8s.io", "leases"),
+                (_RBAC, "roles"),
+                (_RBAC, "rolebindings"),
+            )
+            for key, verbs in {
+                (group, plural): ("create", "list"),
+                (group, plural, *watchdogs.NAMES): ("delete", "patch"),
+            }.items()
+        },
+        ("coordination.k8s.io", "leases", *watchdogs.NAMES): ("delete", "get", "patch"),
+        **{
+            (group, plural, watchdogs.NAME): ("create", "delete", "patch")
+            for group, plural in (
+                (_RBAC, "clusterroles"),
+                (_RBAC, "clusterrolebindings"),
+                (_ADMISSION, "validatingadmissionpolicies"),
+                (_ADMISSION, "validatingadmissionpolicybindings"),
+            )
+        },
+    },
+    # The proof that the API server reaches kubelets. It is as good as root on every node: without it, that is
+    # not proved, and said so.
+    ENFORCE_KUBELETS: {("", "nodes/proxy"): ("get",)},
+    # Watchdogs as pods, which may be any pods of kube-system.
+    ENFORCE_PODS: {
+        key: verbs
+        for group, plural in (("", "configmaps"), ("apps", "deployments"))
+        for key, verbs in {
+            (group, plural): ("create", "list"),
+            (group, plural, *watchdogs.NAMES): ("delete", "patch"),
+        }.items()
+    },
     # policy_lint and flow_verdict: what rules may select beside hosts. They say so where they may not see it.
     VERDICTS: {
         **{("", plural): ("list",) for plural in ("namespaces", "pods", "serviceaccounts")},
@@ -146,17 +196,14 @@ def required(flavour: Flavour, tasks: Iterable[str] = TASKS) -> list[Permission]
     """
     tables = [_ALWAYS, *(_BY_TASK[task] for task in tasks)]
     found = {
-        Permission(
-            flavour.group if group == _CALICO else group,
-            resource,
-            verb,
-            # Creating cannot be limited to a name.
-            "".join(name) if verb != "create" else "",
-        )
+        Permission(flavour.group if group == _CALICO else group, resource, verb, name)
         for table in tables
-        for (group, resource, *name), verbs in table.items()
+        for (group, resource, *names), verbs in table.items()
         for verb in verbs
+        for name in _names(names, resource, verb)
     }
+    # Who may do it to all objects may do it to one.
+    found = {p for p in found if not p.name or replace(p, name="") not in found}
     if flavour.kind in (FlavourKind.AGGREGATED, FlavourKind.V3_NATIVE):
         found |= {_of_tier(p) for p in found if p.resource in _POLICY_KINDS}
         found |= {Permission(flavour.group, "tiers", "get")}
@@ -169,19 +216,22 @@ def rules(permissions: Iterable[Permission]) -> list[Object]:
     """The same as rules of a ClusterRole, as few as possible."""
     verbs: dict[tuple[str, str, str], list[str]] = {}
     for permission in sorted(permissions):
-        key = (permission.group, permission.name, permission.resource)
+        key = (permission.group, permission.resource, permission.name)
         verbs.setdefault(key, []).append(permission.verb)
-    resources: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
-    for (group, name, resource), allowed in verbs.items():
-        resources.setdefault((group, name, tuple(allowed)), []).append(resource)
+    names: dict[tuple[str, str, bool, tuple[str, ...]], list[str]] = {}
+    for (group, resource, name), allowed in verbs.items():
+        names.setdefault((group, resource, bool(name), tuple(allowed)), []).append(name)
+    resources: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for (group, resource, _named, verbs_of_all), called in names.items():
+        resources.setdefault((group, tuple(called), verbs_of_all), []).append(resource)
     return [
         {
             "apiGroups": [group],
             "resources": plurals,
-            **({"resourceNames": [name]} if name else {}),
-            "verbs": list(allowed),
+            **({"resourceNames": list(called)} if called != ("",) else {}),
+            "verbs": list(verbs_of_all),
         }
-        for (group, name, allowed), plurals in sorted(resources.items())
+        for (group, called, verbs_of_all), plurals in sorted(resources.items())
     ]
 
 
@@ -193,6 +243,11 @@ def missing(cluster: Cluster, permissions: Sequence[Permission]) -> list[Permiss
     with ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
         allowed = list(pool.map(lambda permission: _is_allowed(cluster, permission), permissions))
     return [permission for permission, yes in zip(permissions, allowed) if not yes]
+
+
+def _names(names: Sequence[str], resource: str, verb: str) -> Sequence[str]:
+    """Creating cannot be limited to a name, but for a part of an object that is there."""
+    return names if names and (verb != "create" or "/" in resource) else ("",)
 
 
 def _of_tier(permission: Permission) -> Permission:

@@ -8,37 +8,39 @@ says which step, and only compare-and-swap turns a switch.
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Optional
 
+from ..calico.address import parse_net
 from ..calico.bad_input import BadInput
 from ..calico.policy.definition import POLICY, TIER
 from ..calico.transaction import state as states
 from ..calico.transaction.change import Change, change_of, is_guard
+from ..calico.transaction.kernel_view import Expected
 from ..calico.transaction.state import Contents, State, Switch, Wave
 from ..calico.transaction.steps import Script, Write
+from ..controller.node_programs import ProgramLogin
 from .client import Cluster, ClusterError
 from .flavour import Flavour, list_stored
-from .ssh import Login
+from .lease import Lease, operator
 from .transaction_nodes import Observer, Proof
 from .transaction_store import Busy, Lost, Stored, now
-from .watchdogs import Watchdogs, endpoints, revoke
+from .watchdogs import MOST, Watchdogs, endpoints, revoke
 
 AUTO, MANUAL = "auto", "manual"
+NODE, POD = "node", "pod"
 _ACKNOWLEDGE_SECONDS = 20
+_POD_SECONDS = 90
 _PROGRAM_SECONDS = 20
 _FAREWELL_SECONDS = 1.5
 # After the window, watchdogs need a moment, and Felix another one.
 _LAST_RESORT_SECONDS = 4
 # The switch must be seen in the kernels, and proved, before the window ends.
 _SHARE_OF_WINDOW = 0.8
+_RENEW_SECONDS = 20
 
 
 class RolledBack(ClusterError):
@@ -52,7 +54,12 @@ class Options:
     :ivar window: seconds until an unconfirmed wave goes back
     :ivar bake: seconds to wait after a wave before the next
     :ivar watchdogs: how many; 0 goes without
-    :ivar last_resort: nodes that no API server answers open their own way at the end of the window
+    :ivar watchdog_mode: ``node`` or ``pod``
+    :ivar watchdog_image: of pods
+    :ivar last_resort: nodes that no API server answers open their own way at the end of the window, where
+        they can be logged in to
+    :ivar admin_sources: networks from which administrators log in, beside this machine
+    :ivar flush_conntrack: the first wave's hosts forget their connections before the proof
     :ivar keep: hours for which the policy from before is kept
     :ivar settle: seconds within which Felix sees a write, where no node can be looked at
     """
@@ -61,16 +68,25 @@ class Options:
     bake: int = 0
     confirm: str = AUTO
     watchdogs: int = 2
+    watchdog_mode: str = NODE
+    watchdog_image: str = ""
     proofs: Sequence[Mapping[str, Any]] = ()
-    last_resort: bool = False
+    last_resort: bool = True
+    admin_sources: Sequence[str] = ()
+    flush_conntrack: bool = False
     settle: float = 1
     keep: float = 24
 
     def __post_init__(self) -> None:
         if not 30 <= self.window <= 240:
             raise BadInput("window", self.window, "from 30 to 240 seconds")
-        if self.watchdogs < 0 or self.watchdogs > 9:
-            raise BadInput("watchdogs", self.watchdogs, "from 0 to 9")
+        if not 0 <= self.watchdogs <= MOST:
+            raise BadInput("watchdogs", self.watchdogs, f"from 0 to {MOST}")
+        if self.watchdog_mode == POD and self.watchdogs and not self.watchdog_image:
+            raise BadInput("watchdog_image", "", "an image with Python 3.9 or later, for the mode pod")
+        for index, network in enumerate(self.admin_sources):
+            if parse_net(network) is None:
+                raise BadInput(f"admin_sources[{index}]", network, "an address or a network")
 
 
 @dataclass
@@ -100,7 +116,7 @@ class Transaction:
         self,
         cluster: Cluster,
         served: Flavour,
-        logins: Mapping[str, Login],
+        logins: Mapping[str, ProgramLogin],
         host_endpoints: Sequence[states.Object],
         options: Options,
     ) -> None:
@@ -110,7 +126,14 @@ class Transaction:
         self.nodes = Observer(cluster, logins, host_endpoints, options.settle)
         self._cluster = cluster
         self._served = served
+        self.state: Optional[State] = None
         self._watchdogs: Optional[Watchdogs] = None
+        self._is_watched = False
+        self._lease: Optional[Lease] = None
+
+    def hold(self, lease: Lease) -> None:
+        """What keeps others from writing; renewed as the run goes on."""
+        self._lease = lease
 
     # -- from outside ---------------------------------------------------------------------------------
 
@@ -118,7 +141,7 @@ class Transaction:
         """Bring what an earlier run left into an end, unless waves of it are confirmed.
 
         :returns: the transaction whose confirmed waves go on, or None
-        :raises Busy: another run is at work, or somebody may still confirm
+        :raises Busy: somebody may still confirm
         """
         found = self.stored.record()
         if found is None:
@@ -153,6 +176,7 @@ class Transaction:
         self.stored.begin(state, old, new)
         try:
             self._prepare(state, change)
+            self._start_watchdogs(state)
             state = self._phase(state, old, new, states.RUNNING)
         except (ClusterError, KeyboardInterrupt) as problem:
             self.undo(state, old, new)
@@ -164,7 +188,7 @@ class Transaction:
 
         :raises RolledBack: a wave was not proved or not confirmed
         """
-        if self._watchdogs is None:
+        if not self._is_watched:
             self._start_watchdogs(state)
         for number, wave in enumerate(state.waves, start=1):
             switch = self._need(number)
@@ -177,7 +201,7 @@ class Transaction:
             if not confirmed:
                 return state
             if number < len(state.waves):
-                time.sleep(self.options.bake)
+                self._bake()
         return self.settle(state, old, new)
 
     def confirm(self, state: State, old: Contents, new: Contents) -> State:
@@ -193,12 +217,11 @@ class Transaction:
         left = [s for s in self.stored.switches() if not (s.phase == states.CONFIRMED and s.on)]
         return state if left else self.settle(state, old, new)
 
-    def roll_back(self, state: State, old: Contents, new: Contents, reason: str) -> None:
-        """Every wave back to old policy, confirmed or not, and the transaction away."""
+    def switch_back(self, reason: str) -> None:
+        """Every wave back to old policy, confirmed or not."""
         for switch in self.stored.switches():
             if switch.on:
                 self._back(switch, reason)
-        self.undo(state, old, new)
 
     def settle(self, state: State, old: Contents, new: Contents) -> State:
         """Bring the tiers themselves to new policy while nobody evaluates them, and remove the rest."""
@@ -208,14 +231,14 @@ class Transaction:
         if any(switch.on for switch in self.stored.switches()):
             self._put(script.tiers())
             self._put(script.settle_guards())
-            self._see(everywhere, present=script.settle_guards())
+            self._see(everywhere, Expected(present=script.settle_guards()))
             self._put(script.policies())
             self._put([_deleted(write) for write in script.old_guards()])
-            self._see(everywhere, absent=script.old_guards(), present=script.settle_guards())
+            self._see(everywhere, Expected(absent=script.old_guards(), present=script.settle_guards()))
             for switch in self.stored.switches():
                 if switch.on:
                     self.stored.turn(switch, states.SETTLED, self._noted("settled"), on=False)
-            self._see(everywhere, guards=[*script.new_guards(), *script.settle_guards()])
+            self._see(everywhere, Expected(guards=[*script.new_guards(), *script.settle_guards()]))
         self._dismantle(script)
         self._put(script.last())
         state = replace(state, phase=states.SETTLED, finished=now())
@@ -244,15 +267,17 @@ class Transaction:
         time.sleep(self.options.settle)
         # While Felix does not know the switch, a guard of old policy would let everything pass.
         self._put(script.new_guards())
-        self._see(everywhere, present=script.new_guards(), guards=script.new_guards())
+        self._see(everywhere, Expected(present=script.new_guards(), guards=script.new_guards()))
         if not script.new_guards():
             time.sleep(self.options.settle)
         self._put([*script.old_guards(), *script.moved()])
         self._put(script.next_tiers())
         self._see(
             everywhere,
-            present=[*script.new_guards(), *script.old_guards(), *script.moved()],
-            guards=[*script.new_guards(), *script.old_guards()],
+            Expected(
+                present=[*script.new_guards(), *script.old_guards(), *script.moved()],
+                guards=[*script.new_guards(), *script.old_guards()],
+            ),
         )
         self._refuse_forward(change, everywhere)
         self.progress.note("prepared")
@@ -273,6 +298,7 @@ class Transaction:
                 )
 
     def _start_watchdogs(self, state: State) -> None:
+        self._is_watched = True
         count = self.options.watchdogs
         if not count:
             self.progress.remarks.append(
@@ -280,16 +306,33 @@ class Transaction:
                 "somebody rolls back"
             )
             return
-        chosen = self._hosts_of_watchdogs(state, count)
-        self._watchdogs = Watchdogs(self._cluster, self._served, state.id, count, len(state.waves))
-        self._watchdogs.grant()
+        watchdogs = Watchdogs(self._cluster, self._served, state.id, count, len(state.waves))
+        if self.options.watchdog_mode == POD:
+            self._start_pods(watchdogs, state)
+        else:
+            self._start_on_nodes(watchdogs, state)
+        self._watchdogs = watchdogs
+
+    def _start_pods(self, watchdogs: Watchdogs, state: State) -> None:
+        watchdogs.grant()
+        watchdogs.start_pods(self.options.watchdog_image, self._life(state))
+        living = watchdogs.alive(_POD_SECONDS)
+        if len(living) < self.options.watchdogs:
+            raise ClusterError(
+                f"{len(living)} of {self.options.watchdogs} watchdogs run after {_POD_SECONDS} s: look at "
+                "the pods of the Deployments kube-system/hostfence-watchdog-*, and at watchdog_image"
+            )
+
+    def _start_on_nodes(self, watchdogs: Watchdogs, state: State) -> None:
+        chosen = self._hosts_of_watchdogs(state, self.options.watchdogs)
+        watchdogs.grant()
         seen = self.nodes.facts([login.node for login in chosen])
         servers = [pair for found in seen.values() if found for pair in found["targets"]["api"]]
-        problems = self._watchdogs.start_on(chosen, self._life(state), servers)
+        problems = watchdogs.start_on(chosen, self._life(state), servers)
         if problems:
             raise ClusterError(f"a watchdog did not start: {problems[0]}")
 
-    def _hosts_of_watchdogs(self, state: State, count: int) -> list[Login]:
+    def _hosts_of_watchdogs(self, state: State, count: int) -> list[ProgramLogin]:
         """Control-plane nodes first, which are in the last waves."""
         late_first = list(dict.fromkeys(node for wave in reversed(state.waves) for node in wave.nodes))
         others = [node for node in self.nodes.logins if node not in late_first]
@@ -308,10 +351,11 @@ class Transaction:
     def _wave(self, state: State, change: Change, number: int, wave: Wave) -> bool:
         """One wave; whether it is confirmed."""
         script = self._script(state, change)
-        before = self._baseline(wave)
+        before = self._baseline(number, wave)
         arming = uuid.uuid4().hex
         self._arm(number, wave, arming)
         self._arm_nodes(number, wave, script)
+        self._renew()
         window = self.options.window
         noted = {states.DEADLINE: f"{time.time() + window:.0f}", states.WINDOW: str(window)}
         end = time.monotonic() + window * _SHARE_OF_WINDOW
@@ -321,11 +365,12 @@ class Transaction:
         self.progress.note("switched", wave.name)
         self._see(
             wave.nodes,
-            guards=[w for w in script.new_guards() if _is_of(w, number)],
-            full=False,
+            Expected(guards=[w for w in script.new_guards() if _is_of(w, number)], full=False),
             patient=False,
             seconds=max(1, min(_PROGRAM_SECONDS, end - time.monotonic())),
         )
+        if number == 1 and self.options.flush_conntrack:
+            self._forget_connections(wave)
         self._prove(wave, before, script)
         self.progress.note("proved", wave.name)
         if self.options.confirm == MANUAL:
@@ -359,9 +404,17 @@ class Transaction:
             return
         guards = [w for w in (*script.old_guards(), *script.new_guards()) if _is_of(w, number)]
         seconds = self.options.window + _LAST_RESORT_SECONDS
-        problems = self.nodes.start_lifelines(wave.nodes, endpoints(self._cluster), guards, seconds)
+        problems, unable = self.nodes.start_lifelines(
+            wave.nodes, endpoints(self._cluster), guards, seconds, self.options.admin_sources
+        )
         if problems:
             raise ClusterError(f"the last resort did not start: {problems[0]}")
+        if unable:
+            more = f" and {len(unable) - 3} more" if len(unable) > 3 else ""
+            self.progress.remarks.append(
+                f"NO LAST RESORT on {', '.join(unable[:3])}{more}: a node that the new policy cuts off from "
+                "the API keeps it until somebody logs in there"
+            )
 
     def _confirmed(self, switch: Switch, wave: Wave) -> None:
         self.stored.turn(switch, states.CONFIRMED, {**self._noted("confirmed"), states.DEADLINE: "0"})
@@ -370,17 +423,41 @@ class Transaction:
 
     # -- proof ----------------------------------------------------------------------------------------
 
-    def _baseline(self, wave: Wave) -> dict[str, Proof]:
+    def _baseline(self, number: int, wave: Wave) -> dict[str, Proof]:
         """What works before: only that can break."""
-        self._targets = self._targets_of(wave)
+        self._targets = self._targets_of(number, wave)
         self._dry_before = self._dry_run()
         found = self.nodes.prove(wave.nodes, self._targets, self.options.proofs)
+        if not self.nodes.may_ask_kubelets:
+            self.progress.remarks.append(
+                f"wave {wave.name}: that the API server reaches kubelets is not proved, for want of the "
+                "permission get nodes/proxy"
+            )
         lost = [node for node, proof in found.items() if "SSH from here" in proof.failed]
         if lost:
             raise ClusterError(f"cannot be logged in to before the switch: {proof_text(lost[0], found)}")
+        if number == 1 and self.options.flush_conntrack:
+            self._flush(wave, dry=True)
         return found
 
-    def _targets_of(self, wave: Wave) -> dict[str, list[list[Any]]]:
+    def _forget_connections(self, wave: Wave) -> None:
+        """What breaks only on reconnect is to break now, while the wave can go back."""
+        found = self._flush(wave, dry=False)
+        forgotten, spared = (sum(each[key] for each in found.values()) for key in ("forgotten", "spared"))
+        self.progress.remarks.append(
+            f"wave {wave.name}: {forgotten} connections of its hosts were forgotten, "
+            f"{spared} of Felix's spared"
+        )
+
+    def _flush(self, wave: Wave, *, dry: bool) -> dict[str, Mapping[str, Any]]:
+        spare = not (dry and self.options.last_resort)
+        found = self.nodes.forget_connections(wave.nodes, spare_felix=spare, dry=dry)
+        for node, each in found.items():
+            if each["problem"]:
+                raise ClusterError(f"node {node}: its connections cannot be flushed: {each['problem']}")
+        return found
+
+    def _targets_of(self, number: int, wave: Wave) -> dict[str, list[list[Any]]]:
         by_api = endpoints(self._cluster)
         found: dict[str, list[list[Any]]] = {}
         for node, facts in self.nodes.facts(wave.nodes).items():
@@ -395,6 +472,12 @@ class Transaction:
                 targets += [
                     [f"DNS {host} over UDP", "udp-dns", host, port],
                     [f"DNS {host} over TCP", "tcp", host, port],
+                ]
+            if number == 1:
+                # Flushed before the proof: on the canary only, as what is cached lives for minutes.
+                targets += [
+                    [f"IPv6 neighbour {address}", "neighbour", address, port]
+                    for address, port in facts["targets"]["neighbours"]
                 ]
             found[node] = list({str(target[0]): target for target in targets}.values())
         return found
@@ -432,7 +515,8 @@ class Transaction:
         switch = self.stored.switch(number)
         if switch and switch.on and switch.phase != states.CONFIRMED:
             self._back(switch, str(problem) or type(problem).__name__)
-        done = [w for n, w in enumerate(state.waves, 1) if n < number]
+        on = {switch.number for switch in self.stored.switches() if switch.on}
+        done = [wave for n, wave in enumerate(state.waves, 1) if n in on]
         why = f"wave {state.waves[number - 1].name}: {problem or type(problem).__name__}"
         if not done:
             self.undo(state, old, new)
@@ -478,9 +562,10 @@ class Transaction:
         own = {write.name for write in new_guards}
         left = [o["metadata"]["name"] for o in self.stored.labelled(POLICY)]
         self._put([Write(POLICY, name) for name in left if name not in own])
-        self._see(everywhere, absent=[*script.moved(), *script.old_guards(), *script.settle_guards()])
+        gone = [*script.moved(), *script.old_guards(), *script.settle_guards()]
+        self._see(everywhere, Expected(absent=gone))
         self._put([Write(POLICY, name) for name in left if name in own])
-        self._see(everywhere, absent=new_guards)
+        self._see(everywhere, Expected(absent=new_guards))
         self._put([Write(TIER, name) for name in sorted(there)])
         self.stored.drop_switches()
 
@@ -496,16 +581,29 @@ class Transaction:
 
     # -- small ----------------------------------------------------------------------------------------
 
-    def _see(self, nodes: Sequence[str], **wanted: Any) -> None:
-        late = self.nodes.wait(nodes, **wanted)
+    def _see(
+        self, nodes: Sequence[str], expected: Expected, *, seconds: float = 20, patient: bool = True
+    ) -> None:
+        late = self.nodes.wait(nodes, expected, seconds=seconds, patient=patient)
         if late:
             node, why = next(iter(late.items()))
             more = f" (and {len(late) - 1} more nodes)" if len(late) > 1 else ""
             raise ClusterError(f"node {node}: {why}{more}")
 
     def _put(self, writes: Sequence[Write]) -> None:
+        self._renew()
         if writes:
             self.stored.put(writes)
+
+    def _renew(self) -> None:
+        if self._lease:
+            self._lease.renew()
+
+    def _bake(self) -> None:
+        end = time.monotonic() + self.options.bake
+        while time.monotonic() < end:
+            self._renew()
+            time.sleep(min(_RENEW_SECONDS, max(0, end - time.monotonic())))
 
     def _change(self, old: Contents, new: Contents) -> Change:
         return change_of(
@@ -518,7 +616,8 @@ class Transaction:
     def _phase(self, state: State, old: Contents, new: Contents, phase: str) -> State:
         if state.phase == phase:
             return state
-        changed = replace(state, phase=phase, process=this_process())
+        self._renew()
+        changed = replace(state, phase=phase)
         self.stored.keep(changed, old, new)
         return changed
 
@@ -532,10 +631,6 @@ class Transaction:
         return {states.BY: operator(), states.AT: now(), states.REASON: ""}
 
     def _refuse_busy(self, state: State) -> None:
-        if is_alive(state.process):
-            raise Busy(
-                f"{state.who} is at it: a transaction has run since {state.since} (process {state.process})"
-            )
         for switch in self.stored.switches():
             left = switch.deadline - time.time()
             if switch.phase == states.SWITCHED and left > 0 and state.who != operator():
@@ -556,46 +651,11 @@ def begin(sets: Sequence[str], waves: Sequence[Wave], options: Options) -> State
         id=uuid.uuid4().hex[:12],
         who=operator(),
         since=now(),
-        process=this_process(),
         sets=tuple(sets),
         waves=tuple(waves),
         window=options.window,
         keep=options.keep,
     )
-
-
-def operator() -> str:
-    try:
-        return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}@{socket.gethostname()}"
-
-
-def this_process() -> str:
-    """Which process runs a transaction: machine, id, and its start, which tells it from a later one of that
-    id.
-    """
-    return f"{socket.gethostname()}/{os.getpid()}/{_start(os.getpid())}"
-
-
-def is_alive(process: str) -> bool:
-    """Whether a process of this machine still runs; of another machine's nobody can tell, and no is the
-    answer.
-    """
-    host, _slash, rest = process.partition("/")
-    pid, _slash, start = rest.partition("/")
-    if host != socket.gethostname() or not pid.isdigit() or int(pid) == os.getpid():
-        return False
-    return bool(start) and _start(int(pid)) == start
-
-
-def _start(pid: int) -> str:
-    """When a process started, in clock ticks; empty where it does not run (a zombie does not)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return "" if fields[0] in "ZX" else fields[19]
-    except (OSError, IndexError):
-        return ""
 
 
 def _nodes_of(state: State) -> list[str]:

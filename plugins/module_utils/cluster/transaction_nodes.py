@@ -13,17 +13,15 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from ..calico import selector as selectors
-from ..calico.bad_input import BadInput
 from ..calico.host_endpoint import effective_labels
-from ..calico.policy.definition import POLICY
-from ..calico.transaction.chains import chain_names
+from ..calico.transaction.kernel_view import Expected, difference
 from ..calico.transaction.steps import Write
-from ..node import lifeline, start_program, switch_probe
-from .client import Cluster, ClusterError, Object
-from .ssh import Login, run_on
+from ..controller.node_programs import ProgramLogin, run_on
+from ..node import forget_connections, lifeline, start_program, switch_probe
+from .client import ApiError, Cluster, ClusterError, Object
 
 _PROGRAM = inspect.getsource(switch_probe)
+_FORGET = inspect.getsource(forget_connections)
 _START = inspect.getsource(start_program)
 LIFELINE = "hostfence-lifeline"
 _POLL_SECONDS = 0.25
@@ -49,45 +47,40 @@ class Observer:
     """
 
     def __init__(
-        self, cluster: Cluster, logins: Mapping[str, Login], host_endpoints: Sequence[Object], settle: float
+        self,
+        cluster: Cluster,
+        logins: Mapping[str, ProgramLogin],
+        host_endpoints: Sequence[Object],
+        settle: float,
     ) -> None:
         self._cluster = _impatient(cluster)
         self.logins = dict(logins)
         self._settle = settle
         self._lifelines: set[str] = set()
+        self.may_ask_kubelets = True
         self._labels: dict[str, list[Mapping[str, str]]] = {}
         for hep in host_endpoints:
             self._labels.setdefault(str(hep["spec"].get("node")), []).append(effective_labels(hep))
 
     def wait(
-        self,
-        nodes: Iterable[str],
-        *,
-        present: Sequence[Write] = (),
-        absent: Sequence[Write] = (),
-        guards: Sequence[Write] = (),
-        full: bool = True,
-        seconds: float = 20,
-        patient: bool = True,
+        self, nodes: Iterable[str], expected: Expected, *, seconds: float = 20, patient: bool = True
     ) -> dict[str, str]:
-        """Until the kernels of all nodes hold the chains of the policies present and none of those absent.
+        """Until the kernels of all nodes show what is expected.
 
-        :param guards: whose set of addresses is to be full, or empty
         :param patient: otherwise a node that cannot be logged in to twice ends the wait at once
         :returns: node to what is not as it shall be, when the time was over
         """
         time.sleep(0 if self.logins else self._settle)
         waiting = [self.logins[node] for node in nodes if node in self.logins]
         end = time.monotonic() + seconds
-        names = sorted({name for guard in guards for name in _all_chains(guard)})
         cut_before: set[str] = set()
         while True:
-            answers = run_on(waiting, _PROGRAM, lambda _node: {"guards": names})
+            answers = run_on(waiting, _PROGRAM, lambda _node: {"guards": expected.guard_chains})
             late: dict[str, str] = {}
             cut = {node for node, answer in answers.items() if answer.error}
             for node, answer in answers.items():
-                problem = answer.error or self._differs(
-                    node, answer.document["kernel"], present, absent, guards, full
+                problem = answer.error or difference(
+                    expected, answer.document["kernel"], self._labels.get(node, ())
                 )
                 if problem:
                     late[node] = problem
@@ -104,18 +97,24 @@ class Observer:
         return {node: answer.document if not answer.error else None for node, answer in answers.items()}
 
     def start_lifelines(
-        self, nodes: Sequence[str], servers: Sequence[Sequence[Any]], guards: Sequence[Write], seconds: int
-    ) -> list[str]:
+        self,
+        nodes: Sequence[str],
+        servers: Sequence[Sequence[Any]],
+        guards: Sequence[Write],
+        seconds: int,
+        administrators: Sequence[str],
+    ) -> tuple[list[str], list[str]]:
         """Start the last resort of each node.
 
         :param servers: address and port of API servers
         :param guards: of the switch that these nodes have
         :param seconds: after which it looks
-        :returns: why some did not start
+        :param administrators: networks from which administrators log in, beside this machine
+        :returns: why some did not start; which nodes can have none, each with the reason
         """
         found = self.facts(nodes)
         program = inspect.getsource(lifeline)
-        names = sorted({name for guard in guards for name in _all_chains(guard)})
+        names = Expected(guards=guards).guard_chains
 
         def options(node: str) -> dict[str, Any]:
             seen = found.get(node) or {"targets": {"api": [], "typha": [], "dns": []}, "ssh": ""}
@@ -124,24 +123,43 @@ class Observer:
                 "servers": _unique([*targets["api"], *servers]),
                 "typha": targets["typha"],
                 "dns": targets["dns"],
-                "administrators": [[session[0], int(session[3])]] if len(session) == 4 else [],
+                "administrators": _ways_in(session, administrators),
                 "guards": names,
                 "seconds": seconds,
                 "probe": _PROGRAM,
             }
 
-        chosen = [self.logins[node] for node in nodes if node in self.logins]
+        unable = {node: _no_lifeline(seen) for node, seen in found.items() if seen}
+        chosen = [self.logins[node] for node in nodes if node in self.logins and not unable.get(node)]
         self._lifelines.update(login.node for login in chosen)
         answers = run_on(
             chosen, _START, lambda node: {"name": LIFELINE, "program": program, "options": options(node)}
         )
-        return [answer.error for answer in answers.values() if answer.error]
+        problems = [answer.error for answer in answers.values() if answer.error]
+        return problems, [f"{node} ({why})" for node, why in unable.items() if why]
 
     def stop_lifelines(self, nodes: Sequence[str]) -> None:
         """Ask them to end; one that cannot be reached ends by itself."""
         chosen = [self.logins[node] for node in nodes if node in self._lifelines]
         run_on(chosen, _START, lambda _node: {"stop": LIFELINE}, seconds=10)
         self._lifelines.difference_update(nodes)
+
+    def forget_connections(
+        self, nodes: Sequence[str], *, spare_felix: bool, dry: bool
+    ) -> dict[str, Mapping[str, Any]]:
+        """Make kernels forget the connections of their hosts, or only look whether they can.
+
+        :param spare_felix: Felix's own connections, by which it hears the way back, but where a last resort
+            runs
+        :returns: by node, ``{forgotten, spared, problem}``
+        """
+        chosen = [self.logins[node] for node in nodes if node in self.logins]
+        answers = run_on(
+            chosen,
+            _FORGET,
+            lambda node: {"spare_felix": spare_felix and node not in self._lifelines, "dry": dry},
+        )
+        return {node: answer.document or {"problem": answer.error} for node, answer in answers.items()}
 
     def prove(
         self,
@@ -197,54 +215,10 @@ class Observer:
         try:
             self._cluster.text(f"/api/v1/nodes/{node}/proxy/healthz")
         except ClusterError as error:
+            if isinstance(error, ApiError) and error.forbidden:
+                self.may_ask_kubelets = False
             return str(error)
         return ""
-
-    def _differs(
-        self,
-        node: str,
-        kernel: Mapping[str, Any],
-        present: Sequence[Write],
-        absent: Sequence[Write],
-        guards: Sequence[Write],
-        full: bool,
-    ) -> str:
-        chains = set(kernel["chains"])
-        for write in present:
-            for names in self._chains(write, node):
-                if not names & chains:
-                    return f"policy {write.name} is not in its kernel yet"
-        for write in absent:
-            if _all_chains(write) & chains:
-                return f"policy {write.name} is still in its kernel"
-        wanted = "full" if full else "empty"
-        for write in guards:
-            for names in self._chains(write, node):
-                state = next(
-                    (kernel["guards"][name] for name in names if name in kernel["guards"]), "unknown"
-                )
-                if state != wanted:
-                    return f"the switch's addresses are {state} in its kernel, not {wanted} ({write.name})"
-        return ""
-
-    def _chains(self, write: Write, node: str) -> list[frozenset[str]]:
-        """Names of the chains that a node should have of a policy: none if it selects no "
-        "HostEndpoint there."""
-        spec = (write.wanted or {}).get("spec") or {}
-        if write.kind != POLICY or spec.get("namespaceSelector") or spec.get("serviceAccountSelector"):
-            return []
-        try:
-            selector = selectors.parse(str(spec.get("selector") or ""))
-        except BadInput:
-            return []
-        if not any(selector.matches(labels) for labels in self._labels.get(node, ())):
-            return []
-        return [chain_names(write.name, spec["tier"], direction) for direction in spec["types"]]
-
-
-def _all_chains(write: Write) -> frozenset[str]:
-    tier = write.name.partition(".")[0]
-    return chain_names(write.name, tier, "Ingress") | chain_names(write.name, tier, "Egress")
 
 
 def _worked(before: Optional[Mapping[str, Proof]], node: str, name: str) -> bool:
@@ -260,6 +234,20 @@ def _in_time(answer: Future[str], end: float) -> str:
 
 def _unique(targets: Sequence[Sequence[Any]]) -> list[list[Any]]:
     return [list(pair) for pair in dict.fromkeys((str(host), int(port)) for host, port in targets)]
+
+
+def _ways_in(session: Sequence[str], administrators: Sequence[str]) -> list[list[Any]]:
+    """From where SSH comes, and to which port of the node; ``session`` is its SSH_CONNECTION."""
+    if len(session) != 4:
+        return [[network, 22] for network in administrators]
+    return [[source, int(session[3])] for source in dict.fromkeys((session[0], *administrators))]
+
+
+def _no_lifeline(seen: Mapping[str, Any]) -> str:
+    """Why a node can have no last resort, or nothing."""
+    if not seen["nft"]:
+        return "it has no nft"
+    return "" if seen["kernel"]["accept_mark"] else "Calico's accept mark is not in its kernel, as with eBPF"
 
 
 def _of_user(extra: Sequence[Mapping[str, Any]], node: str) -> list[list[Any]]:

@@ -9,20 +9,26 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..calico.host_endpoint import OWNER, OWNER_LABEL
 from ..calico.transaction.state import EVERYTHING, SWITCH_PREFIX, TRANSACTION_LABEL, switch_name
+from ..controller.node_programs import ProgramLogin, run_on
 from ..node import start_program, watchdog
-from .client import Cluster, Object
+from .client import ApiError, Cluster, Object
 from .flavour import Flavour
-from .ssh import Login, run_on
+from .watchdog_pods import config_map, deployment
 
 # It is there in every cluster, and stays: one of our own would take its time to go.
 NAMESPACE = "kube-system"
 NAME = "hostfence-watchdog"
+MOST = 3
+NAMES = tuple(f"{NAME}-{number}" for number in range(1, MOST + 1))
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 _LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+_DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
+_CONFIG_MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 _SHORTEST_TOKEN = 600
 _SEEN = "hostfence.io/seen"
 
@@ -52,7 +58,7 @@ class Watchdogs:
         self._cluster = cluster
         self._served = served
         self._labels = {OWNER_LABEL: OWNER, TRANSACTION_LABEL: transaction}
-        self.names = [f"{NAME}-{number}" for number in range(1, count + 1)]
+        self.names = NAMES[:count]
         self._switches = [switch_name(number) for number in range(1, switches + 1)]
 
     def grant(self) -> None:
@@ -61,7 +67,7 @@ class Watchdogs:
             self._cluster.apply(path, obj)
 
     def start_on(
-        self, nodes: Sequence[Login], seconds: int, servers: Sequence[Sequence[Any]] = ()
+        self, nodes: Sequence[ProgramLogin], seconds: int, servers: Sequence[Sequence[Any]] = ()
     ) -> list[str]:
         """Start one on each of the nodes.
 
@@ -79,6 +85,20 @@ class Watchdogs:
             lambda node: {"name": by_node[node], "program": program, "options": options[node]},
         )
         return [answer.error for answer in answers.values() if answer.error]
+
+    def start_pods(self, image: str, seconds: int) -> None:
+        """Start each as a pod.
+
+        :param image: has Python 3.9 or later
+        :param seconds: to live at most
+        """
+        expiry = max(seconds, _SHORTEST_TOKEN)
+        for name in self.names:
+            options = self._placed(name, seconds, ())
+            map_ = config_map(name, NAMESPACE, self._labels, options)
+            self._cluster.apply(f"{_CONFIG_MAPS}/{name}", map_)
+            pods = deployment(name, NAMESPACE, self._labels, image, expiry)
+            self._cluster.apply(f"{_DEPLOYMENTS}/{name}", pods)
 
     def acknowledgements(self) -> list[Acknowledgement]:
         found = []
@@ -121,10 +141,13 @@ class Watchdogs:
             "spec": {"expirationSeconds": max(seconds, _SHORTEST_TOKEN)},
         }
         token = self._cluster.create(path, request)["status"]["token"]
+        return {"token": token, **self._placed(name, seconds, servers)}
+
+    def _placed(self, name: str, seconds: int, servers: Sequence[Sequence[Any]]) -> Object:
+        """What a watchdog is given but for its token."""
         return {
             "name": name,
-            "token": token,
-            "endpoints": _unique([*servers, *endpoints(self._cluster)]),
+            "endpoints": _unique([*servers, *endpoints(self._cluster), *_as_from_here(self._cluster)]),
             "ca": self._cluster.authority() or _published_authority(self._cluster),
             "switches": [self._served.path("GlobalNetworkSet", name) for name in self._switches],
             "lease": f"{_LEASES}/{name}",
@@ -186,13 +209,14 @@ class Watchdogs:
 
 
 def revoke(cluster: Cluster) -> None:
-    """Remove all that :meth:`Watchdogs.grant` wrote; accounts first, so that no token outlives its limits."""
+    """Remove all that :meth:`Watchdogs.grant` wrote; accounts first, so that no token outlives its limits.
+
+    Who may not remove it may not have made it either, and went without watchdogs.
+    """
     mine = f"{OWNER_LABEL}={OWNER},{TRANSACTION_LABEL}"
-    for path in (f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts", _LEASES):
-        for obj in cluster.list_if_readable(path, labelSelector=mine) or []:
-            cluster.delete(f"{path}/{obj['metadata']['name']}")
     inside = f"{_RBAC}/namespaces/{NAMESPACE}"
-    for path in (f"{inside}/rolebindings", f"{inside}/roles"):
+    accounts = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts"
+    for path in (_DEPLOYMENTS, _CONFIG_MAPS, accounts, _LEASES, f"{inside}/rolebindings", f"{inside}/roles"):
         for obj in cluster.list_if_readable(path, labelSelector=mine) or []:
             cluster.delete(f"{path}/{obj['metadata']['name']}")
     for path in (
@@ -201,7 +225,11 @@ def revoke(cluster: Cluster) -> None:
         f"{_ADMISSION}/validatingadmissionpolicybindings",
         f"{_ADMISSION}/validatingadmissionpolicies",
     ):
-        cluster.delete(f"{path}/{NAME}")
+        try:
+            cluster.delete(f"{path}/{NAME}")
+        except ApiError as error:
+            if not error.forbidden:
+                raise
 
 
 def endpoints(cluster: Cluster) -> list[list[Any]]:
@@ -219,6 +247,12 @@ def endpoints(cluster: Cluster) -> list[list[Any]]:
     if service and service["spec"].get("clusterIP") not in (None, "None"):
         found.append([service["spec"]["clusterIP"], int(service["spec"]["ports"][0]["port"])])
     return found
+
+
+def _as_from_here(cluster: Cluster) -> list[list[Any]]:
+    """The server of this connection: the last that a watchdog tries, as a node need not reach it so."""
+    url = urlsplit(cluster.host)
+    return [[url.hostname, url.port or 443]] if url.scheme == "https" and url.hostname else []
 
 
 def _published_authority(cluster: Cluster) -> str:

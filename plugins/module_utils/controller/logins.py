@@ -1,15 +1,12 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""New logins to nodes by OpenSSH, whatever connections Ansible itself keeps.
+"""New logins to nodes, whatever connections Ansible itself keeps.
 
-A connection that was kept open proves nothing: the kernel lets it live on after new ones are denied. So each
-login is a process of its own, with multiplexing off whatever the user's arguments and configuration say, and
-it only counts if the node says by ``SSH_CONNECTION`` that it came over a connection of its own.
+A login only counts if the node says by ``SSH_CONNECTION`` that it came over a connection of its own.
 """
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from collections.abc import Collection, Sequence
@@ -17,10 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
-CONCURRENCY = 64
-# Whatever keeps or replaces an SSH connection: nobody comes from outside, or not by SSH.
-SSH_CONNECTIONS = frozenset(("", "ssh", "smart", "paramiko", "paramiko_ssh", "libssh"))
+from . import openssh
 
+CONCURRENCY = 64
 _MARK, _LOOKED = "hostfence-login", "hostfence-looked"
 # Names of Calico's chains in the kernel, where its rules may be read.
 _LOOK = (
@@ -32,39 +28,19 @@ _TELL = f"printf '\\n{_MARK} %s\\n' \"$SSH_CONNECTION\""
 
 
 @dataclass(frozen=True)
-class Target:
-    """A node, and how to log in to it.
+class Target(openssh.Login):
+    """A node, and what is to be seen there.
 
-    :ivar node: its name in Kubernetes
-    :ivar connection: Ansible's name of the connection that it uses
-    :ivar arguments: for ssh, as the user has set them
     :ivar present: a set of chain names a policy, one of which must be in the kernel
     :ivar gone: chain names that must not be there any more
     """
 
-    node: str
-    host: str
-    port: Optional[int] = None
-    user: str = ""
-    private_key_file: str = ""
-    connection: str = ""
-    executable: str = "ssh"
-    arguments: Sequence[str] = ()
     present: Sequence[frozenset[str]] = ()
     gone: frozenset[str] = frozenset()
 
-    def problem(self) -> str:
-        """Why no login from here would prove anything, or nothing."""
-        name = self.connection.rpartition(".")[2]
-        if name == "local":
-            return "its connection is local: nobody logs in to it from outside"
-        if name not in SSH_CONNECTIONS:
-            return f"its connection is {self.connection}, and a login by SSH would prove nothing for that"
-        return ""
-
 
 @dataclass(frozen=True)
-class Login:
+class Attempt:
     """How one try went.
 
     :ivar session: what ``SSH_CONNECTION`` holds on the node
@@ -151,7 +127,7 @@ def _proved(target: Target, wanted: Wanted, failed: threading.Event) -> Proof:
     return proof
 
 
-def _counted(proof: Proof, login: Login, seen: set[str]) -> Proof:
+def _counted(proof: Proof, login: Attempt, seen: set[str]) -> Proof:
     if not login.reached:
         return replace(proof, error=login.error)
     client = " ".join(login.session.split()[:2])
@@ -165,7 +141,7 @@ def _counted(proof: Proof, login: Login, seen: set[str]) -> Proof:
     return replace(proof, logins=proof.logins + 1, session=login.session)
 
 
-def _missing(login: Login, target: Target) -> str:
+def _missing(login: Attempt, target: Target) -> str:
     """What the kernel still lacks, or still has."""
     chains = login.chains or frozenset()
     lacking = [names for names in target.present if not _holds(chains, names)]
@@ -179,55 +155,18 @@ def _holds(chains: Collection[str], names: Collection[str]) -> bool:
     return any(name in chains for name in names)
 
 
-def log_in(target: Target, timeout: float, *, look: bool = False) -> Login:
+def log_in(target: Target, timeout: float, *, look: bool = False) -> Attempt:
     """One login over a connection of its own."""
     command = (_LOOK if look else "") + _TELL
-    try:
-        done = subprocess.run(
-            [*command_line(target, timeout), "sh", "-c", _quoted(command)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout + (20 if look else 5),
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return Login(False, error=f"no login in {timeout:g} s")
-    except OSError as error:
-        return Login(False, error=f"cannot start {target.executable}: {error.strerror}")
-    lines = done.stdout.decode(errors="replace").splitlines()
+    done = openssh.run(target, ["sh", "-c", command], connect=timeout, seconds=timeout + (20 if look else 5))
+    if done.error:
+        return Attempt(False, error=done.error)
+    lines = done.output.splitlines()
     told = next((line.partition(" ")[2] for line in reversed(lines) if line.startswith(_MARK)), None)
-    if told is None or done.returncode == 255:
-        said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-        return Login(False, error=(said[-1].strip() if said else f"ssh ended with {done.returncode}")[:300])
+    if told is None or done.status == 255:
+        return Attempt(False, error=done.last_words)
     chains = frozenset(line for line in lines if line.startswith("cali-")) if _LOOKED in lines else None
-    return Login(True, told.strip(), chains=chains)
-
-
-def command_line(target: Target, timeout: float) -> list[str]:
-    """OpenSSH's, up to the command: of an option it takes the first value, of ``-S`` the last."""
-    own = {
-        "ControlMaster": "no",
-        "ControlPath": "none",
-        "ControlPersist": "no",
-        "BatchMode": "yes",
-        "ConnectTimeout": str(max(1, int(timeout))),
-        "ServerAliveInterval": "5",
-        "ServerAliveCountMax": "1",
-    }
-    line = [target.executable, "-T", *(part for item in own.items() for part in ("-o", "=".join(item)))]
-    line += target.arguments
-    if target.port:
-        line += ["-o", f"Port={target.port}"]
-    if target.user:
-        line += ["-o", f"User={target.user}"]
-    if target.private_key_file:
-        line += ["-o", f"IdentityFile={target.private_key_file}"]
-    return [*line, "-S", "none", "--", target.host]
-
-
-def _quoted(command: str) -> str:
-    """For the shell of the login, which takes its arguments apart once more."""
-    return "'" + command.replace("'", "'\\''") + "'"
+    return Attempt(True, told.strip(), chains=chains)
 
 
 def as_result(proof: Proof) -> dict[str, Any]:

@@ -4,22 +4,14 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
-from ..calico.bad_input import BadInput
 from ..calico.transaction.chains import chain_names
+from . import openssh
 from .logins import Proof, Target, as_result
 
 OPTIONS: dict[str, Any] = {
-    "node": {"type": "str", "required": True},
-    "host": {"type": "str", "default": ""},
-    "port": {"type": "int"},
-    "user": {"type": "str", "default": ""},
-    "private_key_file": {"type": "str", "default": "", "no_log": False},
-    "connection": {"type": "str", "default": "ssh"},
-    "executable": {"type": "str", "default": "ssh"},
-    "ssh_args": {"type": "str", "default": ""},
+    **openssh.OPTIONS,
     "policies": {"type": "list", "elements": "str", "default": []},
     "absent_policies": {"type": "list", "elements": "str", "default": []},
 }
@@ -34,24 +26,10 @@ def read(raw: dict[str, Any], place: str) -> Target:
     :param place: named in complaints
     :raises BadInput: an option that cannot be used
     """
-    host = raw["host"] or raw["node"]
-    if host.startswith("-") or any(mark.isspace() for mark in host):
-        raise BadInput(f"{place}.host", host, "an address or a name")
-    try:
-        arguments = shlex.split(raw["ssh_args"])
-    except ValueError as error:
-        raise BadInput(f"{place}.ssh_args", raw["ssh_args"], f"arguments as a shell reads them: {error}")
     return Target(
-        raw["node"],
-        host,
-        raw["port"] or None,
-        raw["user"],
-        raw["private_key_file"],
-        raw["connection"],
-        raw["executable"],
-        arguments,
-        [_chains(name) for name in raw["policies"]],
-        frozenset(chain for name in raw["absent_policies"] for chain in _chains(name)),
+        **openssh.login_fields(raw, place),
+        present=[_chains(name) for name in raw["policies"]],
+        gone=frozenset(chain for name in raw["absent_policies"] for chain in _chains(name)),
     )
 
 

@@ -46,15 +46,19 @@ def wait(options: Json, own: str) -> bool:
 
 
 def reaches(servers: list[list[Any]]) -> bool:
-    """Whether a new connection to an API server comes through."""
+    """Whether a new connection to an API server comes through; one that is refused did."""
     with concurrent.futures.ThreadPoolExecutor(max_workers=16) as pool:
         return any(pool.map(_connects, servers))
 
 
 def _connects(server: list[Any]) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((server[0], int(server[1])), SECONDS_A_TRY):
+    try:
+        with socket.create_connection((server[0], int(server[1])), SECONDS_A_TRY):
+            return True
+    except ConnectionRefusedError:
         return True
-    return False
+    except OSError:
+        return False
 
 
 def table(options: Json, mark: str) -> str:

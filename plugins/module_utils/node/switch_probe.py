@@ -8,6 +8,7 @@ One file, standard library only, Python 3.9: sent over SSH, with its parameters 
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import re
@@ -16,10 +17,12 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from typing import Any, Optional
 
 os.environ["PATH"] = "/usr/sbin:/sbin:/usr/local/sbin:" + os.environ.get("PATH", "/usr/bin:/bin")
 SECONDS = 3.0
+MOST_NEIGHBOURS = 8
 HALVES = {"0.0.0.0/1", "128.0.0.0/1"}
 KUBECONFIGS = (
     "/etc/kubernetes/kubelet.conf",
@@ -143,8 +146,8 @@ def _fullness(members: set[str]) -> str:
 
 
 def targets() -> dict[str, list[list[Any]]]:
-    """Where this node's programs find the API and Typha, and its name servers."""
-    found: dict[str, list[list[Any]]] = {"api": [], "typha": [], "dns": []}
+    """Where this node finds the API and Typha, its name servers, and IPv6 neighbours that answer."""
+    found: dict[str, list[list[Any]]] = {"api": [], "typha": [], "dns": [], "neighbours": _neighbours()}
     for path in KUBECONFIGS:
         for host, port in SERVER.findall(_text(path)):
             found["api"].append([host.strip("[]"), int(port or 443)])
@@ -159,6 +162,15 @@ def targets() -> dict[str, list[list[Any]]]:
         if len(words) > 1 and words[0] == "nameserver" and not words[1].startswith("127."):
             found["dns"].append([words[1], 53])
     return {kind: [list(pair) for pair in dict.fromkeys(map(tuple, pairs))] for kind, pairs in found.items()}
+
+
+def _neighbours() -> list[list[Any]]:
+    found = []
+    for line in _run(["ip", "-6", "neigh", "show"]).splitlines():
+        words = line.split()
+        if "lladdr" in words and "dev" in words and words[-1] in ("REACHABLE", "STALE", "DELAY", "PROBE"):
+            found.append([f"{words[0]}%{words[words.index('dev') + 1]}", 0])
+    return found[:MOST_NEIGHBOURS]
 
 
 def _established() -> list[tuple[str, int]]:
@@ -188,6 +200,8 @@ def _once(protocol: str, address: str, port: int) -> str:
     try:
         if protocol == "udp-dns":
             return _ask_udp(address, port)
+        if protocol == "neighbour":
+            return _discover(address)
         with socket.create_connection((address, port), timeout=SECONDS):
             return ""
     except OSError as error:
@@ -203,6 +217,22 @@ def _ask_udp(address: str, port: int) -> str:
         client.connect((address, port))
         client.send(query)
         return "" if client.recv(512) else "empty answer"
+
+
+def _discover(neighbour: str) -> str:
+    """Whether a neighbour is found once it is forgotten: what is cached goes on for minutes when discovery is
+    denied.
+    """
+    address, _percent, device = neighbour.partition("%")
+    _run(["ip", "-6", "neigh", "del", address, "dev", device])
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as client, contextlib.suppress(OSError):
+        client.sendto(b"", (address, 9, 0, socket.if_nametoindex(device)))
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        if "lladdr" in _run(["ip", "-6", "neigh", "show", address, "dev", device]):
+            return ""
+        time.sleep(0.1)
+    return "does not answer neighbour discovery"
 
 
 # -- all -------------------------------------------------------------------------------------------
@@ -232,6 +262,7 @@ def report(parameters: dict[str, Any]) -> dict[str, Any]:
         found["kernel"] = kernel(parameters["guards"])
     if parameters.get("targets"):
         found["targets"] = targets()
+        found["nft"] = bool(shutil.which("nft"))
     if "connect" in parameters:
         found["connect"] = connect(parameters["connect"])
     return found

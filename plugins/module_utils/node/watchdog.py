@@ -165,6 +165,18 @@ class Watch:
         return phase == "switched" and self.deadline is not None and now >= self.deadline
 
 
+def way_back(obj: Json, name: str) -> Json:
+    """The patch to old policy, at the version that was read: if somebody confirmed meanwhile, it loses."""
+    noted = {
+        f"{PREFIX}phase": "rolled-back",
+        f"{PREFIX}by": name,
+        f"{PREFIX}at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        f"{PREFIX}reason": "nobody confirmed within the window",
+    }
+    version = {"resourceVersion": obj["metadata"]["resourceVersion"]}
+    return {"metadata": {**version, "annotations": noted}, "spec": {"nets": EVERYTHING}}
+
+
 class Watchdog:
     def __init__(self, options: Json) -> None:
         self.api = Api(options)
@@ -220,17 +232,8 @@ class Watchdog:
         return True
 
     def _switch_back(self, watch: Watch, obj: Json) -> None:
-        """At the version that was read: if somebody confirmed meanwhile, this one loses."""
-        noted = {
-            f"{PREFIX}phase": "rolled-back",
-            f"{PREFIX}by": self.name,
-            f"{PREFIX}at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            f"{PREFIX}reason": "nobody confirmed within the window",
-        }
-        version = {"resourceVersion": obj["metadata"]["resourceVersion"]}
-        patch = {"metadata": {**version, "annotations": noted}, "spec": {"nets": EVERYTHING}}
         try:
-            self.api.request("PATCH", watch.path, patch)
+            self.api.request("PATCH", watch.path, way_back(obj, self.name))
             self._say(f"switched back: {watch.path.rpartition('/')[2]}")
         except Refused as error:
             if error.status != 409:

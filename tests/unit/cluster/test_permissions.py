@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import watchdogs
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.flavour import Flavour, FlavourKind
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.permissions import (
     TASKS,
@@ -47,15 +48,30 @@ def test_reading_takes_no_write():
     assert {p.verb for p in required(V1, [])} == {"get", "list"}
 
 
-def test_of_leases_only_ours_may_be_changed():
-    leases = [p for p in required(V1) if p.resource == "leases"]
-    assert {p.verb for p in leases if not p.name} == {"create"}
-    assert {p.name for p in leases if p.verb != "create"} == {"hostfence"}
+@pytest.mark.parametrize("flavour", [V1, NATIVE])
+def test_of_leases_only_ours_may_be_changed(flavour):
+    leases = [p for p in required(flavour) if p.resource == "leases"]
+    assert {p.verb for p in leases if not p.name} == {"create", "list"}
+    assert {p.name for p in leases if p.name} == {"hostfence", *watchdogs.NAMES}
+
+
+def test_of_accounts_roles_and_tokens_only_the_watchdogs_may_be_changed():
+    found = [p for p in required(V1) if "rbac" in p.group or p.resource.startswith("serviceaccounts")]
+    assert {p.verb for p in found if not p.name} == {"create", "list"}
+    assert {p.name for p in found if p.name} == {watchdogs.NAME, *watchdogs.NAMES}
+    # A token for any account would be the permissions of any account.
+    tokens = [p for p in required(V1) if p.resource == "serviceaccounts/token"]
+    assert [p.name for p in tokens] == list(watchdogs.NAMES)
+
+
+def test_kubelets_are_reached_only_where_that_was_asked_for():
+    assert not [p for p in required(V1) if p.resource == "nodes/proxy"]
+    assert Permission("", "nodes/proxy", "get") in required(V1, ["enforce_kubelets"])
 
 
 def test_each_task_needs_something_of_its_own():
     for task in TASKS:
-        assert set(required(V1, [task])) > set(required(V1, []))
+        assert not set(required(V1, [task])) <= set(required(V1, []))
 
 
 def test_only_auto_writes_nodes():

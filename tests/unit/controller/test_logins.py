@@ -4,12 +4,9 @@
 
 from __future__ import annotations
 
-import getpass
 import os
-import shutil
-import signal
-import socket
 import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -18,59 +15,17 @@ from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins
     Target,
     Wanted,
     as_result,
-    command_line,
     prove,
 )
-
-SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
-needs_sshd = pytest.mark.skipif(
-    not os.access(SSHD, os.X_OK) or os.geteuid() != 0, reason="OpenSSH's server runs as root only"
-)
-
-
-class Server:
-    """A server that takes one key, and what a client needs for it."""
-
-    def __init__(self, place) -> None:
-        self.place = place
-        for name in ("host", "user"):
-            subprocess.run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(place / name)], check=True
-            )
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        (place / "sshd_config").write_text(
-            f"Port {self.port}\nListenAddress 127.0.0.1\nHostKey {place}/host\nStrictModes no\nUsePAM no\n"
-            f"AuthorizedKeysFile {place}/user.pub\nPidFile none\nPermitRootLogin prohibit-password\n"
-        )
-        self.process = subprocess.Popen([SSHD, "-D", "-e", "-f", str(place / "sshd_config")])
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.1)
-        raise AssertionError("sshd does not listen")
-
-    def target(self, *arguments: str, **more: object) -> Target:
-        base = ["-F", "none", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
-        given = Target("node1", "127.0.0.1", self.port, getpass.getuser(), str(self.place / "user"))
-        return replace(given, arguments=[*base, *arguments], **more)
-
-    def stop_listening(self) -> None:
-        """New connections are refused; those that are open go on."""
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait()
+from ansible_collections.hostfence.calico.plugins.module_utils.controller.node_programs import logins, run_on
+from ansible_collections.hostfence.calico.plugins.module_utils.controller.openssh import Login, command_line
+from ssh_server import needs_sshd, ssh_server
 
 
 @pytest.fixture
 def server(tmp_path):
-    os.makedirs("/run/sshd", exist_ok=True)
-    found = Server(tmp_path)
-    yield found
-    found.process.kill()
-    found.process.wait()
+    with ssh_server(tmp_path) as found:
+        yield found
 
 
 @needs_sshd
@@ -155,7 +110,25 @@ def test_a_program_that_tells_no_session_is_not_believed(tmp_path):
     assert "the connection from 192.0.2.1 4000 was kept open" in proof.error
 
 
-def test_our_options_stand_where_openssh_heeds_them():
-    line = command_line(Target("node1", "host", arguments=["-S", "/kept", "-o", "ControlPath=/kept"]), 5)
+def test_our_options_stand_where_openssh_takes_them():
+    line = command_line(Login("node1", "host", arguments=["-S", "/kept", "-o", "ControlPath=/kept"]), 5)
     assert line.index("ControlPath=none") < line.index("ControlPath=/kept")
     assert line[-4:] == ["-S", "none", "--", "host"]
+
+
+@needs_sshd
+def test_a_program_runs_on_a_node_and_nothing_of_it_is_in_a_list_of_processes(server):
+    given = server.node("node1", sys.executable)
+    program = "import json; print(json.dumps({'own': open('/proc/self/cmdline').read(), **PARAMETERS}))"
+    answer = run_on(logins([given]).values(), program, lambda node: {"secret": f"of {node}"})["node1"]
+    assert answer.document["secret"] == "of node1", answer.error
+    assert "secret" not in answer.document["own"]
+    broken = run_on(logins([given]).values(), "raise SystemExit('no kernel')", lambda _node: {})["node1"]
+    assert broken.error == "node1: SSH to 127.0.0.1: no kernel"
+
+
+def test_no_program_runs_where_a_login_is_none():
+    (answer,) = run_on(
+        logins([{"node": "node1", "connection": "local"}]).values(), "", lambda _n: {}
+    ).values()
+    assert "nobody logs in to it from outside" in answer.error

@@ -4,7 +4,13 @@
 
 from __future__ import annotations
 
-from ansible_collections.hostfence.calico.plugins.module_utils.node.lifeline import table
+import os
+import re
+import socket
+from pathlib import Path
+
+import pytest
+from ansible_collections.hostfence.calico.plugins.module_utils.node.lifeline import reaches, table, wait
 
 
 def test_it_marks_what_the_node_lives_by_and_nothing_else() -> None:
@@ -28,3 +34,35 @@ def test_it_marks_what_the_node_lives_by_and_nothing_else() -> None:
         "ip saddr 192.0.2.9 tcp dport 2222",
         "icmpv6 type { 133, 134, 135, 136 }",
     ]
+
+
+def test_it_stands_between_what_clears_marks_and_what_reads_them() -> None:
+    lines = table({"servers": [], "typha": [], "dns": [], "administrators": []}, "0x10000")
+    priorities = [int(number) for number in re.findall(r"priority (-?\d+);", lines)]
+    assert len(priorities) == 2
+    # Calico's raw chains are at -300, its mangle chains at -150.
+    assert all(-300 < priority < -150 for priority in priorities)
+
+
+def test_a_server_that_refuses_was_reached() -> None:
+    """The way is open; that no server runs there is nothing that a rule of the node's could change."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert reaches([["127.0.0.1", port]])
+
+
+def test_one_that_was_asked_to_end_does_nothing(tmp_path: Path) -> None:
+    own = tmp_path / "options.json"
+    own.touch()
+    assert wait({"seconds": 0}, str(own))
+    os.unlink(own)
+    assert not wait({"seconds": 60}, str(own))
+    assert not wait({"seconds": 0}, str(own))
+
+
+@pytest.mark.parametrize("administrators", [[["10.0.0.0/8", 22], ["fd00::/8", 2222]]])
+def test_administrators_come_from_networks(administrators: list[list[object]]) -> None:
+    text = table({"servers": [], "typha": [], "dns": [], "administrators": administrators}, "0x10000")
+    assert "ip saddr 10.0.0.0/8 tcp dport 22 meta mark set" in text
+    assert "ip6 saddr fd00::/8 tcp dport 2222 meta mark set" in text

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 import pytest
-from ansible_collections.hostfence.calico.plugins.module_utils.node.watchdog import Watch
+from ansible_collections.hostfence.calico.plugins.module_utils.node.watchdog import Watch, way_back
 
 WINDOW = 120
 WALL = 1_800_000_000.0
@@ -50,6 +50,7 @@ def test_what_is_confirmed_is_left_alone() -> None:
     watch = Watch("x")
     due(watch, switch("armed", True), 0, WALL)
     due(watch, switch("switched", False), 1, WALL)
+    assert not watch.due(switch("confirmed", False), WINDOW + 100)
     assert not due(watch, switch("confirmed", False), WINDOW + 100, WALL)
     assert not due(watch, switch("settled", True), WINDOW + 200, WALL)
 
@@ -67,3 +68,12 @@ def test_another_arming_has_a_window_of_its_own() -> None:
     due(watch, switch("armed", True, "a2"), 100, WALL)
     assert not due(watch, switch("switched", False, "a2"), 130, WALL)
     assert due(watch, switch("switched", False, "a2"), 250, WALL)
+
+
+def test_the_way_back_is_taken_only_at_the_version_that_was_read() -> None:
+    obj = switch("switched", False)
+    obj["metadata"]["resourceVersion"] = "17"
+    patch = way_back(obj, "w1")
+    assert patch["metadata"]["resourceVersion"] == "17"
+    assert patch["spec"] == {"nets": ["0.0.0.0/0", "::/0"]}
+    assert patch["metadata"]["annotations"]["hostfence.io/phase"] == "rolled-back"

@@ -68,7 +68,6 @@ class State:
 
     :ivar since: when it began, RFC 3339
     :ivar who: the operator, as ``user@host``
-    :ivar process: which process runs it, as ``host/pid/start``
     :ivar sets: names of the policy sets it brings into their state
     :ivar window: seconds until an unconfirmed wave goes back
     :ivar keep: hours for which the policy from before is kept once it is settled
@@ -78,7 +77,6 @@ class State:
     id: str
     who: str
     since: str
-    process: str = ""
     phase: str = PREPARING
     sets: tuple[str, ...] = ()
     waves: tuple[Wave, ...] = ()

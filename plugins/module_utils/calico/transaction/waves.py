@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Union
+from typing import Any, Union
 
 from .. import selector as selectors
 from ..bad_input import BadInput
+from ..felix.settings import FelixSettings
 from .state import Wave
 
 CANARY, ALL = "canary", "all"
@@ -29,6 +30,33 @@ class Host:
     control_plane: bool = False
     zone: str = ""
     role: str = ""
+
+
+def without_node(
+    endpoints: Mapping[str, str], nodes: Iterable[str], configurations: Sequence[Mapping[str, Any]]
+) -> str:
+    """What is to be said of HostEndpoints whose node has no Node object, or nothing.
+
+    :param endpoints: names of HostEndpoints by the node that they name
+    :param configurations: FelixConfiguration objects
+    :raises BadInput: such a node has eBPF: its Felix cuts it off once it restarts (calico#12642)
+    """
+    lost = sorted(set(endpoints) - set(nodes))
+    for node in lost:
+        if FelixSettings(configurations, node, {}).flag("bpfEnabled", default=False):
+            raise BadInput(
+                f"HostEndpoint {endpoints[node]}",
+                node,
+                "has eBPF and no Node object, and Felix cuts such a host off once it restarts: let the node "
+                "register again, or delete its HostEndpoint",
+            )
+    if not lost:
+        return ""
+    more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+    return (
+        f"no Node object: {', '.join(lost[:5])}{more}. Their HostEndpoints change with the last wave, and "
+        "nobody looks at them"
+    )
 
 
 def compute(wish: Union[str, Sequence[str]], hosts: Sequence[Host]) -> tuple[Wave, ...]:

@@ -240,6 +240,12 @@ def test_one_direction_governed_before_and_the_other_after() -> None:
     check([tier(), gnp("in", ingress=[])], [tier(), gnp("out", types=["Egress"], egress=[])])
 
 
+def test_a_guard_comes_before_what_it_guards() -> None:
+    sets = [[{"action": "Allow", "protocol": "TCP", "destination": {"ports": [port]}}] for port in (80, 443)]
+    old, new = ([tier(), gnp("in", ingress=rules)] for rules in sets)
+    check(old, new)
+
+
 def test_what_does_not_change_is_no_change() -> None:
     same = [tier(), gnp("in", ingress=[])]
     assert compare(contents(same), contents(same)) == (Contents(), Contents())
