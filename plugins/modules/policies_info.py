@@ -64,7 +64,9 @@ sets:
       type: list
       elements: dict
     tiers:
-      description: Tiers it uses, each with C(name) and what the set wants at its end, C(wants).
+      description: >-
+        Tiers it uses, each with C(name) and what the set wants at its end, C(wants) - V(Pass), V(Deny), or
+        V(DenyOnceEnforced), which counts as V(Pass) until the set is enforced.
       type: list
       elements: dict
     left_out:

@@ -50,6 +50,8 @@ STATES = (KEPT, STAGED, AUDITED, ENFORCED, ABSENT)
 KINDS = (POLICY, STAGED_POLICY, NETWORK_SET, TIER)
 # One annotation per policy set that uses the tier; its value is the defaultAction that set wants.
 WISH_PREFIX = "sets.hostfence.io/"
+# What a set wishes that is not enforced yet, of a tier that is to end in Deny then. It counts as Pass.
+DENY_ONCE_ENFORCED = "DenyOnceEnforced"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -331,7 +333,7 @@ def restore_options(inventory: Inventory, set_name: str) -> Object:
                 for o in ours
                 if o.kind in kept and not o.is_copy
             ),
-            *(_definition(o, {**o.spec, "defaultAction": wishes(o.stored)[set_name]}) for o in tiers),
+            *(_definition(o, {**o.spec, "defaultAction": _wanted_end(o, set_name)}) for o in tiers),
         ],
     }
 
@@ -368,6 +370,20 @@ def wishes(tier: Object) -> dict[str, str]:
     """Which sets use a tier, and what each wants at its end."""
     annotations = tier["metadata"].get("annotations") or {}
     return {k[len(WISH_PREFIX) :]: str(v) for k, v in annotations.items() if k.startswith(WISH_PREFIX)}
+
+
+def _wanted_end(tier: Live, set_name: str) -> str:
+    wish = wishes(tier.stored)[set_name]
+    return DENY if wish == DENY_ONCE_ENFORCED else wish
+
+
+def is_denying_once_enforced(tier: Mapping[str, Any]) -> bool:
+    """Whether a stored tier ends in Deny once the sets are enforced that are staged in it now."""
+    metadata = tier.get("metadata") or {}
+    annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
+    if not isinstance(annotations, Mapping):
+        return False
+    return any(k.startswith(WISH_PREFIX) and v == DENY_ONCE_ENFORCED for k, v in annotations.items())
 
 
 class _Planner:
@@ -441,7 +457,9 @@ class _Planner:
 
     def _tier(self, tier: Tier) -> Object:
         live = self.inventory.find(TIER, tier.metadata.name)
-        wish = self._end_of(tier) if self.wanted.state == ENFORCED else PASS
+        wish = self._end_of(tier)
+        if self.wanted.state != ENFORCED:
+            wish = DENY_ONCE_ENFORCED if wish == DENY else PASS
         return self._tier_object(
             tier.metadata, tier.order, {**(wishes(live.stored) if live else {}), self.wanted.name: wish}
         )
