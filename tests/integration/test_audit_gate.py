@@ -105,7 +105,8 @@ def gate(api, folder, **variables):
 @pytest.mark.one_flavour
 def test_playbooks_enter_the_gate_by_one_include(clean_api, observed, tmp_path):
     protected(clean_api)
-    run_set(clean_api, "staged", CLOSED)
+    metrics = {"action": "Deny", "protocol": "TCP", "destination": {"ports": [9100]}}
+    run_set(clean_api, "staged", policy("metrics", ingress=[metrics, {"action": "Allow"}]))
 
     nothing = gate(clean_api, tmp_path)
     asked = gate(clean_api, tmp_path, audit_gate=True)
