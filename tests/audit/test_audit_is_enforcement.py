@@ -18,14 +18,17 @@ SSH = 22
 
 def candidate(cluster: AuditedCluster) -> list[dict]:
     """7001 is for the other node, 7002 for all, 7003 for nobody; 7004 and 7005 are not named at all."""
-    nets = [f"{cluster.other.ipv4}/32", f"{cluster.other.ipv6}/128"]
+    nets = (f"{cluster.other.ipv4}/32", f"{cluster.other.ipv6}/128")
     rules = [
-        {
-            "action": "Allow",
-            "protocol": "TCP",
-            "source": {"nets": nets},
-            "destination": {"ports": [7001]},
-        },
+        *(
+            {
+                "action": "Allow",
+                "protocol": "TCP",
+                "source": {"nets": [net]},
+                "destination": {"ports": [7001]},
+            }
+            for net in nets
+        ),
         {"action": "Allow", "protocol": "TCP", "destination": {"ports": [7002]}},
         {"action": "Deny", "protocol": "TCP", "destination": {"ports": [7003]}},
         {"action": "Allow", "protocol": "ICMPv6"},
@@ -137,9 +140,10 @@ def test_the_kernel_counts_each_connection_at_the_rule_that_would_decide_it(
         return sum(one.count for one in ones)
 
     expected = {
-        ("hostfence.web", 0): total(allowed),
-        ("hostfence.web", 1): total([one for one in made if one.port == 7002]),
-        ("hostfence.web", 2): total([one for one in made if one.port == 7003]),
+        ("hostfence.web", 0): total([one for one in allowed if ":" not in one.source]),
+        ("hostfence.web", 1): total([one for one in allowed if ":" in one.source]),
+        ("hostfence.web", 2): total([one for one in made if one.port == 7002]),
+        ("hostfence.web", 3): total([one for one in made if one.port == 7003]),
         ("hostfence.end-of-tier-ingress-edge", "end-of-tier"): total(
             [one for one in made if one.port > 7003 or (one.port == 7001 and one not in allowed)]
         ),
