@@ -196,6 +196,15 @@ def test_sets_that_share_a_tier_share_the_tier_of_copies():
     assert not [o for o in none.objects if o.is_copy]
 
 
+def test_what_is_kept_stays_audited():
+    audited = after(inventory([]), a_set(planner.AUDITED))
+
+    kept = planner.settled(audited, a_set(planner.KEPT))
+
+    assert kept.state == planner.AUDITED
+    assert planner.settled(inventory([]), a_set(planner.KEPT)).state == planner.STAGED
+
+
 def test_what_others_decide_first_in_the_same_tier_is_said():
     others = after(inventory([]), a_set(planner.ENFORCED, policy("first"), name="other"))
 
