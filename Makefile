@@ -11,9 +11,10 @@ TESTBED := $(BIN)/python -m testbed
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
 
-demo: $(STAMP) ## Start a real cluster on this machine, protect it, and show what is protected
+demo: $(STAMP) ## Start a real cluster on this machine, protect it, and show what staged policy would deny
 	$(TESTBED) up --if-needed
 	eval "$$($(TESTBED) env)" && $(BIN)/ansible-playbook -i inventories/testbed site.yml -e @testbed/demo.json
+	eval "$$($(TESTBED) env)" && $(BIN)/ansible-playbook -i inventories/testbed testbed/demo_audit.yml
 	@echo "The cluster is still up: 'make demo' again changes nothing, 'make shell' looks around, 'make demo-down' ends it."
 
 demo-down: $(STAMP) ## End the demo's cluster; nothing of it is left

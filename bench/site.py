@@ -107,9 +107,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, action="append", help="how many; may be given again")
     parser.add_argument("--repeat", type=int, default=3, help="unchanged runs of which the middle one counts")
     options = parser.parse_args()
-    print(
-        "| Node objects | first run | unchanged | changed | tasks, skipped | plays | floor | times the floor |"
-    )
+    print("| Node objects | first run | unchanged | changed | tasks, skipped | plays | floor | times it |")
     print("|---|---|---|---|---|---|---|---|")
     for nodes in options.nodes or [10, 1000]:
         first, unchanged, nothing = measure(nodes, options.repeat)

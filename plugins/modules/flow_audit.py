@@ -40,6 +40,12 @@ options:
       - A YAML file or directory of policies that are not in the cluster yet. They are judged as if they were
         staged.
     type: path
+  writes:
+    description:
+      - Writes that are to be judged in place of what is staged, each with C(kind), C(name) and the whole
+        C(object), or none where it is deleted - RV(hostfence.calico.policies#module:rehearsal), for example.
+    type: list
+    elements: dict
   generalise:
     description:
       - How much wider than what was seen a remedy may be - V(none), V(subnet) for /24 and /64, or V(label).
@@ -53,9 +59,11 @@ options:
     type: dict
     default: {}
   min_window:
-    description: Seconds that each node has to be watched for. A shorter window makes the gate inconclusive.
-    type: int
-    default: 86400
+    description: >-
+      How long each node has to be watched for - V(10m), V(12h), V(1d), V(2w), or seconds. A shorter window
+      makes the gate inconclusive.
+    type: str
+    default: 1d
   accepted:
     description:
       - What is known to be denied and accepted. Each entry has C(reason) and C(until) (YYYY-MM-DD, that day
@@ -99,7 +107,7 @@ EXAMPLES = r"""
   hostfence.calico.flow_audit:
     flows: audit/flows
     candidate: policies/
-    min_window: 604800
+    min_window: 1w
     accepted:
       - protocol: tcp
         port: 9999
@@ -183,12 +191,18 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.audit import Audit
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.candidate import with_candidate
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.candidate import (
+    with_candidate,
+    with_ends,
+    with_writes,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.duration import seconds
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate import parse_accepted
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.peers import GENERALISE
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import Wishes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.report import Asked, conclude
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.required import packets
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
     PLATFORMS,
     Surroundings,
@@ -211,9 +225,10 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster.surroundi
 OPTIONS: dict[str, Any] = {
     "flows": {"type": "path", "required": True},
     "candidate": {"type": "path"},
+    "writes": {"type": "list", "elements": "dict"},
     "generalise": {"type": "str", "choices": list(GENERALISE), "default": "none"},
     "variables": {"type": "dict", "default": {}},
-    "min_window": {"type": "int", "default": 86400},
+    "min_window": {"type": "str", "default": "1d"},
     "accepted": {"type": "list", "elements": "dict", "default": []},
     "platform": {"type": "str", "choices": sorted(PLATFORMS)},
     "max_rows": {"type": "int", "default": 1000},
@@ -222,20 +237,33 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+def _candidate(
+    objects: Iterable[Mapping[str, Any]], params: dict[str, Any]
+) -> list[Mapping[str, Any]] | None:
+    """The objects once what is asked about is enforced, or None where only what is staged changes."""
+    if params["writes"] is not None:
+        for index, write in enumerate(params["writes"]):
+            if not {"kind", "name", "object"} <= write.keys():
+                raise BadInput(f"writes[{index}]", write, "a write has kind, name and object")
+        return with_writes(objects, params["writes"])
+    if params["candidate"]:
+        return with_candidate(with_ends(objects), objects_of(params["candidate"]))
+    then = with_ends(objects)
+    return None if then == list(objects) else then
+
+
 def work(params: dict[str, Any]) -> dict[str, Any]:
     accepted = parse_accepted(params["accepted"])
     paths = flow_documents.files(params["flows"])
     judged = gather(params, "compare", with_pods=True)
-    objects: list[Mapping[str, Any]] = list(judged.objects)
-    if params["candidate"]:
-        objects = with_candidate(objects, objects_of(params["candidate"]))
-    audit = Audit(objects, judged.options, judged.dataplanes, judged.nodes)
+    then = _candidate(judged.objects, params)
+    audit = Audit(judged.objects, judged.options, judged.dataplanes, judged.nodes, then)
     for document in flow_documents.documents(paths):
         audit.add(document)
     asked = Asked(
         Wishes(params["generalise"], params["variables"]),
         accepted,
-        params["min_window"],
+        seconds(params["min_window"], "min_window"),
         datetime.datetime.now(tz=datetime.timezone.utc).date(),
         max(params["max_rows"], 0),
         params["anonymise"],

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: policies
-short_description: Stage, enforce or remove a set of Calico host policies
+short_description: Stage, audit, enforce or remove a set of Calico host policies
 version_added: 0.1.0
 author: The Hostfence founders (@hostfence)
 description:
@@ -39,13 +39,17 @@ options:
     required: true
   state:
     description:
-      - V(kept) leaves a set that is enforced enforced, and stages another.
+      - V(kept) leaves a set that is enforced or audited as it is, and stages another.
       - V(staged) stores the policies as StagedGlobalNetworkPolicy, which decides nothing. If the set was
         enforced, that is taken back first.
+      - V(audited) stages them and adds a copy of each in a tier before all others, C(audited-<tier>), in
+        which every rule only passes on. It decides nothing, and the kernel counts what the policy would
+        decide, which M(hostfence.calico.audit_counters) reads. RV(left_out) names what cannot be counted
+        without deciding. Needs tiers (Calico 3.29).
       - V(enforced) stores them as GlobalNetworkPolicy and removes the staged ones.
       - V(absent) removes the set.
     type: str
-    choices: [kept, staged, enforced, absent]
+    choices: [kept, staged, audited, enforced, absent]
     default: staged
   definitions:
     description:
@@ -209,6 +213,7 @@ options:
     default: 0
 seealso:
   - module: hostfence.calico.policies_info
+  - module: hostfence.calico.audit_counters
 """
 
 EXAMPLES = r"""
@@ -342,6 +347,11 @@ not_stored:
   returned: always
   type: list
   elements: str
+left_out:
+  description: What of an audited set the kernel does not count, and why.
+  returned: always
+  type: list
+  elements: str
 tiers_kept:
   description: Hostfence tiers kept because someone else's namespaced policies still use them.
   returned: always
@@ -442,7 +452,7 @@ def _work(module: AnsibleModule, cluster: Cluster, patience: Patience) -> dict[s
     wanted = planner.settled(inventory, asked)
     if not _plan(cluster, served, inventory, wanted)[0].writes:
         return _run(module, cluster, served, inventory, wanted, None, patience)
-    if wanted.state != planner.ENFORCED and any(o.enforced for o in inventory.of_set(wanted.name)):
+    if wanted.state != planner.ENFORCED and any(o.enforces for o in inventory.of_set(wanted.name)):
         patience.seconds = max(patience.seconds, policies.AT_LEAST)
     with lease.held(cluster) as ours:
         # Another run may have written until it gave the Lease back.
@@ -489,7 +499,7 @@ def _run(
     result.update(ahead.found())
     result["decides"] = planner.changes_enforcement(inventory, planned)
     result["enforced"] = wanted.state == planner.ENFORCED or any(
-        o.enforced for o in inventory.of_set(wanted.name)
+        o.enforces for o in inventory.of_set(wanted.name)
     )
     result["before"] = planner.restore_options(inventory, wanted.name)
     if module.check_mode:
@@ -595,6 +605,7 @@ def _result(
         "writes": carried.told(planned),
         "left": carried.left(planned, served),
         "not_stored": list(planned.not_stored),
+        "left_out": list(planned.left_out),
         "tiers_kept": kept,
         "api": {"flavour": served.kind.value, "group": served.group, "requests": cluster.requests_sent},
     }

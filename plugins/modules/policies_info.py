@@ -52,8 +52,8 @@ sets:
       type: str
     state:
       description:
-        - V(staged), V(enforced), V(mixed) where a run was interrupted, or V(not stored) where the set has
-          no policy in the cluster (staged before Calico 3.30).
+        - V(staged), V(audited), V(enforced), V(mixed) where a run was interrupted, or V(not stored) where the
+          set has no policy in the cluster (staged before Calico 3.30).
       type: str
     objects:
       description: Its objects, each with C(kind) and C(name) as stored.
@@ -64,9 +64,15 @@ sets:
       type: list
       elements: dict
     tiers:
-      description: Tiers it uses, each with C(name) and what the set wants at its end, C(wants).
+      description: >-
+        Tiers it uses, each with C(name) and what the set wants at its end, C(wants) - V(Pass), V(Deny), or
+        V(DenyOnceEnforced), which counts as V(Pass) until the set is enforced.
       type: list
       elements: dict
+    left_out:
+      description: What of an audited set the kernel does not count, and why.
+      type: list
+      elements: str
     bridges:
       description: Policies that an interrupted run left, which allow all that they select. Run again.
       type: list
@@ -139,28 +145,27 @@ def work(_module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
 
 def _set(inventory: planner.Inventory, tiers: list[planner.Live], name: str) -> dict[str, Any]:
     objects = inventory.of_set(name)
-    wants = [(t.name, planner.wishes(t.stored).get(name)) for t in tiers]
+    wants = [(t.name, planner.wishes(t.stored).get(name)) for t in tiers if not t.is_copy]
     return {
         "name": name,
-        "state": _state({o.kind for o in objects if _counts(o, name)}),
+        "state": _state([o for o in objects if not is_bridge(o.name, name)]),
         "objects": [{"kind": o.kind, "name": o.stored_name} for o in objects],
         "definitions": planner.restore_options(inventory, name)["definitions"],
         "tiers": [{"name": tier, "wants": wish} for tier, wish in wants if wish],
+        "left_out": list(planner.left_out(inventory, name)),
         "bridges": [o.stored_name for o in objects if o.kind == POLICY and is_bridge(o.name, name)],
     }
 
 
-def _counts(live: planner.Live, set_name: str) -> bool:
-    """Whether an object says in which state its set is: neither a bridge nor what could not be deleted."""
-    return not is_bridge(live.name, set_name) and (live.kind != POLICY or live.enforced)
-
-
-def _state(kinds: set[str]) -> str:
-    if {POLICY, STAGED_POLICY} <= kinds:
+def _state(objects: list[planner.Live]) -> str:
+    enforced = any(o.enforces for o in objects)
+    audited = any(o.is_copy for o in objects)
+    staged = any(o.kind == STAGED_POLICY for o in objects)
+    if enforced and (staged or audited):
         return "mixed"
-    if POLICY in kinds:
-        return planner.ENFORCED
-    return planner.STAGED if STAGED_POLICY in kinds else "not stored"
+    if enforced or audited:
+        return planner.ENFORCED if enforced else planner.AUDITED
+    return planner.STAGED if staged else "not stored"
 
 
 def _tier(tier: planner.Live) -> dict[str, Any]:

@@ -24,6 +24,18 @@ def policy(name, port, **spec):
     }
 
 
+FROM_OFFICE = {"action": "Allow", "source": {"selector": "role == 'office'"}}
+
+
+def office(name, *nets):
+    return {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": GNS,
+        "metadata": {"name": name, "labels": {"role": name}},
+        "spec": {"nets": list(nets)},
+    }
+
+
 OLD, NEW = [policy("in", 22), policy("more", 23)], [policy("in", 2222)]
 
 
@@ -84,6 +96,38 @@ def test_a_set_comes_into_force_changes_and_goes_back(protected_api):
     assert not back["failed"], back["msg"]
     assert ports(api) == {"hostfence.in": [22], "hostfence.more": [23]}
     assert not left(api)
+
+
+def test_what_is_only_counted_is_not_switched(protected_api):
+    """From audited to enforced, without the network set that copies refer to, and back to audited."""
+    api = protected_api
+    definitions = [
+        policy("in", 22),
+        office("office", "192.0.2.0/24"),
+        policy("by", 25, ingress=[FROM_OFFICE]),
+    ]
+    given = {"name": "edge", "definitions": definitions, "lint": False, "reach": False, "settle": 0}
+    audited = run_module("policies", api, state="audited", **given)
+    assert not audited["failed"], audited["msg"]
+    assert {name for name in stored(api) if name.startswith("audited-")} == {
+        "audited-hostfence.in",
+        "audited-hostfence.by",
+        "audited-hostfence.end-of-tier-ingress-edge",
+    }
+
+    other = [policy("in", 22), policy("by", 25)]
+    enforced = enforce(api, other)
+
+    assert not enforced["failed"], enforced["msg"]
+    assert enforced["without_switch"] == ""
+    assert enforced["phase"] == "settled"
+    assert set(stored(api)) == {"hostfence.in", "hostfence.by"}
+    assert "audited-hostfence" not in stored(api, TIER)
+    given = {"sets": ["edge"], "waves": ["all"], "watchdogs": 0, "settle": 0, "window": 30}
+    back = run_module("enforce", api, writes=rehearsal(api, other, "audited"), **given)
+    assert not back["failed"], back["msg"]
+    assert not [name for name in stored(api) if not name.startswith("audited-")]
+    assert "audited-hostfence" in stored(api, TIER)
 
 
 def test_without_a_change_nothing_is_written(protected_api):

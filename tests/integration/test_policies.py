@@ -110,16 +110,72 @@ def test_staged(clean_api):
         assert "no staged policies" in result["warnings"][0]
 
 
+COPIES = {
+    (TIER, "audited-hostfence"),
+    (GNP, "audited-hostfence.ssh"),
+    (GNP, "audited-hostfence.rest"),
+    (GNP, "audited-hostfence.end-of-tier-ingress-edge"),
+}
+
+
 def test_every_state_after_every_other_and_each_twice(clean_api):
-    for state in ("staged", "enforced", "staged", "absent", "enforced", "absent", "staged"):
+    copies = COPIES if TIER in clean_api.kinds else set()
+    walk = ("staged", "enforced", "staged", "audited", "absent", "enforced", "audited", "enforced", "absent")
+    for state in (*walk, "audited", "staged"):
         ok(run_set(clean_api, state))
-        kind = {"staged": SGNP, "enforced": GNP}.get(state)
-        assert set(stored(clean_api)) == (expected(clean_api, kind) if kind else set())
+        kind = {"staged": SGNP, "audited": SGNP, "enforced": GNP}.get(state)
+        found = expected(clean_api, kind) if kind else set()
+        assert set(stored(clean_api)) == found | (copies if state == "audited" else set())
         before = versions(clean_api)
         again = ok(run_set(clean_api, state, diff=True))
         assert not again["changed"]
         assert again["writes"] == again["diff"] == []
         assert versions(clean_api) == before
+
+
+def test_audited_decides_nothing_and_says_what_it_cannot_count(clean_api):
+    """Judged by the verdict engine on what is stored: before, audited, and after it is gone."""
+    node = clean_api.add_nodes(1)[0]
+    spec = {"node": node, "interfaceName": "*", "profiles": ["projectcalico-default-allow"]}
+    labels = {"host-endpoint": "ingress"}
+    clean_api.create("HostEndpoint", "hep", spec, labels=labels)
+    flows = [
+        {
+            "direction": "ingress",
+            "protocol": "tcp",
+            "source": "192.0.2.9",
+            "destination": "192.0.2.1",
+            "destination_port": port,
+            "node": node,
+            "interface": "eth0",
+        }
+        for port in (80, 8080, 30000)
+    ]
+
+    def verdicts(**options):
+        found = ok(run_module("flow_verdict", clean_api, flows=flows, **options))["verdicts"]
+        return [answer["verdict"] for answer in found]
+
+    candidate = [*SET, policy("raw", doNotTrack=True, applyOnForward=True)]
+    ok(run_set(clean_api, "enforced", [policy("web", "Deny", 1)], name="other", reach=False))
+    before = verdicts()
+
+    told = ok(run_set(clean_api, "audited", candidate))
+
+    assert not told["decides"]
+    assert not told["enforced"]
+    assert verdicts() == before
+    (found,) = [s for s in ok(run_module("policies_info", clean_api))["sets"] if s["name"] == "edge"]
+    assert sorted(found["left_out"]) == sorted(told["left_out"]) or SGNP not in clean_api.kinds
+    if TIER not in clean_api.kinds:
+        assert all("no tiers" in text for text in told["left_out"])
+        assert len(told["left_out"]) == 3
+        return
+    assert found["state"] == "audited"
+    assert any(text.startswith("hostfence.raw: doNotTrack") for text in told["left_out"])
+    assert any("hostfence.web" in text for text in told["left_out"])
+    ok(run_set(clean_api, "absent"))
+    assert verdicts() == before
 
 
 def test_check_mode_tells_what_will_be_written_and_writes_nothing(clean_api):

@@ -17,6 +17,7 @@ from typing import Any, Callable, Optional
 
 from ..calico.bad_input import BadInput
 from ..calico.host_endpoint import effective_labels
+from ..calico.policy.audited import is_copy, is_tier_of_copies
 from ..calico.policy.definition import NETWORK_SET, POLICY, TIER
 from ..calico.transaction import state as states
 from ..calico.transaction import waves as waving
@@ -268,7 +269,7 @@ def _check(
             "tier", "", "this Calico has no tiers (they came with 3.29): set enforce_without_switch"
         )
     change = change_of(old, new, [t for t in live[TIER] if not is_guard(t)])
-    policies = [_typed(obj, POLICY, served) for obj in live[POLICY]]
+    policies = [_typed(obj, POLICY, served) for obj in live[POLICY] if not is_copy(POLICY, obj)]
     policies += _namespaced(cluster, served)
     refuse_others(change, [p for p in policies if not is_guard(p)])
     refuse_shared_sets(change, old, [p for p in policies if not is_guard(p)])
@@ -326,7 +327,12 @@ def _namespaced(cluster: Cluster, served: Flavour) -> list[Object]:
 
 def _contents(live: Mapping[str, Sequence[Object]]) -> Contents:
     return Contents(
-        tuple(states.clean({**obj, "kind": k}) for k, objs in live.items() for obj in objs if _is_policy(obj))
+        tuple(
+            states.clean({**obj, "kind": k})
+            for k, objs in live.items()
+            for obj in objs
+            if _is_policy(obj) and not is_copy(k, obj)
+        )
     )
 
 
@@ -342,6 +348,8 @@ def _with(before: Contents, writes: Iterable[Mapping[str, Any]], served: Flavour
         if write["kind"] not in _DECISIVE:
             continue
         if write["object"]:
+            if is_copy(write["kind"], write["object"]):
+                continue
             objects[key] = states.clean({**write["object"], "kind": write["kind"]})
         else:
             objects.pop(key, None)
@@ -349,11 +357,27 @@ def _with(before: Contents, writes: Iterable[Mapping[str, Any]], served: Flavour
 
 
 def _rest(transaction: Transaction, writes: Iterable[Mapping[str, Any]]) -> None:
-    """What decides nothing: staged policies, and labels and annotations of the others."""
+    """What decides nothing: staged policies, counted copies, and labels and annotations of the others."""
     last = {(w["kind"], w["name"]): w["object"] for w in writes}
-    order = {POLICY: 0, NETWORK_SET: 1, TIER: 3}
-    for kind in sorted({kind for kind, _name in last}, key=lambda k: order.get(k, 2)):
-        transaction.stored.put([Write(k, n, obj) for (k, n), obj in last.items() if k == kind])
+    steps = sorted({_step(kind, name, obj) for (kind, name), obj in last.items()})
+    for step in steps:
+        transaction.stored.put([Write(k, n, o) for (k, n), o in last.items() if _step(k, n, o) == step])
+        if step in (_TIERS_OF_COPIES, _COPIES) and step != steps[-1]:
+            # Felix watches each kind on its own, and denies what passes on in a tier it does not know.
+            time.sleep(transaction.options.settle)
+
+
+_TIERS_OF_COPIES, _COPIES = 0, 1
+
+
+def _step(kind: str, name: str, obj: Optional[Object]) -> int:
+    """In which order: copies need their tier as long as they are there."""
+    counted = is_tier_of_copies(name.partition(".")[0])
+    if counted and kind == TIER and obj:
+        return _TIERS_OF_COPIES
+    if counted and kind == POLICY:
+        return _COPIES
+    return {POLICY: 2, NETWORK_SET: 3, TIER: 5}.get(kind, 4)
 
 
 def _finished(transaction: Transaction, ended: State, writes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

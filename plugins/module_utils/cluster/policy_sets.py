@@ -18,7 +18,7 @@ from ..calico.bad_input import BadInput
 from ..calico.policy import presets
 from ..calico.policy.definition import EGRESS, INGRESS, Definitions, Document, parse
 from ..calico.policy.mixed import Mixed, sort_out, templates_like
-from ..calico.policy.planner import ABSENT, ENFORCED, KEPT, STAGED, PolicySet
+from ..calico.policy.planner import ABSENT, STAGED, STATES, PolicySet
 from ..calico.policy.required_flows import PLATFORMS, Shape, Surroundings
 from .api_endpoints import endpoints_of
 from .policy_files import read_definitions, read_path
@@ -36,7 +36,7 @@ NETWORKS: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
 
 SET_OPTIONS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
-    "state": {"type": "str", "choices": [KEPT, STAGED, ENFORCED, ABSENT], "default": STAGED},
+    "state": {"type": "str", "choices": list(STATES), "default": STAGED},
     "definitions": {"type": "list", "elements": "raw", "default": []},
     "src": {"type": "path"},
     "strict": {"type": "bool", "default": False},

@@ -26,7 +26,7 @@ from .observed import Document, ObservedFlow, Window
 from .peers import Names
 from .rows import ESTABLISHED_ONLY, FAILSAFE_ONLY, UNKNOWN, WOULD_ALLOW, WOULD_DENY, Rows
 
-COMPARE = "compare"
+COMPARE, THEN = "compare", "as_enforced"
 _NO_FAILSAFES = {"FELIX_FAILSAFEINBOUNDHOSTPORTS": "none", "FELIX_FAILSAFEOUTBOUNDHOSTPORTS": "none"}
 _FAILSAFE = "failsafe"
 _POD_POLICY = "pod-policy"
@@ -63,6 +63,8 @@ class Audit:
 
     :param objects: Kubernetes objects as dictionaries
     :param options: those that all nodes share; ``staged`` is set here
+    :param then: the objects once the candidate is enforced, its policies as staged ones; left out where
+        staged policies are all that changes
     """
 
     def __init__(
@@ -71,15 +73,19 @@ class Audit:
         options: Options,
         dataplanes: Dataplanes,
         nodes: Optional[Mapping[str, NodeFacts]] = None,
+        then: Optional[Iterable[Raw]] = None,
     ) -> None:
         objects = list(objects)
         self.store: Store = read(objects, options.native_v3)
+        after = objects if then is None else list(then)
+        self.candidate: Store = self.store if then is None else read(after, options.native_v3)
+        everything = objects if then is None else [*objects, *after]
         self.rows = Rows()
         self.coverage = Coverage()
         self.counts: Counter[str] = Counter()
         self.names = Names(objects)
         environment = options.environment or {}
-        self._classes = AddressClasses(objects, environment)
+        self._classes = AddressClasses(everything, environment)
         settings = [item for item in objects if item.get("kind") in _BESIDE_RULES]
         self._beside_rules = AddressClasses(settings, environment)
         self._kinds: dict[tuple[str, tuple[int, int]], tuple[object, ...]] = {}
@@ -177,7 +183,7 @@ class Audit:
 
     def _node_kind(self, node: str) -> object:
         if node not in self._node_kinds:
-            self._node_kinds[node] = self._judge(COMPARE, node).node_kind(node)
+            self._node_kinds[node] = tuple(judge.node_kind(node) for judge in self._both(node))
         return self._node_kinds[node]
 
     def _kind(self, node: str, address: Address) -> tuple[object, ...]:
@@ -185,13 +191,22 @@ class Audit:
         stretch = self._classes.of(address)
         key = (self._dataplane(node), stretch)
         if key not in self._kinds:
-            kind = self._judge(COMPARE, node).address_kind(address)
-            self._kinds[key] = stretch if kind is None else (*kind, self._beside_rules.of(address))
+            kinds = [judge.address_kind(address) for judge in self._both(node)]
+            known = [part for kind in kinds if kind is not None for part in kind]
+            found = stretch if None in kinds else (*known, self._beside_rules.of(address))
+            self._kinds[key] = found
         return self._kinds[key]
+
+    def _both(self, node: str) -> list[Judge]:
+        """The judges of now and then, where they are two."""
+        now = self._judge(COMPARE, node)
+        return [now] if self.candidate is self.store else [now, self._judge(THEN, node)]
 
     def _judged(self, flow: Flow) -> _Verdicts:
         now = self._judge(COMPARE, flow.node).verdict(flow)
         then = now.staged or now
+        if self.candidate is not self.store:
+            then = self._judge(THEN, flow.node).verdict(flow)
         if then.verdict != ALLOW or then.reason_code != _FAILSAFE:
             return _Verdicts(now, then)
         return _Verdicts(now, then, self._judge(_FAILSAFE, flow.node).verdict(flow))
@@ -218,16 +233,20 @@ class Audit:
     def _judge(self, how: str, node: str) -> Judge:
         dataplane = self._dataplane(node)
         if (how, dataplane) not in self._judges:
-            options = replace(self._options, dataplane=dataplane, staged=COMPARE)
+            alone = self.candidate is not self.store
+            options = replace(self._options, dataplane=dataplane, staged="ignore" if alone else COMPARE)
+            if how != COMPARE:
+                options = replace(options, staged=THEN)
             if how == _FAILSAFE:
                 environment = {**(options.environment or {}), **_NO_FAILSAFES}
-                options = replace(options, staged="as_enforced", environment=environment)
-            self._judges[how, dataplane] = Judge(self.store, {**self._given, **self._facts}, options)
+                options = replace(options, environment=environment)
+            store = self.store if how == COMPARE else self.candidate
+            self._judges[how, dataplane] = Judge(store, {**self._given, **self._facts}, options)
         return self._judges[how, dataplane]
 
     def selected_nodes(self) -> set[str]:
         """Nodes of which a staged policy selects a host endpoint: the others' answers cannot change."""
-        staged = [policy for policy in self.store.policies if policy.staged]
+        staged = [policy for policy in self.candidate.policies if policy.staged]
         return {
             hep.node
             for hep in self.store.host_endpoints

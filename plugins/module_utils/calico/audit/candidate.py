@@ -1,16 +1,21 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Policies that are in no cluster yet, put beside a cluster's objects as if they were staged."""
+"""A cluster's objects once a candidate is enforced: what is staged, a directory of files, or a plan's writes.
+
+The candidate's policies are among them as staged ones, which are then judged as enforced.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..policy.definition import DEFAULT_TIER, canonical_name
+from ..policy.definition import DEFAULT_TIER, DENY, canonical_name
+from ..policy.planner import is_denying_once_enforced
 
 _ENFORCED, _STAGED = "GlobalNetworkPolicy", "StagedGlobalNetworkPolicy"
-_REPLACED = frozenset({"Tier", "GlobalNetworkSet"})
+_TIER = "Tier"
+_REPLACED = frozenset({_TIER, "GlobalNetworkSet"})
 _API_VERSION = "projectcalico.org/v3"
 
 
@@ -25,10 +30,49 @@ def with_candidate(
     given = [_staged(item) for item in candidate]
     named = {_identity(item) for item in given}
     kept = [item for item in objects if _identity(item) not in named]
-    tiers = {_name(item) for item in (*kept, *given) if item.get("kind") == "Tier"}
+    tiers = {_name(item) for item in (*kept, *given) if item.get("kind") == _TIER}
     wanted = {str((item.get("spec") or {}).get("tier") or DEFAULT_TIER) for item in given if _is_policy(item)}
     missing = sorted(wanted - tiers - {DEFAULT_TIER})
     return [*kept, *given, *(_tier(name) for name in missing)]
+
+
+def with_ends(objects: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The objects with each tier's end as the staged sets in it want it once they are enforced."""
+    return [_ended(item) if item.get("kind") == _TIER else item for item in objects]
+
+
+def _ended(tier: Mapping[str, Any]) -> Mapping[str, Any]:
+    if not is_denying_once_enforced(tier):
+        return tier
+    return {**tier, "spec": {**(tier.get("spec") or {}), "defaultAction": DENY}}
+
+
+def with_writes(
+    objects: Iterable[Mapping[str, Any]], writes: Iterable[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """The objects once writes are done: nothing else that is staged is taken for enforced.
+
+    :param writes: each with ``kind``, ``name`` as stored and the whole ``object``, None where it is deleted
+    """
+    after = {
+        (str(item.get("kind")), _name(item), str((item.get("metadata") or {}).get("namespace") or "")): item
+        for item in objects
+        if not str(item.get("kind")).startswith("Staged")
+    }
+    staged: dict[str, Mapping[str, Any]] = {}
+    # What is only for the way is created and deleted: the last write of an object counts.
+    last = {(str(write["kind"]), str(write["name"])): write["object"] for write in writes}
+    for (kind, name), wanted in last.items():
+        live = after.get((kind, name, ""))
+        if kind == _ENFORCED and (wanted or live):
+            action = "Set" if wanted else "Delete"
+            changed = _staged({**(live or {}), **(wanted or {}), "kind": kind})
+            staged[name] = {**changed, "spec": {**(changed.get("spec") or {}), "stagedAction": action}}
+        elif kind in _REPLACED and wanted:
+            after[kind, name, ""] = {**(live or {}), **wanted, "kind": kind}
+        elif kind in _REPLACED:
+            after.pop((kind, name, ""), None)
+    return [*after.values(), *staged.values()]
 
 
 def _staged(item: Mapping[str, Any]) -> Mapping[str, Any]:

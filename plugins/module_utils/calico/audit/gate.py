@@ -16,6 +16,7 @@ from typing import Optional
 from ..address import Net, parse_net
 from ..bad_input import BadInput
 from .audit import Audit
+from .duration import in_words
 from .rows import ESTABLISHED_ONLY, GROUPS, UNKNOWN, WOULD_DENY, Row
 
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
@@ -184,7 +185,7 @@ def _doubts(audit: Audit, min_window: float) -> Iterable[str]:
     for gap, nodes in lossy.items():
         yield f"{gap} at {_some(sorted(nodes))}"
     if short:
-        yield f"a window shorter than {min_window:.0f} s at {_some(sorted(short))}"
+        yield f"a window shorter than {in_words(min_window)} at {_some(sorted(short))}"
     if coverage.strangers:
         yield f"data of nodes that the cluster does not have: {_some(sorted(set(coverage.strangers)))}"
     if coverage.unreadable_flows:

@@ -51,14 +51,15 @@ def conclude(audit: Audit, asked: Asked, required: Iterable[tuple[str, Flow]] = 
     """
     denied = _denied(audit, required)
     rows = audit.rows.ranked()
-    remedies = Remedies(audit.store, asked.wishes)
+    remedies = Remedies(audit.candidate, asked.wishes)
     decision = decide(audit, rows, asked.accepted, asked.min_window, asked.today, denied)
+    reasons = _reasons(decision, remedies)
     found: list[tuple[Row, Optional[Remedy]]] = [
         (row, remedies.of(row) if row.key.group in _WITH_REMEDY else None) for row in rows[: asked.rows]
     ]
     result = {
         "gate": decision.result,
-        "reasons": list(decision.reasons),
+        "reasons": reasons,
         "accepted": decision.accepted,
         "expired": list(decision.expired),
         "counts": {name: audit.counts.get(name, 0) for name in (*GROUPS, "allow", "deny")},
@@ -66,7 +67,7 @@ def conclude(audit: Audit, asked: Asked, required: Iterable[tuple[str, Flow]] = 
         "nodes": len(audit.coverage.windows),
         "rows": [_row(row, remedy, asked) for row, remedy in found],
         "rows_left_out": max(len(rows) - asked.rows, 0),
-        "message": _message(audit, decision, found, asked),
+        "message": _message(audit, decision, reasons, found, asked),
     }
     return _anonymous(result, asked.salt) if asked.anonymise else result
 
@@ -90,8 +91,19 @@ def _row(row: Row, remedy: Optional[Remedy], asked: Asked) -> dict[str, Any]:
     }
 
 
+def _reasons(decision: Decision, remedies: Remedies) -> list[str]:
+    """Why the gate does not let it pass, with the rule that would keep each of the rows that fail."""
+    failing = len(decision.failing)
+    rules = [f" -> {remedies.of(row).text}" for row in decision.failing]
+    return [*map("".join, zip(decision.reasons, rules)), *decision.reasons[failing:]]
+
+
 def _message(
-    audit: Audit, decision: Decision, found: Sequence[tuple[Row, Optional[Remedy]]], asked: Asked
+    audit: Audit,
+    decision: Decision,
+    reasons: Sequence[str],
+    found: Sequence[tuple[Row, Optional[Remedy]]],
+    asked: Asked,
 ) -> list[str]:
     """Lines for one screen."""
     counts = audit.counts
@@ -113,7 +125,7 @@ def _message(
         if len(of_group) > _SHOWN:
             lines.append(f"  and {len(of_group) - _SHOWN} more rows")
     lines.append(f"gate: {decision.result}")
-    lines.extend(f"  {reason}" for reason in decision.reasons)
+    lines.extend(f"  {reason}" for reason in reasons)
     lines.extend(f"  accepted no longer: {entry}" for entry in decision.expired)
     return lines
 

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ..finding import ERROR, Finding
+from ..host_endpoint import OWNER, OWNER_LABEL
+from ..policy.audited import is_tier_of_copies
+from ..policy.definition import POLICY, TIER
 from ..stored.reader import Raw, opened, read
 from ..verdict.interface_owner import NodeFacts
 from ..verdict.judge import Options
@@ -75,7 +78,8 @@ def lint(
 ) -> list[Finding]:
     """Find the traps in a set of objects.
 
-    Staged policies are looked at as if they were enforced: that is when their traps would bite.
+    Staged policies are looked at as if they were enforced: that is when their traps would bite. Copies that
+    are only counted are left out: what is to be said is said of their originals.
 
     :param objects: stored objects as dictionaries, together with those about to be written (which replace
         what is stored under their name: give each name once)
@@ -86,7 +90,7 @@ def lint(
     """
     options = options or Options()
     around = surroundings or Surroundings()
-    objects = opened(objects)
+    objects = [obj for obj in opened(objects) if not _is_copy(obj)]
     context = LintContext(
         read(objects, options.native_v3),
         options,
@@ -106,6 +110,13 @@ def lint(
             found[finding.identity] = finding
     chosen = [finding for finding in found.values() if focus is None or finding.object in focus]
     return sorted(chosen, key=place_of)
+
+
+def _is_copy(raw: Raw) -> bool:
+    labels = raw["metadata"].get("labels")
+    ours = isinstance(labels, Mapping) and labels.get(OWNER_LABEL) == OWNER
+    tier = raw["metadata"]["name"].partition(".")[0]
+    return ours and raw["kind"] in (POLICY, TIER) and is_tier_of_copies(tier)
 
 
 def place_of(finding: Finding) -> tuple[int, bool, tuple[str, str, str, str]]:

@@ -24,7 +24,7 @@ from ..host_endpoint_auto import desired_by_templates, refuse_names_of_two
 from ..host_endpoint_plan import Change
 from ..host_endpoint_plan import plan as plan_host_endpoints
 from ..policy import planner
-from ..policy.definition import POLICY, STAGED_POLICY, TIER
+from ..policy.definition import STAGED_POLICY, TIER
 from ..verdict.judge import Options
 from ..verdict.reach import Connection, Obstacle, obstacles
 from ..verdict.vital_flows import Loss, losses
@@ -55,6 +55,7 @@ from .view import View, nodes_of
 from .way_back import as_before, only_staged
 from .wishes import AUTO, FelixWish, HostEndpointsWish, PoliciesWish, Wishes
 
+NOT_COUNTED = "the playbook hostfence.calico.audit judges it by what the nodes see"
 UNSEEN = "reach is off: nobody looked whether this machine can still log in to the nodes and reach the API"
 
 
@@ -153,7 +154,7 @@ class _Builder:
         policies = self.inventory.objects
         return State(
             nodes=nodes_of(self.around),
-            enforced=tuple(sorted(o.stored_name for o in policies if o.kind == POLICY)),
+            enforced=tuple(sorted(o.stored_name for o in policies if o.enforces)),
             staged=tuple(sorted(o.stored_name for o in policies if o.kind == STAGED_POLICY)),
         )
 
@@ -309,6 +310,7 @@ class _Builder:
         what = f"set {wanted.name}"
         findings = [_warning(what, text, "") for text in planned.warnings]
         findings += [Finding(what, INFO, remark, "") for remark in wanted.remarks]
+        findings += [_warning(what, f"not counted: {text}", NOT_COUNTED) for text in planned.left_out]
         findings += [
             _warning(
                 what,
@@ -364,7 +366,7 @@ class _Builder:
     # What they mean.
 
     def _enforces(self) -> bool:
-        return any(o.kind == POLICY for o in self.inventory.objects)
+        return any(o.enforces for o in self.inventory.objects)
 
     def _judged(
         self,

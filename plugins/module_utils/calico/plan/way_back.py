@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..policy import planner
-from ..policy.definition import POLICY
 from .model import POLICIES, Step, WayBack
 
 _UNCHANGED = (
@@ -42,6 +41,6 @@ def only_staged(stored: planner.Inventory) -> WayBack:
     Nobody keeps how failsafes and HostEndpoints were; but policy that is only staged denies nothing, whatever
     they are.
     """
-    enforced = sorted({o.set_name for o in stored.objects if o.kind == POLICY and o.set_name})
+    enforced = sorted({o.set_name for o in stored.objects if o.enforces and o.set_name})
     sets = [{**planner.restore_options(stored, name), "state": planner.STAGED} for name in enforced]
     return WayBack(tuple(sets), _STAGED.format(names=", ".join(enforced) or "no set of Hostfence"))

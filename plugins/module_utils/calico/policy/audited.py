@@ -18,7 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from .definition import DEFAULT_TIER, canonical_name
+from ..host_endpoint import OWNER, OWNER_LABEL, effective_labels
+from .definition import DEFAULT_TIER, POLICY, TIER, canonical_name
 
 API_VERSION = "projectcalico.org/v3"
 PREFIX = "audited-"
@@ -26,7 +27,8 @@ END_OF_TIER = "end-of-tier"
 RULE_ANNOTATION = "hostfence.io/audits"
 _SIDES = ("ingress", "egress")
 _NOT_FINAL = "Log"
-_LAST = float("inf")
+# Finite, because what ends a tier comes after the policies that have no order.
+_LAST, _END = 10**15, 2 * 10**15
 
 
 @dataclass(frozen=True)
@@ -39,35 +41,59 @@ class Audited:
 
 @dataclass(frozen=True)
 class CandidateTier:
-    """A tier of the candidate: its place and what its end does."""
+    """A tier of the candidate, and what its end does."""
 
     name: str
-    order: Optional[float]
     default_action: str = "Deny"
 
 
 def audited(
-    policies: Iterable[Mapping[str, Any]], tiers: Sequence[CandidateTier], first_order: Optional[float]
+    policies: Iterable[Mapping[str, Any]],
+    tiers: Sequence[CandidateTier],
+    first_order: Optional[float],
+    set_name: str,
 ) -> Audited:
     """Copies of a candidate's policies.
 
     :param policies: GlobalNetworkPolicies, staged or not, as ``projectcalico.org/v3`` objects
     :param tiers: those that the policies are in
     :param first_order: the lowest order of a tier that exists, or None where none has one
+    :param set_name: whose policies they are: sets that share a tier have each its own copies of its end
     """
-    left_out: list[str] = []
-    by_tier: dict[str, list[Mapping[str, Any]]] = {tier.name: [] for tier in tiers}
-    for policy in policies:
-        by_tier.setdefault(_tier_of(policy), []).append(policy)
-    ordered = sorted(
-        (tier for tier in tiers if by_tier[tier.name]), key=lambda tier: (_place(tier.order), tier.name)
-    )
+    given = list(policies)
+    # In which order tiers of copies are evaluated changes nothing: each lets everything go on to the next.
+    order = (0 if first_order is None else min(first_order, 0)) - 1
     objects: list[Mapping[str, Any]] = []
-    before = 0 if first_order is None else min(first_order, 0)
-    for index, tier in enumerate(ordered):
-        objects.append(_tier(tier.name, before - len(ordered) + index))
-        objects.extend(_policies(tier, by_tier[tier.name], left_out))
-    return Audited(tuple(objects), tuple(left_out))
+    for tier in sorted(tiers, key=lambda tier: tier.name):
+        copied = [p for p in given if _tier_of(p) == tier.name and not _not_neutral(p)]
+        if copied:
+            objects.append(_tier(tier.name, order))
+            objects.extend(_copies(tier, copied, set_name))
+    return Audited(tuple(objects), left_out(given))
+
+
+def left_out(policies: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What of policies cannot be counted without deciding, and why; the parameter is :func:`audited`'s."""
+    return tuple(f"{_name(policy)}: {why}" for policy in policies if (why := _uncounted(policy)))
+
+
+def is_copy(kind: str, obj: dict[str, Any]) -> bool:
+    """Whether a stored object only counts: a copy, or a tier of copies."""
+    if effective_labels(obj).get(OWNER_LABEL) != OWNER:
+        return False
+    if kind == TIER:
+        return is_tier_of_copies(str(obj["metadata"]["name"]))
+    return kind == POLICY and is_tier_of_copies(_tier_of(obj))
+
+
+def is_tier_of_copies(name: str) -> bool:
+    """Whether Hostfence keeps a tier's name for copies."""
+    return name.startswith(PREFIX)
+
+
+def is_end_of_tier(name: str) -> bool:
+    """Whether a policy's name is one that the copies of a tier's end stand for."""
+    return name.rpartition(".")[2].startswith(f"{END_OF_TIER}-")
 
 
 def original_name(name: str) -> str:
@@ -75,23 +101,20 @@ def original_name(name: str) -> str:
     return name[len(PREFIX) :] if name.startswith(PREFIX) else ""
 
 
-def _policies(
-    tier: CandidateTier, policies: Sequence[Mapping[str, Any]], left_out: list[str]
+def _copies(
+    tier: CandidateTier, policies: Sequence[Mapping[str, Any]], set_name: str
 ) -> Iterator[Mapping[str, Any]]:
-    ranked = sorted(policies, key=lambda policy: (_place(policy["spec"].get("order")), _name(policy)))
-    copied = []
-    for policy in ranked:
-        why = _not_neutral(policy)
-        if why:
-            left_out.append(f"{_name(policy)}: {why}")
-            continue
-        if policy["spec"].get("applyOnForward") and not policy["spec"].get("preDNAT"):
-            left_out.append(f"{_name(policy)}: forwarded traffic, only what ends at the host is counted")
-        copied.append(policy)
-    for order, policy in enumerate(copied):
-        yield _copy(tier.name, policy, order)
+    yield from (_copy(tier.name, policy) for policy in policies)
     if tier.default_action == "Deny":
-        yield from _ends(tier.name, copied, len(copied))
+        yield from _ends(tier.name, policies, set_name)
+
+
+def _uncounted(policy: Mapping[str, Any]) -> str:
+    why = _not_neutral(policy)
+    if why:
+        return why
+    forwards = policy["spec"].get("applyOnForward") and not policy["spec"].get("preDNAT")
+    return "forwarded traffic, only what ends at the host is counted" if forwards else ""
 
 
 def _not_neutral(policy: Mapping[str, Any]) -> str:
@@ -103,7 +126,7 @@ def _not_neutral(policy: Mapping[str, Any]) -> str:
     return ""
 
 
-def _copy(tier: str, policy: Mapping[str, Any], order: int) -> Mapping[str, Any]:
+def _copy(tier: str, policy: Mapping[str, Any]) -> Mapping[str, Any]:
     spec = policy["spec"]
     base = _name(policy).removeprefix(f"{tier}.")
     copy: dict[str, Any] = {"selector": spec.get("selector") or "all()", "types": _types(spec)}
@@ -113,7 +136,7 @@ def _copy(tier: str, policy: Mapping[str, Any], order: int) -> Mapping[str, Any]
         rules = [_passing(rule, str(at)) for at, rule in enumerate(spec.get(side) or ()) if _is_final(rule)]
         if rules:
             copy[side] = rules
-    return _policy(tier, base, order, copy)
+    return _policy(tier, base, _place(spec.get("order")), copy)
 
 
 def _passing(rule: Mapping[str, Any], at: str) -> Mapping[str, Any]:
@@ -125,7 +148,7 @@ def _is_final(rule: Mapping[str, Any]) -> bool:
     return rule.get("action") != _NOT_FINAL
 
 
-def _ends(tier: str, policies: Sequence[Mapping[str, Any]], order: int) -> Iterator[Mapping[str, Any]]:
+def _ends(tier: str, policies: Sequence[Mapping[str, Any]], set_name: str) -> Iterator[Mapping[str, Any]]:
     """For each governed direction, what would be denied at the tier's end: only normal policy has one."""
     for side in _SIDES:
         selectors = [
@@ -137,10 +160,10 @@ def _ends(tier: str, policies: Sequence[Mapping[str, Any]], order: int) -> Itera
             selector = " || ".join(f"({text})" for text in dict.fromkeys(selectors))
             rule = _passing({}, END_OF_TIER)
             spec = {"selector": selector, "types": [side.capitalize()], side: [rule]}
-            yield _policy(tier, f"{END_OF_TIER}-{side}", order, spec)
+            yield _policy(tier, f"{END_OF_TIER}-{side}-{set_name}", _END, spec)
 
 
-def _policy(tier: str, base: str, order: int, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+def _policy(tier: str, base: str, order: float, spec: Mapping[str, Any]) -> Mapping[str, Any]:
     return {
         "apiVersion": API_VERSION,
         "kind": "GlobalNetworkPolicy",
@@ -176,4 +199,4 @@ def _name(policy: Mapping[str, Any]) -> str:
 
 
 def _place(order: Optional[float]) -> float:
-    return _LAST if order is None else float(order)
+    return _LAST if order is None else min(order, _LAST)

@@ -16,11 +16,12 @@ from typing import Any, Optional
 
 from ..bad_input import BadInput
 from ..host_endpoint import FIELD_MANAGER, METADATA_ANNOTATION, OWNER, OWNER_LABEL, effective_labels
-from . import transition, way_back
+from . import audited, transition, way_back
 from .definition import (
     BUILTIN_TIERS,
     DEFAULT_TIER,
     DENY,
+    MAX_NAME,
     NETWORK_SET,
     PASS,
     POLICY,
@@ -44,10 +45,13 @@ from .definition import (
 Object = dict[str, Any]
 
 # KEPT is wanted only: what the cluster has stays.
-KEPT, STAGED, ENFORCED, ABSENT = "kept", "staged", "enforced", "absent"
+KEPT, STAGED, AUDITED, ENFORCED, ABSENT = "kept", "staged", "audited", "enforced", "absent"
+STATES = (KEPT, STAGED, AUDITED, ENFORCED, ABSENT)
 KINDS = (POLICY, STAGED_POLICY, NETWORK_SET, TIER)
 # One annotation per policy set that uses the tier; its value is the defaultAction that set wants.
 WISH_PREFIX = "sets.hostfence.io/"
+# What a set wishes that is not enforced yet, of a tier that is to end in Deny then. It counts as Pass.
+DENY_ONCE_ENFORCED = "DenyOnceEnforced"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -76,10 +80,17 @@ class PolicySet:
         if not is_simple_name(self.tier):
             raise BadInput("tier.name", self.tier, "a tier's name has no dot, and at most 63 characters")
         for policy in self.definitions.policies:
+            self._refuse_tier_of_copies(policy.spec.tier, policy.source)
             if transition.is_bridge(policy.name, self.name):
                 raise BadInput(
                     "metadata.name", policy.name, "Hostfence uses this name itself: change it", policy.source
                 )
+        for tier in (self.tier, *(tier.metadata.name for tier in self.definitions.tiers)):
+            self._refuse_tier_of_copies(tier)
+
+    def _refuse_tier_of_copies(self, tier: str, source: str = "") -> None:
+        if audited.is_tier_of_copies(tier):
+            raise BadInput("spec.tier", tier, "Hostfence uses tiers of such names itself: change it", source)
 
 
 @dataclass(frozen=True)
@@ -102,9 +113,14 @@ class Live:
         return str(self.stored["metadata"]["name"])
 
     @property
-    def enforced(self) -> bool:
-        """Whether it is a policy in force: not one that was taken back and could not be deleted."""
-        return self.kind == POLICY and not way_back.selects_nothing(self.spec)
+    def is_copy(self) -> bool:
+        """Whether it is there to be counted, and decides nothing (:mod:`.audited`)."""
+        return audited.is_copy(self.kind, self.stored)
+
+    @property
+    def enforces(self) -> bool:
+        """Whether it is a policy that decides: no copy, and none that was taken back and not deleted."""
+        return self.kind == POLICY and not self.is_copy and not way_back.selects_nothing(self.spec)
 
 
 @dataclass(frozen=True)
@@ -147,10 +163,13 @@ class Write:
 
 @dataclass(frozen=True)
 class WritePlan:
-    """:ivar not_stored: names of policies that this version of Calico has no kind to store as staged."""
+    """:ivar not_stored: names of policies that this version of Calico has no kind to store as staged
+    :ivar left_out: what of an audited set the kernel does not count, and why
+    """
 
     writes: tuple[Write, ...] = ()
     not_stored: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -207,23 +226,67 @@ def objects_after(inventory: Inventory, planned: WritePlan) -> list[Object]:
 
 
 def settled(inventory: Inventory, wanted: PolicySet) -> PolicySet:
-    """The set with the state that it is to have: by :data:`KEPT` one that is enforced stays so."""
+    """The set with the state that it is to have: by :data:`KEPT` one that is enforced or audited stays so."""
     if wanted.state != KEPT:
         return wanted
-    enforced = any(o.enforced for o in inventory.of_set(wanted.name))
-    return replace(wanted, state=ENFORCED if enforced else STAGED)
+    stands = state_of(inventory.of_set(wanted.name))
+    return replace(wanted, state=stands if stands in (AUDITED, ENFORCED) else STAGED)
 
 
 def changes_enforcement(inventory: Inventory, planned: WritePlan) -> bool:
     """Whether the writes change what is enforced, be it by a tier or a network set of an enforced policy."""
-    enforced = [o for o in inventory.objects if o.enforced]
+    enforced = [o for o in inventory.objects if o.enforces]
     return any(_decides(write, enforced) for write in planned.writes)
+
+
+def left_out(inventory: Inventory, set_name: str) -> tuple[str, ...]:
+    """What the kernel does not count of a set that is audited, and why; empty for other sets."""
+    stored = inventory.of_set(set_name)
+    if state_of(stored) != AUDITED:
+        return ()
+    return _left_out(inventory, set_name, [_v3(o.name, o.spec) for o in stored if o.kind == STAGED_POLICY])
+
+
+def _left_out(inventory: Inventory, set_name: str, policies: Sequence[Object]) -> tuple[str, ...]:
+    """:param policies: of the set, as :func:`.audited.audited` takes them"""
+    if TIER not in inventory.serves:
+        why = "this Calico has no tiers (they came with 3.29), and a copy would decide"
+        return tuple(f"{policy['metadata']['name']}: {why}" for policy in policies)
+    found = list(audited.left_out(policies))
+    for tier in sorted({str(policy["spec"].get("tier") or DEFAULT_TIER) for policy in policies}):
+        others = [
+            o.name for o in inventory.objects if o.enforces and o.tier == tier and o.set_name != set_name
+        ]
+        if others:
+            found.append(
+                f"tier {tier}: what enforced policies of others decide in it before these is counted too, "
+                f"as if they were not there: {', '.join(others)}"
+            )
+    return tuple(found)
+
+
+def state_of(objects: Sequence[Live]) -> str:
+    """The state of a set by its objects; what a run left half done counts as enforced."""
+    if any(o.enforces for o in objects):
+        return ENFORCED
+    if any(o.is_copy for o in objects):
+        return AUDITED
+    return STAGED if objects else ABSENT
+
+
+def _v3(name: str, spec: Object) -> Object:
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+def _is_neutral(policy: Object) -> bool:
+    return audited.is_copy(POLICY, policy) or way_back.selects_nothing(policy.get("spec") or {})
 
 
 def _decides(write: Write, enforced: Sequence[Live]) -> bool:
     ends = [obj for obj in (write.live, write.wanted) if obj]
     if write.kind == POLICY:
-        return any(not way_back.selects_nothing(obj.get("spec") or {}) for obj in ends)
+        # What deletes a bridge has no end: the bridge is neither there before nor after.
+        return not ends or not all(_is_neutral(obj) for obj in ends)
     if write.kind == TIER:
         specs = [normal_spec(obj.get("spec") or {}) for obj in ends]
         return any(o.tier == write.name for o in enforced) and (len(ends) < 2 or specs[0] != specs[1])
@@ -258,19 +321,23 @@ def told(planned: WritePlan) -> list[Object]:
 def restore_options(inventory: Inventory, set_name: str) -> Object:
     """The options of the module policies that bring a set back to what it is now."""
     ours = inventory.of_set(set_name)
-    tiers = [o for o in inventory.objects if o.kind == TIER and o.ours and set_name in wishes(o.stored)]
-    enforced = any(o.enforced for o in ours)
-    kept = (POLICY if enforced else STAGED_POLICY, NETWORK_SET)
+    tiers = [
+        o
+        for o in inventory.objects
+        if o.kind == TIER and o.ours and not o.is_copy and set_name in wishes(o.stored)
+    ]
+    state = state_of(ours)
+    kept = (POLICY if state == ENFORCED else STAGED_POLICY, NETWORK_SET)
     return {
         "name": set_name,
-        "state": ENFORCED if enforced else STAGED if ours else ABSENT,
+        "state": state,
         "definitions": [
             *(
                 _definition(o, {**o.spec, "tier": o.tier} if o.kind != NETWORK_SET else dict(o.spec))
                 for o in ours
-                if o.kind in kept and not way_back.selects_nothing(o.spec)
+                if o.kind in kept and not o.is_copy and not way_back.selects_nothing(o.spec)
             ),
-            *(_definition(o, {**o.spec, "defaultAction": wishes(o.stored)[set_name]}) for o in tiers),
+            *(_definition(o, {**o.spec, "defaultAction": _wanted_end(o, set_name)}) for o in tiers),
         ],
     }
 
@@ -309,6 +376,20 @@ def wishes(tier: Object) -> dict[str, str]:
     return {k[len(WISH_PREFIX) :]: str(v) for k, v in annotations.items() if k.startswith(WISH_PREFIX)}
 
 
+def _wanted_end(tier: Live, set_name: str) -> str:
+    wish = wishes(tier.stored)[set_name]
+    return DENY if wish == DENY_ONCE_ENFORCED else wish
+
+
+def is_denying_once_enforced(tier: Mapping[str, Any]) -> bool:
+    """Whether a stored tier ends in Deny once the sets are enforced that are staged in it now."""
+    metadata = tier.get("metadata") or {}
+    annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
+    if not isinstance(annotations, Mapping):
+        return False
+    return any(k.startswith(WISH_PREFIX) and v == DENY_ONCE_ENFORCED for k, v in annotations.items())
+
+
 class _Planner:
     def __init__(self, inventory: Inventory, wanted: PolicySet, tiers_in_use: frozenset[str]) -> None:
         self.inventory = inventory
@@ -317,6 +398,7 @@ class _Planner:
         self.policies = () if wanted.state == ABSENT else tuple(self._placed())
         self.sets = () if wanted.state == ABSENT else wanted.definitions.network_sets
         self.tiers = self._tiers()
+        self.copies = {(c["kind"], c["metadata"]["name"]): c for c in self._copies()}
 
     def plan(self) -> WritePlan:
         self._refuse_strangers()
@@ -326,8 +408,10 @@ class _Planner:
         writes += [w for w in self._metadata_writes() if (w.kind, w.name) not in decided]
         leaving = [w for w in writes if w.kind == TIER and w.action == "delete"]
         staying = [w for w in writes if w not in leaving]
-        ordered = (*staying, *self._staged_writes(), *self._taken_back(), *leaving)
-        return WritePlan(way_back.neutral_first(ordered, self.inventory.api_version), *self._not_stored())
+        in_order = (*staying, *self._staged_writes(), *self._copy_writes(), *self._taken_back(), *leaving)
+        not_stored, warnings = self._not_stored()
+        neutral = way_back.neutral_first(in_order, self.inventory.api_version)
+        return WritePlan(neutral, not_stored, self._left_out(), warnings)
 
     # What is wanted.
 
@@ -357,12 +441,10 @@ class _Planner:
         """The tiers that are ours to write, as they are to be."""
         if TIER not in self.inventory.serves:
             return {}
-        declared = {t.metadata.name: t for t in self.wanted.definitions.tiers}
-        declared.setdefault(self.wanted.tier, Tier(Metadata(self.wanted.tier), self.wanted.tier_order))
         used = {p.spec.tier for p in self.policies}
         found = {
             name: self._tier(tier)
-            for name, tier in declared.items()
+            for name, tier in self._declared_tiers().items()
             if name in used and name not in BUILTIN_TIERS
         }
         for name in used - set(found) - set(BUILTIN_TIERS):
@@ -373,17 +455,27 @@ class _Planner:
             found[live.name] = self._tier_without_us(live)
         return found
 
+    def _declared_tiers(self) -> dict[str, Tier]:
+        declared = {t.metadata.name: t for t in self.wanted.definitions.tiers}
+        declared.setdefault(self.wanted.tier, Tier(Metadata(self.wanted.tier), self.wanted.tier_order))
+        return declared
+
     def _tier(self, tier: Tier) -> Object:
         live = self.inventory.find(TIER, tier.metadata.name)
-        action = tier.default_action or self.wanted.default_action
-        wish = action if self.wanted.state == ENFORCED else PASS
+        wish = self._end_of(tier)
+        if self.wanted.state != ENFORCED:
+            wish = DENY_ONCE_ENFORCED if wish == DENY else PASS
         return self._tier_object(
             tier.metadata, tier.order, {**(wishes(live.stored) if live else {}), self.wanted.name: wish}
         )
 
+    def _end_of(self, tier: Tier) -> str:
+        """What ends a tier of ours once the set is enforced, if no other set wants otherwise."""
+        return tier.default_action or self.wanted.default_action
+
     def _tiers_to_leave(self, kept: Mapping[str, Object]) -> list[Live]:
         tiers = (o for o in self.inventory.objects if o.kind == TIER and o.ours and o.name not in kept)
-        return [t for t in tiers if self.wanted.name in wishes(t.stored)]
+        return [t for t in tiers if not t.is_copy and self.wanted.name in wishes(t.stored)]
 
     def _tier_without_us(self, live: Live) -> Object:
         others = {name: wish for name, wish in wishes(live.stored).items() if name != self.wanted.name}
@@ -397,9 +489,10 @@ class _Planner:
 
     def _is_emptied(self, tier: str) -> bool:
         """Whether a tier of ours is used by nobody any more."""
-        if wishes(self.tiers[tier]) or tier in self.tiers_in_use:
-            return False
-        return not any(
+        return not wishes(self.tiers[tier]) and not self._is_used_by_others(tier)
+
+    def _is_used_by_others(self, tier: str) -> bool:
+        return tier in self.tiers_in_use or any(
             o.tier == tier and o.set_name != self.wanted.name
             for o in self.inventory.objects
             if o.kind in (POLICY, STAGED_POLICY)
@@ -449,7 +542,11 @@ class _Planner:
                 self._refuse_stranger(kind, policy.name, policy.source)
         for network_set in self.sets:
             self._refuse_stranger(NETWORK_SET, network_set.metadata.name, network_set.source)
-        for name in self.tiers:
+        for kind, name in self.copies:
+            if kind == POLICY:
+                self._refuse_stranger(POLICY, name, "")
+        tiers_of_copies = [name for kind, name in self.copies if kind == TIER]
+        for name in (*self.tiers, *tiers_of_copies):
             live = self.inventory.find(TIER, name)
             if live and not live.ours:
                 raise BadInput(
@@ -468,16 +565,97 @@ class _Planner:
             "metadata.name", name, f"{kind} {live.stored_name} exists and {owner}: rename yours", source
         )
 
+    # What is counted and decides nothing.
+
+    def _copies(self) -> Iterable[Object]:
+        """The copies of an audited set with their tiers, as they are to be."""
+        if self.wanted.state != AUDITED or TIER not in self.inventory.serves:
+            return
+        orders = [o.spec.get("order") for o in self.inventory.objects if o.kind == TIER and not o.is_copy]
+        orders += [tier["spec"].get("order") for tier in self.tiers.values()]
+        rendered = audited.audited(
+            [_v3(p.name, wire(p.spec)) for p in self.policies],
+            [audited.CandidateTier(name, self._end(name)) for name in sorted(self._used_tiers())],
+            min((order for order in orders if order is not None), default=None),
+            self.wanted.name,
+        )
+        for copy in rendered.objects:
+            name, spec = copy["metadata"]["name"], dict(copy["spec"])
+            if copy["kind"] == TIER:
+                yield self._tier_of_copies(name, spec["order"])
+            else:
+                self._refuse_name(name)
+                yield self._object(POLICY, name, spec, {}, {})
+
+    def _refuse_name(self, copy: str) -> None:
+        original = audited.original_name(copy)
+        clashes = audited.is_end_of_tier(original) and any(p.name == original for p in self.policies)
+        if clashes or len(copy) > MAX_NAME:
+            why = "Hostfence uses this name itself" if clashes else f"with {audited.PREFIX} it is too long"
+            raise BadInput("metadata.name", original, f"{why}: change it")
+
+    def _used_tiers(self) -> set[str]:
+        return {p.spec.tier for p in self.policies}
+
+    def _tier_of_copies(self, name: str, order: float) -> Object:
+        if not is_simple_name(name):
+            raise BadInput(
+                "tier.name",
+                audited.original_name(name),
+                f"with {audited.PREFIX} it must not exceed 63 characters",
+            )
+        live = self.inventory.find(TIER, name)
+        users = {**(wishes(live.stored) if live else {}), self.wanted.name: PASS}
+        return self._tier_object(Metadata(name), order, users)
+
+    def _end(self, tier: str) -> str:
+        """What ends a tier once the set is enforced."""
+        live = self.inventory.find(TIER, tier)
+        declared = self._declared_tiers().get(tier)
+        if tier not in self.tiers or declared is None:
+            return str((live.spec.get("defaultAction") if live else "") or DENY)
+        others = wishes(self.tiers[tier])
+        return DENY if DENY in (self._end_of(declared), *others.values()) else PASS
+
+    def _copy_writes(self) -> Iterator[Write]:
+        """Tiers before the copies in them, and away after them. At no time does any of them decide."""
+        for (kind, name), wanted in self.copies.items():
+            live = self.inventory.find(kind, name)
+            same = live and live.spec == normal_spec(wanted["spec"]) and _same_metadata(live.stored, wanted)
+            if not same:
+                yield Write("update" if live else "create", kind, name, wanted, live.stored if live else None)
+        for live in self.inventory.of_set(self.wanted.name, POLICY):
+            if live.is_copy and (POLICY, live.name) not in self.copies:
+                yield Write("delete", POLICY, live.stored_name, None, live.stored)
+        for live in self.inventory.objects:
+            if live.kind == TIER and live.is_copy and (TIER, live.name) not in self.copies:
+                yield from self._without_us(live)
+
+    def _without_us(self, tier: Live) -> Iterator[Write]:
+        if self.wanted.name not in wishes(tier.stored):
+            return
+        wanted = self._tier_without_us(tier)
+        if wishes(wanted) or self._is_used_by_others(tier.name):
+            yield Write("update", TIER, tier.name, wanted, tier.stored)
+        else:
+            yield Write("delete", TIER, tier.name, None, tier.stored)
+
+    def _left_out(self) -> tuple[str, ...]:
+        if self.wanted.state != AUDITED:
+            return ()
+        policies = [_v3(p.name, wire(p.spec)) for p in self.policies]
+        return _left_out(self.inventory, self.wanted.name, policies)
+
     # The way from what is to what is wanted.
 
     def _states(self) -> tuple[transition.State, transition.State]:
-        ours = self.inventory.of_set(self.wanted.name)
+        ours = [o for o in self.inventory.of_set(self.wanted.name) if not o.is_copy]
         enforced = self.policies if self.wanted.state == ENFORCED else ()
         tiers = {p.spec.tier for p in enforced} | {o.tier for o in ours if o.kind == POLICY} | set(self.tiers)
         stored = {
             o.name: {**o.spec, "tier": o.tier}
             for o in self.inventory.objects
-            if o.enforced and o.tier in tiers
+            if o.enforces and o.tier in tiers
         }
         others = {
             name: spec
@@ -570,7 +748,7 @@ class _Planner:
     def _staged_writes(self) -> Iterator[Write]:
         if STAGED_POLICY not in self.inventory.serves:
             return
-        staged = self.policies if self.wanted.state == STAGED else ()
+        staged = self.policies if self.wanted.state in (STAGED, AUDITED) else ()
         for policy in staged:
             wanted = self._final(STAGED_POLICY, policy)
             live = self.inventory.find(STAGED_POLICY, policy.name)
@@ -590,11 +768,12 @@ class _Planner:
         """What an earlier run made to decide nothing, and could not delete."""
         wanted = {p.name for p in self.policies} if self.wanted.state == ENFORCED else set()
         for live in self.inventory.of_set(self.wanted.name, POLICY):
-            if not live.enforced and live.name not in wanted:
+            if not (live.enforces or live.is_copy) and live.name not in wanted:
                 yield Write("delete", POLICY, live.stored_name, None, live.stored)
 
     def _not_stored(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        if self.wanted.state != STAGED or STAGED_POLICY in self.inventory.serves or not self.policies:
+        stores = self.wanted.state not in (STAGED, AUDITED) or STAGED_POLICY in self.inventory.serves
+        if stores or not self.policies:
             return (), ()
         return tuple(p.name for p in self.policies), (
             f"set {self.wanted.name}: this Calico has no staged policies (they came with 3.30): its "

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from . import audited
 from .definition import INGRESS, NETWORK_SET, PASS, POLICY, TIER
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def _neutral_spec(kind: str, spec: Mapping[str, Any]) -> Object:
 
 def _is_neutral(kind: str, obj: Object) -> bool:
     spec = obj.get("spec") or {}
+    if audited.is_copy(kind, obj):
+        return True
     if kind == NETWORK_SET:
         return not spec.get("nets")
     if kind == TIER:

@@ -16,6 +16,7 @@ from typing import Any, Optional
 from ..bad_input import BadInput
 from ..host_endpoint import OWNER, OWNER_LABEL
 from ..policy.definition import (
+    API_VERSION,
     BUILTIN_TIERS,
     DEFAULT_TIER,
     DENY,
@@ -195,7 +196,10 @@ def refuse_matching(policies: Sequence[Object], number: int) -> None:
 
 def matched_by(labels: Mapping[str, str], policies: Sequence[Object]) -> str:
     """The first enforced policy with a rule that finds a global network set of these labels, or empty."""
-    enforced = [obj for obj in policies if not str(obj["kind"]).startswith("Staged")]
+    # What is to be written has no version of the API yet.
+    enforced = [
+        {"apiVersion": API_VERSION, **obj} for obj in policies if not str(obj["kind"]).startswith("Staged")
+    ]
     for policy in read(enforced).policies:
         if _finds(policy, labels):
             return str(policy.ref)

@@ -240,7 +240,7 @@ def test_the_operator_may_let_a_remedy_be_a_subnet():
         ([document(), document(of="n2")], "no data of n3"),
         (
             [document(of=f"n{n}", seconds=60) for n in (1, 2, 3)],
-            "a window shorter than 86400 s at n1, n2, n3",
+            "a window shorter than 1d at n1, n2, n3",
         ),
         ([*all_nodes(), document(gaps=["rebooted"])], "rebooted at n1"),
         ([*all_nodes(), document(not_recorded=3)], "not-recorded at n1"),

@@ -74,6 +74,22 @@ def policies(*sets: PolicySet, **more: Any) -> PoliciesWish:
     return PoliciesWish(sets, **{"lint": False, **more})
 
 
+def test_an_audited_set_decides_nothing_and_says_what_is_not_counted(view: View) -> None:
+    wished = policies(
+        a_set("edge", "Deny", "audited", doNotTrack=True, applyOnForward=True),
+        a_set("ssh", "Deny", "audited"),
+    )
+
+    plan = make_plan(view, Wishes(host_endpoints=HEPS, policies=wished))
+
+    assert not plan.all_refusals
+    assert not any(step.changes_enforcement for step in plan.steps if step.name == "policies")
+    assert "create GlobalNetworkPolicy audited-hostfence.ssh" in titles(plan, "policies")
+    assert plan.steps[-1].after.enforced == ()
+    told = [finding.message for step in plan.steps for finding in step.findings]
+    assert "not counted: hostfence.edge: doNotTrack cannot be counted without deciding" in told
+
+
 def titles(plan: Plan, name: str) -> list[str]:
     return [f"{w.action} {w.title}" for step in plan.steps if step.name == name for w in step.writes]
 

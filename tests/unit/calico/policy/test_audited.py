@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import lint
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.audited import (
     CandidateTier,
     audited,
@@ -40,13 +41,14 @@ def policies_of(objects: list[Object]) -> list[Object]:
 def copies_of(candidate: list[Object], objects: list[Object]) -> list[Object]:
     tiers = {item["metadata"]["name"]: item.get("spec") or {} for item in objects if item["kind"] == "Tier"}
     names = {str(policy["spec"].get("tier") or "default") for policy in candidate} | tiers.keys()
-    known = [
-        CandidateTier(name, spec.get("order"), spec.get("defaultAction", "Deny"))
-        for name, spec in ((name, tiers.get(name, {})) for name in sorted(names))
+    known = [CandidateTier(name, tiers.get(name, {}).get("defaultAction", "Deny")) for name in sorted(names)]
+    orders = [spec["order"] for spec in tiers.values() if spec.get("order") is not None]
+    rendered = audited(candidate, known, min(orders, default=None), "case")
+    owner = {"app.kubernetes.io/managed-by": "hostfence"}
+    return [
+        {**item, "apiVersion": V1, "metadata": {**item["metadata"], "labels": owner}}
+        for item in rendered.objects
     ]
-    orders = [tier.order for tier in known if tier.order is not None]
-    rendered = audited(candidate, known, min(orders, default=None))
-    return [{**item, "apiVersion": V1} for item in rendered.objects]
 
 
 def verdicts(case: Object, objects: list[Object], recorded: Object) -> list[str]:
@@ -70,13 +72,20 @@ def test_no_verdict_of_a_recorded_case_changes(path: Path) -> None:
     assert compared
 
 
+def test_lint_says_nothing_of_copies() -> None:
+    recorded = json.loads(CASES[0].read_text())
+    for case in recorded["cases"]:
+        copies = copies_of(policies_of(case["objects"]), case["objects"])
+        assert lint([*case["objects"], *copies]) == lint(case["objects"])
+
+
 def test_a_copy_names_its_original_and_each_rule_its_place():
     policy = gnp(
         "mine.web",
         ingress=[{"action": "Log"}, {"action": "Allow", "protocol": "TCP"}, {"action": "Deny"}],
     )
 
-    tier, copy, end = audited([policy], [CandidateTier("mine", 5)], 3).objects
+    tier, copy, end = audited([policy], [CandidateTier("mine")], 3, "edge").objects
 
     assert (tier["metadata"]["name"], tier["spec"]) == (
         "audited-mine",
@@ -87,20 +96,20 @@ def test_a_copy_names_its_original_and_each_rule_its_place():
         ("Pass", {"hostfence.io/audits": "1"}),
         ("Pass", {"hostfence.io/audits": "2"}),
     ]
-    assert end["metadata"]["name"] == "audited-mine.end-of-tier-ingress"
+    assert end["metadata"]["name"] == "audited-mine.end-of-tier-ingress-edge"
 
 
 def test_what_is_not_neutral_is_left_out_by_name():
     untracked = gnp("mine.raw", doNotTrack=True, applyOnForward=True)
     forwarded = gnp("mine.forward", applyOnForward=True)
 
-    rendered = audited([untracked, forwarded], [CandidateTier("mine", None)], None)
+    rendered = audited([untracked, forwarded], [CandidateTier("mine")], None, "edge")
 
-    assert [text.partition(":")[0] for text in rendered.left_out] == ["mine.forward", "mine.raw"]
+    assert [text.partition(":")[0] for text in rendered.left_out] == ["mine.raw", "mine.forward"]
     assert "applyOnForward" not in json.dumps(rendered.objects)
 
 
 def test_a_tier_that_ends_in_pass_denies_nothing_at_its_end():
-    rendered = audited([gnp("mine.web")], [CandidateTier("mine", None, "Pass")], None)
+    rendered = audited([gnp("mine.web")], [CandidateTier("mine", "Pass")], None, "edge")
 
     assert [item["metadata"]["name"] for item in rendered.objects] == ["audited-mine", "audited-mine.web"]

@@ -1,0 +1,135 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The gate between what was observed and what is to be enforced: module flow_audit, and the role's entry."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from module_run import run_module
+from role_run import end_of, start_playbook
+from test_flow_audit import document, protected
+from test_policies import network_set, ok, policy
+
+WEB = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [443]}}
+OPEN = policy("open", ingress=[{"action": "Allow"}])
+# One policy that allows 443; what ends its tier denies the rest.
+CLOSED = policy("web", ingress=[WEB])
+
+
+@pytest.fixture
+def observed(tmp_path):
+    """The folder that the role audit keeps, with what one node saw."""
+
+    def write(*ports):
+        folder = tmp_path / "audit" / "flows"
+        folder.mkdir(parents=True, exist_ok=True)
+        first = document("sim-0001", ports[0])
+        first["flows"] = [flow for port in ports for flow in document("sim-0001", port)["flows"]]
+        (folder / "sim-0001.json").write_text(json.dumps(first))
+        return str(folder)
+
+    return write
+
+
+def run_set(api, state, *definitions, check=False, name="edge"):
+    given = {"name": name, "state": state, "definitions": list(definitions), "settle": 0, "lint": False}
+    return ok(run_module("policies", api, check=check, reach=False, **given))
+
+
+@pytest.mark.one_flavour
+@pytest.mark.parametrize("state", ["staged", "audited"])
+def test_the_end_of_a_tier_is_judged_as_it_is_once_the_set_is_enforced(clean_api, observed, state):
+    """While it is staged, it ends in Pass."""
+    protected(clean_api)
+    run_set(clean_api, state, CLOSED)
+
+    result = run_module("flow_audit", clean_api, flows=observed(9100, 443))
+
+    assert (result["gate"], result["counts"]["would_deny"], result["counts"]["allow"]) == ("fail", 1, 1)
+    (reason,) = result["reasons"]
+    assert reason.startswith("would deny: from 192.0.2.9/32 to tcp/9100 of sim-0001, 4 times -> add a policy")
+
+
+@pytest.mark.one_flavour
+def test_writes_are_judged_by_what_stands_after_them(clean_api, observed):
+    """An enforced set loses a network: what came from it is allowed now, and no more then."""
+    protected(clean_api)
+    by_office = policy("web", ingress=[{"action": "Allow", "source": {"selector": "role == 'office'"}}])
+    run_set(clean_api, "enforced", by_office, network_set("office", "192.0.2.0/24"))
+    flows = observed(443)
+    smaller = (by_office, network_set("office", "198.51.100.0/24"))
+
+    def judged(*definitions, state="enforced"):
+        writes = run_set(clean_api, state, *definitions, check=True)["rehearsal"]
+        return ok(run_module("flow_audit", clean_api, flows=flows, writes=writes))
+
+    assert judged(*smaller)["counts"]["would_deny"] == 1
+    assert judged(by_office, network_set("office", "192.0.2.0/25"))["counts"]["allow"] == 1
+    assert judged(state="absent")["counts"] | {"allow": 1} == judged(state="absent")["counts"]
+    run_set(clean_api, "staged", policy("other", "Deny", ingress=[{"action": "Deny"}]), name="other")
+    assert judged(by_office, network_set("office", "192.0.2.0/25"))["counts"]["allow"] == 1
+
+
+@pytest.mark.one_flavour
+def test_a_write_that_is_none_is_refused(clean_api, observed):
+    result = run_module("flow_audit", clean_api, flows=observed(443), writes=[{"kind": "Tier"}])
+
+    assert result["failed"]
+    assert "writes[0]" in result["msg"]
+
+
+def gate(api, folder, **variables):
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+        },
+        "tasks": [
+            {"ansible.builtin.include_role": {"name": "hostfence.calico.audit", "tasks_from": "gate"}},
+            {
+                "ansible.builtin.debug": {
+                    "msg": "judged={{ audit_result.judged }} gate={{ audit_result.gate }}"
+                }
+            },
+        ],
+    }
+    (folder / "play.json").write_text(json.dumps([play]))
+    given = {"audit_directory": str(folder / "audit"), **variables}
+    return end_of(start_playbook(api.kubeconfig, folder / "play.json", **given))
+
+
+@pytest.mark.one_flavour
+def test_playbooks_enter_the_gate_by_one_include(clean_api, observed, tmp_path):
+    protected(clean_api)
+    metrics = {"action": "Deny", "protocol": "TCP", "destination": {"ports": [9100]}}
+    run_set(clean_api, "staged", policy("metrics", ingress=[metrics, {"action": "Allow"}]))
+
+    nothing = gate(clean_api, tmp_path)
+    asked = gate(clean_api, tmp_path, audit_gate=True)
+    observed(443, 9100)
+    failing = gate(clean_api, tmp_path)
+    off = gate(clean_api, tmp_path, audit_gate=False)
+    known = {"protocol": "tcp", "port": 9100, "reason": "It is switched off.", "until": "2099-12-31"}
+    accepted = gate(clean_api, tmp_path, audit_accepted=[known])
+    short = gate(clean_api, tmp_path, audit_accepted=[known], audit_min_window="2w")
+    writes = run_set(clean_api, "enforced", OPEN, check=True)["rehearsal"]
+    other = gate(clean_api, tmp_path, audit_writes=writes)
+
+    assert nothing.code == 0, nothing.output
+    assert "judged=False gate=off" in nothing.text
+    assert asked.code != 0
+    assert "audit: inconclusive: nothing was observed yet" in asked.text
+    assert failing.code != 0
+    assert (
+        "audit: fail: would deny: from 192.0.2.9/32 to tcp/9100 of sim-0001, 4 times -> add" in failing.text
+    )
+    assert "judged=False gate=off" in off.text
+    assert accepted.code == 0, accepted.output
+    assert "judged=True gate=pass" in accepted.text
+    assert short.code != 0
+    assert "inconclusive: a window shorter than 2w at sim-0001" in short.text
+    assert other.code == 0, other.output
