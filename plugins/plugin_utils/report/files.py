@@ -32,10 +32,14 @@ def as_json(document: Json) -> str:
     )
 
 
+# Made once: json.dumps makes one for each of the thousands of lines.
+_encode = json.JSONEncoder(sort_keys=True).encode
+
+
 def _lines(value: Any) -> str:
     if isinstance(value, list) and value:
         return "[\n" + ",\n".join(_lines(member) for member in value) + "\n]"
-    return json.dumps(value, sort_keys=True)
+    return _encode(value)
 
 
 @dataclass(frozen=True)
