@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import jsonschema
+import junitparser
 import pytest
 from module_run import run_module
 from role_run import run_playbook
@@ -171,3 +172,17 @@ def test_the_command_answers_from_the_live_cluster_as_from_its_snapshot(cluster,
     kept = command(cluster, *asked, "--snapshot", tmp_path / "s.json")
     assert (kept.returncode, kept.stdout) == (live.returncode, live.stdout)
     assert command(cluster, "diff", tmp_path / "s.json", "--whole").returncode == 0
+
+
+def test_ansibles_own_junit_callback_works_with_verify(cluster, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANSIBLE_CALLBACKS_ENABLED", "ansible.builtin.junit")
+    monkeypatch.setenv("JUNIT_OUTPUT_DIR", str(tmp_path))
+    done = run_playbook(cluster.kubeconfig, "playbooks/verify.yml")
+    assert done.code == 0, done.output
+    (file,) = tmp_path.glob("*.xml")
+    suites = junitparser.JUnitXml.fromfile(str(file))
+    names = [case.name for suite in suites for case in suite]
+    assert any(
+        "hostfence.calico.report : Look at the nodes and their HostEndpoints" in name for name in names
+    )
+    assert (suites.failures, suites.errors) == (0, 0)
