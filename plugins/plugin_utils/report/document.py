@@ -174,7 +174,7 @@ def _finding(check: str, name: str, severity: str, message: str, remedy: str) ->
 
 
 def _failsafes(results: Mapping[str, Json]) -> list[Json]:
-    """Declared beside live, once for all nodes of which it is the same."""
+    """What is declared and what is live, once for all nodes of which it is the same."""
     groups: dict[str, Json] = {}
     for name in sorted(results):
         result = results[name]

@@ -96,7 +96,7 @@ def _replace(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        # node_exporter runs as somebody else; mkstemp's mode is for secrets, of which a report has none.
+        # node_exporter runs as another user; mkstemp's mode is for secrets, of which a report has none.
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)
