@@ -89,6 +89,7 @@ def test_the_rulebook_asks_for_what_the_source_documents():
     ((name, given),) = ((key, value) for key, value in ruleset["sources"][0].items() if key != "name")
     assert name == "hostfence.calico.nodes"
     assert set(given) <= set(yaml.safe_load(source.DOCUMENTATION)["options"])
+    assert "localhost" in ruleset["hosts"].split(",")
     (rule,) = ruleset["rules"]
     playbook = rule["action"]["run_playbook"]["name"].rpartition(".")[2]
     assert (ROOT / "playbooks" / f"{playbook}.yml").is_file()
@@ -146,6 +147,6 @@ def test_a_node_that_joins_is_covered(clean_api, tmp_path):
         return {obj["spec"]["node"] for obj in stored}
 
     with rulebook(clean_api, tmp_path) as log:
-        eventually(lambda: covered() == {"sim-0001"}, 180, str(log))
+        eventually(lambda: covered() == {"sim-0001"}, 300, str(log))
         clean_api.add_nodes(1, first=2)
-        eventually(lambda: covered() == {"sim-0001", "sim-0002"}, 180, str(log))
+        eventually(lambda: covered() == {"sim-0001", "sim-0002"}, 300, str(log))

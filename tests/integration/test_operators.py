@@ -92,7 +92,8 @@ def test_the_commands_turn_back_a_change_that_waits(clean_api, shell):
     clean_api.add_nodes(1)
     run_module("host_endpoints", clean_api)
     assert enforce(clean_api, OLD)["changed"]
-    to_old, to_new = ({**STRANGER, "destination_port": port} for port in (22, 2222))
+    # Port 22 is a failsafe port: policy does not decide about it.
+    to_old, to_new = ({**STRANGER, "destination_port": port} for port in (23, 2222))
 
     def ports_allowed():
         flows = [to_old, to_new]
