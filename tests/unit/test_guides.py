@@ -96,6 +96,14 @@ def test_the_execution_environment_names_the_artefact_that_is_built() -> None:
     assert definition["dependencies"]["galaxy"]["collections"][-1]["name"] == f"artefact/{built}"
 
 
+def test_a_checkout_is_a_project_with_all_that_it_needs() -> None:
+    needed = [
+        {"name": name, "version": version} for name, version in load("galaxy.yml")["dependencies"].items()
+    ]
+    assert load("requirements.yml")["collections"] == needed
+    assert load("collections/requirements.yml")["collections"] == [*needed, {"name": ".", "type": "dir"}]
+
+
 def test_the_version_is_not_older_than_what_it_holds() -> None:
     def numbers(version: str) -> tuple[int, ...]:
         return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
