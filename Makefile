@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 TESTBED := $(BIN)/python -m testbed
 
-.PHONY: help demo demo-down cluster test dev lint sanity unit integration newest molecule build shell
+.PHONY: help demo demo-down cluster test dev lint sanity unit integration newest molecule build docsite shell
 .DEFAULT_GOAL := help
 
 help: ## What can be made
@@ -49,6 +49,13 @@ molecule: $(STAMP) ## Whole use cases on the testbed
 
 build: $(STAMP) ## The collection's artefact, in dist/
 	$(BIN)/ansible-galaxy collection build --force --output-path dist
+
+docsite: $(STAMP) ## The documentation site, in dist/docsite/html; a link that leads nowhere is an error
+	[ -x $(VENV)-docs/bin/antsibull-docs ] || { $(BIN)/python -m venv $(VENV)-docs && \
+	  $(VENV)-docs/bin/pip install --quiet 'pip>=25.1' && $(VENV)-docs/bin/pip install --quiet --group docs; }
+	export ANSIBLE_COLLECTIONS_PATH="$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" && \
+	  PATH="$(CURDIR)/$(VENV)-docs/bin:$$PATH" antsibull-docs lint-collection-docs --plugin-docs . && \
+	  $(VENV)-docs/bin/python docs/docsite/build.py
 
 dev: $(STAMP) ## A virtual environment in which this checkout is the installed collection
 

@@ -5,13 +5,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.plugin_utils.collection import version
+from ansible_collections.hostfence.calico.plugins.plugin_utils.report.audited import audit
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.document import Found, build
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.files import FORMS, write_files
+from ansible_collections.hostfence.calico.plugins.plugin_utils.report.transactions import transaction
 
 _PARTS = (
     "nodes",
@@ -20,9 +23,7 @@ _PARTS = (
     "sets",
     "foreign",
     "lint",
-    "audit",
-    "transaction",
-    "difference",
+    "pending",
     "cluster",
 )
 _DICTS = {"type": "list", "elements": "dict"}
@@ -40,7 +41,8 @@ OPTIONS: dict[str, Any] = {
     "verdicts": _DICTS,
     "audit": {"type": "dict"},
     "transaction": {"type": "dict"},
-    "difference": {"type": "dict"},
+    "timeline": {**_DICTS, "default": []},
+    "pending": _DICTS,
     "cluster": {"type": "dict", "default": {}},
 }
 
@@ -58,14 +60,27 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return {"failed": True, "msg": str(refused)}
 
 
+def _read(option: str, part: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return part()
+    except (AttributeError, KeyError, TypeError, ValueError) as missing:
+        raise BadInput(option, str(missing), "must be what the module that is documented for it returned")
+
+
 def _report(options: dict[str, Any], *, dry_run: bool) -> dict[str, Any]:
     # Values of variables carry where they come from, and may still be lazy: the report takes what they say.
     given: dict[str, Any] = json.loads(json.dumps(options))
     flows, verdicts = given["flows"], given["verdicts"]
     if flows is not None and len(flows) != len(verdicts):
         raise BadInput("verdicts", len(verdicts), f"one for each of the {len(flows)} flows, in their order")
+    record, audited = given["transaction"], given["audit"]
     found = Found(
-        flows=None if flows is None else list(zip(flows, verdicts)), **{name: given[name] for name in _PARTS}
+        flows=None if flows is None else list(zip(flows, verdicts)),
+        audit=None if audited is None else _read("audit", lambda: audit(audited)),
+        transaction=None
+        if record is None
+        else _read("transaction", lambda: transaction(record, given["timeline"])),
+        **{name: given[name] for name in _PARTS},
     )
     document = build(found, given["generated_at"], version())
     files = (

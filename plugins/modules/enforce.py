@@ -166,11 +166,11 @@ waves:
   type: list
   elements: dict
 timeline:
-  description: What happened when, in seconds since the module began.
+  description: What happened when, C(at) which time and C(seconds) after the module began.
   returned: always
   type: list
   elements: dict
-  sample: [{event: switched, wave: all, seconds: 4.2}]
+  sample: [{event: switched, wave: all, seconds: 4.2, at: "2026-11-28T16:20:10Z"}]
 remarks:
   description: What else there is to say.
   returned: always

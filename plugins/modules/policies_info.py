@@ -100,13 +100,69 @@ foreign:
     host_endpoints:
       description: How many HostEndpoints it selects.
       type: int
+pending:
+  description:
+    - What enforcing the staged policies of the sets changes, object by object and rule by rule. Empty where
+      what is enforced is the same.
+    - What a set wants at the end of a tier is only stored once it is enforced, so it is not among this.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    action:
+      description: V(added), V(removed) or V(changed).
+      type: str
+    kind:
+      description: Kind of the object.
+      type: str
+    name:
+      description: Its name, as Calico knows it.
+      type: str
+    namespace:
+      description: Its namespace, empty where it has none.
+      type: str
+    fields:
+      description: Fields that differ, each with C(field), and C(before) and C(after) as JSON.
+      type: list
+      elements: dict
+    rules:
+      description:
+        - Rules that are V(added), V(removed) or V(moved), each with C(action), C(direction), its index
+          C(before) and C(after), and the C(rule) as JSON.
+      type: list
+      elements: dict
 transaction:
   description:
-    - The transaction of M(hostfence.calico.enforce) that is under way, or the last one, with its phase, who
-      began it and when, its sets, and the phase, deadline and last writer of each wave.
-    - Empty if there is none.
+    - The transaction of M(hostfence.calico.enforce) that is under way, or the last one. Empty if there is
+      none.
   returned: always
   type: dict
+  contains:
+    phase:
+      description: V(preparing), V(running), V(settling), V(undoing) or V(settled).
+      type: str
+    who:
+      description: Who began it.
+      type: str
+    since:
+      description: When it began, in UTC.
+      type: str
+    finished:
+      description: When it was settled, or empty.
+      type: str
+    sets:
+      description: Names of its sets.
+      type: list
+      elements: str
+    waves:
+      description: Each wave with C(name), C(nodes), C(phase), C(deadline), and C(by), C(at), C(reason) of its
+        last write.
+      type: list
+      elements: dict
+    changes:
+      description: What it changes of policy, as RV(pending) is told.
+      type: list
+      elements: dict
 """
 
 from typing import TYPE_CHECKING, Any
@@ -119,6 +175,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.def
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.transition import is_bridge
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored import reader as resources
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.difference import differences
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import enforcement, flavour, policies
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
@@ -130,7 +187,8 @@ if TYPE_CHECKING:
 def work(_module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     served = flavour.detect(cluster)
     if served.kind is flavour.FlavourKind.NONE:
-        return {"changed": False, "sets": [], "tiers": [], "foreign": [], "transaction": {}}
+        nothing: dict[str, Any] = {name: [] for name in ("sets", "tiers", "foreign", "pending")}
+        return {"changed": False, **nothing, "transaction": {}}
     inventory = policies.read(cluster, served)
     tiers = [o for o in inventory.objects if o.kind == TIER]
     names = {o.set_name for o in inventory.objects} | {n for t in tiers for n in planner.wishes(t.stored)}
@@ -139,6 +197,7 @@ def work(_module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         "sets": [_set(inventory, tiers, name) for name in sorted(names - {""})],
         "tiers": [_tier(t) for t in tiers],
         "foreign": _foreign(cluster, served, inventory),
+        "pending": _pending(served, inventory),
         "transaction": enforcement.description(cluster, served),
     }
 
@@ -155,6 +214,12 @@ def _set(inventory: planner.Inventory, tiers: list[planner.Live], name: str) -> 
         "left_out": list(planner.left_out(inventory, name)),
         "bridges": [o.stored_name for o in objects if o.kind == POLICY and is_bridge(o.name, name)],
     }
+
+
+def _pending(served: flavour.Flavour, inventory: planner.Inventory) -> list[dict[str, Any]]:
+    before, after = planner.once_enforced(inventory)
+    native = served.kind is flavour.FlavourKind.V3_NATIVE
+    return [change.as_dict() for change in differences(before, after, native=native)]
 
 
 def _state(objects: list[planner.Live]) -> str:

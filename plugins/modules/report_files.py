@@ -73,14 +73,22 @@ options:
     type: list
     elements: dict
   audit:
-    description: Traffic that staged policy would deny; its keys are in C(docs/report.schema.json).
+    description: What M(hostfence.calico.flow_audit) returned.
     type: dict
   transaction:
-    description: The last change of what is enforced; its keys are in C(docs/report.schema.json).
+    description: The RV(hostfence.calico.policies_info#module:transaction), empty where there is none.
     type: dict
-  difference:
-    description: What changes between policies; its keys are in C(docs/report.schema.json).
-    type: dict
+  timeline:
+    description:
+      - The RV(hostfence.calico.enforce#module:timeline) of the same run. Left out, the timeline has the steps
+        whose time O(transaction) has kept.
+    type: list
+    elements: dict
+    default: []
+  pending:
+    description: The RV(hostfence.calico.policies_info#module:pending).
+    type: list
+    elements: dict
   cluster:
     description: What is known of the cluster, C(server), C(calico_version) and C(dataplane).
     type: dict

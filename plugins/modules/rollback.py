@@ -44,7 +44,7 @@ phase:
   returned: always
   type: str
 timeline:
-  description: What happened when, in seconds since the module began.
+  description: What happened when, C(at) which time and C(seconds) after the module began.
   returned: always
   type: list
   elements: dict

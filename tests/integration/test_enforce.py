@@ -92,6 +92,16 @@ def test_a_set_comes_into_force_changes_and_goes_back(protected_api):
     assert second["changed"]
     assert ports(api) == {"hostfence.in": [2222]}
     assert not left(api)
+    told = run_module("policies_info", api)["transaction"]
+    assert (told["phase"], told["finished"] >= told["since"]) == ("settled", True)
+    assert [(c["action"], c["kind"], c["name"]) for c in told["changes"]] == [
+        ("changed", GNP, "hostfence.in"),
+        ("removed", GNP, "hostfence.more"),
+    ]
+    assert [(rule["action"], rule["before"], rule["after"]) for rule in told["changes"][0]["rules"]] == [
+        ("removed", 0, None),
+        ("added", None, 0),
+    ]
     back = run_module("rollback", api, settle=0)
     assert not back["failed"], back["msg"]
     assert ports(api) == {"hostfence.in": [22], "hostfence.more": [23]}

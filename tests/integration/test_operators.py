@@ -11,13 +11,14 @@ import subprocess
 import pytest
 from module_run import run_module
 from role_run import ROOT, run_roles
+from test_enforce import NEW, OLD, enforce, left
 from test_policies_role import NETWORKS
 
 from testbed import binaries
 
 PAGE = (ROOT / "docs" / "operators.md").read_text()
 SECTION = PAGE.partition("## The way back")[2].partition("\n## ")[0]
-SETTINGS, LOOK, OPEN, TAKE_AWAY, CLEAN_UP = re.findall(r"```bash\n(.*?)```", SECTION, re.DOTALL)
+SETTINGS, LOOK, OPEN, TAKE_AWAY, CLEAN_UP, TURN_BACK = re.findall(r"```bash\n(.*?)```", SECTION, re.DOTALL)
 
 pytestmark = pytest.mark.parametrize("api", ["ours-v1", "v3-3.32.1"], indirect=True, scope="session")
 
@@ -83,3 +84,31 @@ def test_the_commands_open_the_hosts_and_take_the_sets_away(clean_api, shell):
     again = run_roles(clean_api.kubeconfig, ["policies"], policies_state="staged", **variables)
     assert again.code == 0, again.output
     assert verdicts(clean_api) == ["allow", "allow"]
+
+
+def test_the_commands_turn_back_a_change_that_waits(clean_api, shell):
+    if "Tier" not in clean_api.kinds:
+        pytest.skip("before Calico 3.29 there are no tiers")
+    clean_api.add_nodes(1)
+    run_module("host_endpoints", clean_api)
+    assert enforce(clean_api, OLD)["changed"]
+    # Port 22 is a failsafe port: policy does not decide about it.
+    to_old, to_new = ({**STRANGER, "destination_port": port} for port in (23, 2222))
+
+    def ports_allowed():
+        flows = [to_old, to_new]
+        return [found["verdict"] for found in run_module("flow_verdict", clean_api, flows=flows)["verdicts"]]
+
+    assert ports_allowed() == ["allow", "deny"]
+    assert enforce(clean_api, NEW, confirm="manual")["phase"] == "running"
+    assert ports_allowed() == ["deny", "allow"]
+
+    shell(TURN_BACK)
+
+    assert ports_allowed() == ["allow", "deny"]
+    told = run_module("policies_info", clean_api)["transaction"]
+    assert [wave["phase"] for wave in told["waves"]] == ["rolled-back"]
+    back = run_module("rollback", clean_api, settle=0)
+    assert not back["failed"], back["msg"]
+    assert ports_allowed() == ["allow", "deny"]
+    assert not left(clean_api)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import jsonschema
+import junitparser
 import pytest
 from module_run import run_module
 from role_run import run_playbook
@@ -58,13 +59,77 @@ def test_all_forms_are_written_and_nothing_counts_as_changed(cluster, tmp_path):
     assert (done.code, done.changed) == (0, 0), done.output
     document = json.loads((tmp_path / "report.json").read_text())
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
-    assert {item["subject"] for item in document["not_looked_at"]} == {
-        *("failsafes", "audit", "transaction", "difference")
-    }
+    assert {item["subject"] for item in document["not_looked_at"]} == {*("failsafes", "audit")}
     assert document["counts"]["covered"] == document["counts"]["nodes"] == 2
     assert [item["verdict"] for item in document["flows"]] == ["deny"]
     assert len(list(tmp_path.iterdir())) == len(FORMS)
     assert f"report (html): {tmp_path}/report.html" in done.text
+
+
+def test_what_enforcing_would_change_is_told_rule_by_rule(cluster, tmp_path):
+    rule = {"action": "Deny", "protocol": "TCP", "destination": {"ports": [9100]}}
+    wanted = {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "GlobalNetworkPolicy",
+        "metadata": {"name": "shut"},
+        "spec": {"selector": "host-endpoint == 'ingress'", "order": 10, "ingress": [rule]},
+    }
+    staged = run_module("policies", cluster, name="edge", state="staged", definitions=[wanted], reach=False)
+    assert not staged["failed"], staged["msg"]
+    try:
+        done = report(cluster, tmp_path)
+    finally:
+        run_module("policies", cluster, name="edge", state="absent", reach=False)
+    assert done.code == 0, done.output
+    (change,) = json.loads((tmp_path / "report.json").read_text())["difference"]["changes"]
+    assert (change["action"], change["kind"], change["name"]) == (
+        "added",
+        "GlobalNetworkPolicy",
+        "hostfence.shut",
+    )
+    assert [json.loads(found["rule"]) for found in change["rules"]] == [rule]
+
+
+def test_an_audit_ends_with_a_report_even_if_its_gate_fails(cluster, tmp_path):
+    flow = {**FLOW, "protocol": 6, "interface": "eth0"}
+    record = {
+        "flow": {key: value for key, value in flow.items() if key != "node"},
+        "all_of": None,
+        "seen": {"count": 4, "replied": True},
+        "owner": None,
+    }
+    seen = {
+        "schema": "hostfence.flows/1",
+        "node": "sim-0001",
+        "window": {"start": 0, "end": 90000, "complete": True, "gaps": []},
+        "not_recorded": 0,
+        "flows": [{**record, "flow": {**record["flow"], "destination_port": 9100}}],
+    }
+    (tmp_path / "audit" / "flows").mkdir(parents=True)
+    (tmp_path / "audit" / "flows" / "sim-0001.json").write_text(json.dumps(seen))
+    candidate = {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "GlobalNetworkPolicy",
+        "metadata": {"name": "a-shut"},
+        "spec": {"selector": "host-endpoint == 'ingress'", "order": 1, "ingress": [{"action": "Deny"}]},
+    }
+    (tmp_path / "candidate.yml").write_text(json.dumps(candidate))
+    done = run_playbook(
+        cluster.kubeconfig,
+        "playbooks/audit.yml",
+        report_dir=str(tmp_path / "out"),
+        audit_directory=str(tmp_path / "audit"),
+        audit_candidate=str(tmp_path / "candidate.yml"),
+        audit_gate=True,
+    )
+    assert done.code == 2, done.output
+    assert "audit: fail" in done.text
+    document = json.loads((tmp_path / "out" / "report.json").read_text())
+    jsonschema.Draft202012Validator(SCHEMA).validate(document)
+    assert document["audit"]["gate"] == "fail"
+    (group,) = document["audit"]["groups"]
+    assert (group["verdict"], group["port"], group["connections"]) == ("deny", 9100, 4)
+    assert group["decided_by"]["name"] == "a-shut"
 
 
 def test_a_look_writes_nothing(cluster, tmp_path):
@@ -107,3 +172,17 @@ def test_the_command_answers_from_the_live_cluster_as_from_its_snapshot(cluster,
     kept = command(cluster, *asked, "--snapshot", tmp_path / "s.json")
     assert (kept.returncode, kept.stdout) == (live.returncode, live.stdout)
     assert command(cluster, "diff", tmp_path / "s.json", "--whole").returncode == 0
+
+
+def test_ansibles_own_junit_callback_works_with_verify(cluster, tmp_path, monkeypatch):
+    monkeypatch.setenv("ANSIBLE_CALLBACKS_ENABLED", "ansible.builtin.junit")
+    monkeypatch.setenv("JUNIT_OUTPUT_DIR", str(tmp_path))
+    done = run_playbook(cluster.kubeconfig, "playbooks/verify.yml")
+    assert done.code == 0, done.output
+    (file,) = tmp_path.glob("*.xml")
+    suites = junitparser.JUnitXml.fromfile(str(file))
+    names = [case.name for suite in suites for case in suite]
+    assert any(
+        "hostfence.calico.report : Look at the nodes and their HostEndpoints" in name for name in names
+    )
+    assert (suites.failures, suites.errors) == (0, 0)

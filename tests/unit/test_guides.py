@@ -89,6 +89,21 @@ def test_every_reason_has_a_test() -> None:
     assert [code for code in REASONS if f'"{code}"' not in tests] == []
 
 
+def test_the_execution_environment_names_the_artefact_that_is_built() -> None:
+    built = f"hostfence-calico-{load('galaxy.yml')['version']}.tar.gz"
+    definition = load("execution-environment.yml")
+    assert definition["additional_build_files"][0]["src"] == f"dist/{built}"
+    assert definition["dependencies"]["galaxy"]["collections"][-1]["name"] == f"artefact/{built}"
+
+
+def test_a_checkout_is_a_project_with_all_that_it_needs() -> None:
+    needed = [
+        {"name": name, "version": version} for name, version in load("galaxy.yml")["dependencies"].items()
+    ]
+    assert load("requirements.yml")["collections"] == needed
+    assert load("collections/requirements.yml")["collections"] == [*needed, {"name": ".", "type": "dir"}]
+
+
 def test_the_version_is_not_older_than_what_it_holds() -> None:
     def numbers(version: str) -> tuple[int, ...]:
         return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

@@ -19,6 +19,7 @@ from ..calico.bad_input import BadInput
 from ..calico.host_endpoint import effective_labels
 from ..calico.policy.audited import is_copy, is_tier_of_copies
 from ..calico.policy.definition import NETWORK_SET, POLICY, TIER
+from ..calico.stored.difference import differences
 from ..calico.transaction import state as states
 from ..calico.transaction import waves as waving
 from ..calico.transaction.change import (
@@ -194,7 +195,7 @@ def description(cluster: Cluster, served: Flavour) -> dict[str, Any]:
     found = stored.record() if served.serves(NETWORK_SET) else None
     if found is None:
         return {}
-    state = found[0]
+    state, old, new = found
     switches = {switch.number: switch for switch in stored.switches()}
     waves = []
     for number, wave in enumerate(state.waves, start=1):
@@ -207,6 +208,7 @@ def description(cluster: Cluster, served: Flavour) -> dict[str, Any]:
                 "phase": switch.phase if switch else state.phase,
                 "deadline": deadline,
                 "by": switch.by if switch else "",
+                "at": switch.at if switch else "",
                 "reason": switch.reason if switch else "",
             }
         )
@@ -214,9 +216,20 @@ def description(cluster: Cluster, served: Flavour) -> dict[str, Any]:
         "phase": state.phase,
         "who": state.who,
         "since": state.since,
+        "finished": state.finished,
         "sets": list(state.sets),
         "waves": waves,
+        "changes": _changes(old, new, served),
     }
+
+
+def _changes(old: Contents, new: Contents, served: Flavour) -> list[dict[str, Any]]:
+    """What of policy the transaction changes, object by object and rule by rule."""
+    before, after = (
+        [{**obj, "apiVersion": served.api_version} for obj in side.objects] for side in (old, new)
+    )
+    native = served.kind is flavour.FlavourKind.V3_NATIVE
+    return [change.as_dict() for change in differences(before, after, native=native)]
 
 
 def _back_after(

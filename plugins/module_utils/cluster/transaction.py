@@ -93,7 +93,7 @@ class Options:
 class Progress:
     """What happened, for the result.
 
-    :ivar timeline: ``{event, wave, seconds}``, seconds since the run began
+    :ivar timeline: ``{event, wave, seconds, at}``, seconds since the run began, and RFC 3339
     """
 
     timeline: list[dict[str, Any]] = field(default_factory=list)
@@ -102,7 +102,7 @@ class Progress:
 
     def note(self, event: str, wave: str = "") -> None:
         seconds = round(time.monotonic() - self.began, 1)
-        self.timeline.append({"event": event, "wave": wave, "seconds": seconds})
+        self.timeline.append({"event": event, "wave": wave, "seconds": seconds, "at": now()})
 
 
 class Transaction:

@@ -5,29 +5,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from typing import Any
 
-from ...module_utils.calico.stored.reader import read
+from ...module_utils.calico.stored.difference import differences, lines
 from ...module_utils.calico.verdict.dataplanes import judge_flows
 from .source import Object, Snapshot
 
-# How an object was stored, or was written, makes no difference to a packet.
-_NOT_COMPARED = frozenset(("ref", "misreadings", "types_given"))
-
 
 def objects_differ(before: Snapshot, after: Snapshot) -> Iterator[str]:
-    """A line for each policy, tier, network set and host endpoint that is not the same."""
-    old, new = _by_name(before), _by_name(after)
-    for name in sorted(old.keys() | new.keys()):
-        if name not in new:
-            yield f"- {name}"
-        elif name not in old:
-            yield f"+ {name}"
-        else:
-            changed = sorted(_fields(old[name], new[name]))
-            if changed:
-                yield f"~ {name}: {', '.join(changed)}"
+    """Lines for each policy, tier, network set and host endpoint that is not the same, rule by rule."""
+    return lines(differences(before.objects, after.objects, native=before.native))
 
 
 def verdicts_differ(before: Snapshot, after: Snapshot, flows: Sequence[Any]) -> Iterator[str]:
@@ -66,18 +53,3 @@ def _identity(item: Object) -> tuple[str, str, str]:
     # Stored policies of the tier default may have its name in front of theirs.
     name = str(metadata.get("name") or "").removeprefix("default.")
     return str(item.get("kind")), str(metadata.get("namespace") or ""), name
-
-
-def _by_name(side: Snapshot) -> dict[str, Any]:
-    store = read(side.objects, side.native)
-    found: dict[str, Any] = {str(policy.ref): policy for policy in store.policies}
-    found.update((str(endpoint.ref), endpoint) for endpoint in store.host_endpoints)
-    found.update((str(group.ref), group) for group in store.network_sets)
-    found.update((f"Tier {name}", tier) for name, tier in store.tiers.items())
-    return found
-
-
-def _fields(old: Any, new: Any) -> Iterator[str]:
-    for part in fields(old):
-        if part.name not in _NOT_COMPARED and getattr(old, part.name) != getattr(new, part.name):
-            yield part.name

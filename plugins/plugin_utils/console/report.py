@@ -14,6 +14,8 @@ from ...module_utils.calico.bad_input import BadInput
 from ...module_utils.calico.host_endpoint_plan import coverage, made_by
 from ...module_utils.calico.lint.run import as_dicts
 from ...module_utils.calico.plan.judgement import traps
+from ...module_utils.calico.policy.planner import KINDS, inventory_of, once_enforced
+from ...module_utils.calico.stored.difference import differences
 from ...module_utils.calico.verdict.dataplanes import judge_flows
 from ..collection import version
 from ..report.document import SCHEMA, Found, build
@@ -49,6 +51,7 @@ def of_snapshot(snapshot: Snapshot, flows: Optional[Sequence[Any]], at: Optional
         ],
         lint=as_dicts(traps(snapshot.objects, snapshot.options(), dataplanes=snapshot.dataplanes)),
         flows=explained,
+        pending=_pending(snapshot),
         cluster={
             "server": snapshot.origin,
             "calico_version": snapshot.calico_version,
@@ -56,6 +59,18 @@ def of_snapshot(snapshot: Snapshot, flows: Optional[Sequence[Any]], at: Optional
         },
     )
     return build(found, at or f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}", version())
+
+
+def _pending(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """What enforcing the staged policies of Hostfence's sets changes."""
+    stored = {kind: snapshot.of_kind(kind) for kind in KINDS}
+    api_version = next((str(item["apiVersion"]) for items in stored.values() for item in items), "")
+    raw_v1 = api_version.startswith("crd.")
+    inventory = inventory_of(
+        stored, frozenset(KINDS), api_version, raw_v1=raw_v1, calico_version=snapshot.calico_version
+    )
+    before, after = once_enforced(inventory)
+    return [change.as_dict() for change in differences(before, after, native=snapshot.native)]
 
 
 def of_file(path: str) -> dict[str, Any]:

@@ -45,9 +45,9 @@ class Found:
     :ivar sets: ``sets`` of policies_info; ``foreign`` likewise
     :ivar lint: ``findings`` of policy_lint, each with ``file`` and ``line`` where known
     :ivar flows: pairs of a flow and its verdict, as flow_verdict takes and returns them
-    :ivar audit: would-be denials; its keys, and those of the next two, are in docs/report.schema.json
-    :ivar transaction: the last change of what is enforced
-    :ivar difference: what changes between policies
+    :ivar audit: would-be denials, as :func:`.audited.audit` tells them
+    :ivar transaction: the last change of what is enforced, as :func:`.transactions.transaction` tells it
+    :ivar pending: what enforcing the staged policies changes, as policies_info returns it
     :ivar cluster: ``server``, ``calico_version``, ``dataplane``, as far as known
     """
 
@@ -60,7 +60,7 @@ class Found:
     flows: Optional[Sequence[tuple[Json, Json]]] = None
     audit: Optional[Json] = None
     transaction: Optional[Json] = None
-    difference: Optional[Json] = None
+    pending: Optional[Sequence[Json]] = None
     cluster: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -89,10 +89,15 @@ def build(found: Found, generated_at: str, version: str) -> Json:
         "assumptions": _assumptions(found),
         "not_looked_at": _not_looked_at(found),
     }
-    for name in ("audit", "transaction", "difference"):
-        part = getattr(found, name)
-        if part is not None:
-            document[name] = part
+    if found.audit is not None:
+        document["audit"] = found.audit
+    if found.transaction is not None:
+        document["transaction"] = found.transaction
+    if found.pending is not None:
+        document["difference"] = {
+            **_STAGED_AND_ENFORCED,
+            "changes": [dict(change) for change in found.pending],
+        }
     document["verdict"] = _verdict(document)
     return document
 
@@ -169,7 +174,7 @@ def _finding(check: str, name: str, severity: str, message: str, remedy: str) ->
 
 
 def _failsafes(results: Mapping[str, Json]) -> list[Json]:
-    """Declared beside live, once for all nodes of which it is the same."""
+    """What is declared and what is live, once for all nodes of which it is the same."""
     groups: dict[str, Json] = {}
     for name in sorted(results):
         result = results[name]
@@ -250,7 +255,7 @@ def _verdict(document: Json) -> Json:
 
 def _status(document: Json) -> str:
     counts, transaction = document["counts"], document.get("transaction") or {}
-    if counts["checks"][FAIL] or transaction.get("state") in ("failed", "rolled-back"):
+    if counts["checks"][FAIL] or transaction.get("state") == "rolled-back":
         return FAILED
     doubts = (
         counts["checks"][WARNING],
@@ -259,6 +264,7 @@ def _status(document: Json) -> str:
         counts["sets"].get("mixed"),
         not counts["nodes"],
         counts["failsafes_verified"] < counts["nodes"],
+        (document.get("audit") or {}).get("gate", "pass") != "pass",
         transaction.get("state") in ("pending", "live"),
     )
     return ATTENTION if any(doubts) else OK
@@ -281,6 +287,9 @@ def _sentence(document: Json, status: str) -> str:
         failing = sum(FAIL in node["checks"].values() for node in document["nodes"])
         sentence += f" {failing} of {total} nodes {'fails' if failing == 1 else 'fail'} a check."
     return sentence
+
+
+_STAGED_AND_ENFORCED = {"before": "what is enforced", "after": "the staged policies as well"}
 
 
 def _policy_clause(document: Json) -> str:
@@ -309,6 +318,8 @@ def _next_steps(document: Json, counts: Json) -> list[str]:
         steps.append(
             "Decide about the traffic that would be denied; each group names the rule that allows it."
         )
+    if (document.get("audit") or {}).get("gate") == "inconclusive":
+        steps.append("Audit for longer before you enforce: too little traffic was seen to judge by.")
     if counts["sets"].get("mixed"):
         steps.append("Run hostfence.calico.policies again: it goes on from the interrupted state.")
     if not steps and counts["sets"] and not counts["sets"].get("enforced"):
@@ -326,7 +337,6 @@ def _missing(document: Json, subject: str) -> bool:
 def _assumptions(found: Found) -> list[str]:
     said = {text for _flow, verdict in found.flows or () for text in verdict.get("assumptions") or ()}
     said |= {str(text) for text in (found.audit or {}).get("assumptions") or ()}
-    said |= {str(text) for text in (found.difference or {}).get("assumptions") or ()}
     return sorted(said)
 
 
@@ -339,9 +349,9 @@ _PARTS = {
         "Run hostfence.calico.report with report_lint: true, or hostfence lint.",
     ),
     "flows": ("The way of single packets", "List packets in report_flows, or run hostfence explain."),
-    "audit": ("Traffic that staged policy would deny", "Run an audit and give its result as report_audit."),
-    "difference": ("The difference between policy sets", "Give it as report_difference."),
-    "transaction": ("A change of what is enforced", "None took place in this run, or none was given."),
+    "audit": ("Traffic that staged policy would deny", "Run hostfence.calico.audit with report_dir."),
+    "pending": ("What enforcing the staged policies changes", "Run hostfence.calico.report."),
+    "transaction": ("Changes of what is enforced", "Run hostfence.calico.report."),
 }
 
 

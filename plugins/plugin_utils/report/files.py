@@ -32,10 +32,14 @@ def as_json(document: Json) -> str:
     )
 
 
+# Made once: json.dumps makes one for each of the thousands of lines.
+_encode = json.JSONEncoder(sort_keys=True).encode
+
+
 def _lines(value: Any) -> str:
     if isinstance(value, list) and value:
         return "[\n" + ",\n".join(_lines(member) for member in value) + "\n]"
-    return json.dumps(value, sort_keys=True)
+    return _encode(value)
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def _replace(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        # node_exporter runs as somebody else; mkstemp's mode is for secrets, of which a report has none.
+        # node_exporter runs as another user; mkstemp's mode is for secrets, of which a report has none.
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)

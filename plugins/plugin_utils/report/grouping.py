@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Thousands of rows told as the few kinds that they are of."""
+"""Thousands of rows as the few kinds that they are of."""
 
 from __future__ import annotations
 

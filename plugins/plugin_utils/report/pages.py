@@ -33,7 +33,7 @@ _SPACES = re.compile(r"\s+")
 
 
 def html(document: Json) -> str:
-    """The report as one page that asks nobody for anything: same document, same bytes."""
+    """The report as one page that requests nothing: same document, same bytes."""
     style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
     # The page's own policy allows exactly this style and nothing else.
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any, Optional
 
 from .shown import visible
+from .transactions import STATES
 
 Json = dict[str, Any]
-TRANSACTION_STATES = ("none", "pending", "live", "confirmed", "rolled-back", "failed")
 _Sample = tuple[Mapping[str, str], float]
 
 
@@ -49,7 +49,7 @@ def prometheus(document: Json) -> str:
     one("would_be_denials", "Connections that staged policy would deny.", counts.get("would_be_denials"))
     if "transaction" not in absent:
         state = document["transaction"]["state"]
-        states = [({"state": key}, float(key == state)) for key in TRANSACTION_STATES]
+        states = [({"state": key}, float(key == state)) for key in STATES]
         gauge("transaction_state", "1 for the state of the last change of what is enforced.", states)
     return "\n".join(lines) + "\n"
 

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Somebody else's text made safe to look at.
+"""Text that others chose, made safe to look at.
 
 Names of nodes, labels and processes come from the cluster. Escaping is the template engine's work; what is
 done here is about characters that would not be seen, or change what is seen around them.

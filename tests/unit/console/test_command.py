@@ -172,7 +172,12 @@ def test_diff_says_what_would_change_and_for_which_packets(snapshot, tmp_path):
     done = run("diff", tmp_path / "new.yml", "--snapshot", snapshot, "--flows", tmp_path / "flows.yml")
     assert done.returncode == 1, done.stderr
     assert done.stdout.splitlines() == [
-        "~ GlobalNetworkPolicy edge: ingress, order",
+        "~ GlobalNetworkPolicy edge",
+        "    order: 5 -> 7",
+        '    - ingress[0]: {"action": "Deny", "destination": {"ports": [10250]}, "protocol": "TCP"}',
+        '    - ingress[1]: {"action": "Allow", "destination": {"ports": [443]}, "protocol": "TCP"}',
+        '    - ingress[2]: {"action": "Allow", "protocol": "TCP", '
+        '"source": {"domains": ["partner.example"]}}',
         "allow -> deny: TCP 203.0.113.9 -> 10.0.0.21:443 at worker-1 (end-of-tier)",
     ]
 

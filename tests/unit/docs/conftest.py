@@ -16,7 +16,7 @@ def everything_found() -> Found:
         sets=[{"name": "s", "state": "staged"}],
         lint=[],
         flows=[],
-        audit={"groups": []},
-        transaction={"state": "none", "steps": []},
-        difference={"before": "", "after": "", "exact": True, "regions": []},
+        audit={"gate": "pass", "groups": []},
+        transaction={"state": "none", "steps": [], "changes": []},
+        pending=[],
     )

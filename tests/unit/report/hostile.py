@@ -27,7 +27,7 @@ NAMES = (
 )
 # What a schema says is one of a few words is no text of others.
 _FIXED = {
-    *("schema", "status", "severity", "verdict", "direction", "check", "before", "after", "state"),
+    *("schema", "status", "severity", "verdict", "direction", "check", "state", "gate", "action"),
     *("at", "begin", "end", "generated_at", "backend"),
 }
 

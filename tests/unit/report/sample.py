@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import as_dicts, lint
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.difference import differences
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import (
     Options,
     judge_objects,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.node import failsafe_check
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.document import Found
+from ansible_collections.hostfence.calico.plugins.plugin_utils.report.transactions import transaction
 
 RECORDINGS = Path(__file__).resolve().parent.parent / "recordings"
 AT = "2026-11-28T16:30:00Z"
@@ -68,9 +70,12 @@ def flows() -> list[tuple[dict[str, Any], dict[str, Any]]]:
 
 
 AUDIT: dict[str, Any] = {
-    "window": {"begin": "2026-11-27T16:00:00Z", "end": "2026-11-28T16:00:00Z"},
+    "gate": "fail",
+    "reasons": ["would deny tcp/9100 of 3 nodes"],
+    "unseen": [],
     "nodes": 5,
-    "nodes_of": 5,
+    "left_out": 0,
+    "assumptions": [],
     "groups": [
         {
             "verdict": "deny",
@@ -91,30 +96,59 @@ AUDIT: dict[str, Any] = {
         for number in range(1, 4)
     ],
 }
-TRANSACTION: dict[str, Any] = {
-    "state": "confirmed",
-    "steps": [
-        {"at": "2026-11-28T16:20:01Z", "event": "staged", "text": "new policy written, deciding nothing"},
-        {"at": "2026-11-28T16:20:09Z", "event": "verified", "text": "seen in the kernel of 5 of 5 nodes"},
-        {"at": "2026-11-28T16:20:10Z", "event": "live", "text": "one write"},
-        {"at": "2026-11-28T16:20:14Z", "event": "proven", "text": "new logins to 5 of 5 nodes"},
-        {"at": "2026-11-28T16:20:15Z", "event": "confirmed"},
-    ],
-}
-DIFFERENCE: dict[str, Any] = {
-    "before": "what is enforced",
-    "after": "set ingress-lockdown",
-    "exact": True,
-    "regions": [
+# As policies_info and enforce return it.
+RECORD: dict[str, Any] = {
+    "phase": "settled",
+    "who": "ops@bastion",
+    "since": "2026-11-28T16:20:00Z",
+    "finished": "2026-11-28T16:20:16Z",
+    "sets": ["ingress-lockdown"],
+    "waves": [
         {
-            "before": "allow",
-            "after": "deny",
-            "packets": "TCP to ports 1-21, 23-178 from anywhere, ingress",
-            "nodes": [f"worker-{number}" for number in range(1, 6)],
-            "because": "end of tier hostfence",
+            "name": "canary",
+            "nodes": ["worker-1"],
+            "phase": "settled",
+            "deadline": "",
+            "by": "ops@bastion",
+            "at": "2026-11-28T16:20:15Z",
+            "reason": "",
         }
     ],
+    "changes": [],
 }
+TIMELINE: list[dict[str, Any]] = [
+    {"at": "2026-11-28T16:20:01Z", "event": "prepared", "wave": "", "seconds": 1.2},
+    {"at": "2026-11-28T16:20:09Z", "event": "armed", "wave": "canary", "seconds": 9.1},
+    {"at": "2026-11-28T16:20:10Z", "event": "switched", "wave": "canary", "seconds": 10.0},
+    {"at": "2026-11-28T16:20:14Z", "event": "proved", "wave": "canary", "seconds": 14.3},
+    {"at": "2026-11-28T16:20:15Z", "event": "confirmed", "wave": "canary", "seconds": 15.1},
+    {"at": "2026-11-28T16:20:16Z", "event": "settled", "wave": "", "seconds": 16.4},
+]
+
+
+def policy(*rules: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    """A policy of the tier hostfence."""
+    return {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "GlobalNetworkPolicy",
+        "metadata": {"name": "hostfence.inbound"},
+        "spec": {
+            "tier": "hostfence",
+            "order": 100,
+            "selector": "host-endpoint == 'ingress'",
+            "types": ["Ingress"],
+            "ingress": list(rules),
+            **spec,
+        },
+    }
+
+
+def changes() -> list[dict[str, Any]]:
+    """What makes a difference between two policies, as policies_info returns it."""
+    ssh = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [22]}}
+    web = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [443]}}
+    old, new = policy(ssh, {"action": "Deny"}, web), policy(web, ssh, {"action": "Log"}, order=50)
+    return [change.as_dict() for change in differences([old], [new])]
 
 
 def found(**parts: Any) -> Found:
@@ -143,8 +177,8 @@ def found(**parts: Any) -> Found:
         "lint": as_dicts(lint(objects)),
         "flows": flows(),
         "audit": AUDIT,
-        "transaction": TRANSACTION,
-        "difference": DIFFERENCE,
+        "transaction": transaction({**RECORD, "changes": changes()}, TIMELINE),
+        "pending": changes(),
         "cluster": {"server": "https://10.0.0.1:6443", "calico_version": "v3.32.1", "dataplane": "iptables"},
     }
     return Found(**{**given, **parts})

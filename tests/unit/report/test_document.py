@@ -130,7 +130,8 @@ def test_counters_are_of_nodes():
         ({"failsafes": None}, "attention"),
         ({"failsafes": {"node-1": sample.broken()}}, "failed"),
         ({"nodes": [{"name": "node-1", "host_endpoint": "", "made_by": ""}]}, "failed"),
-        ({"transaction": {"state": "rolled-back", "steps": []}}, "failed"),
+        ({"transaction": {"state": "rolled-back", "steps": [], "changes": []}}, "failed"),
+        ({"audit": {**sample.AUDIT, "groups": [], "gate": "inconclusive"}}, "attention"),
         ({"sets": [{"name": "s", "state": "mixed", "objects": []}]}, "attention"),
     ],
 )

@@ -233,6 +233,25 @@ def settled(inventory: Inventory, wanted: PolicySet) -> PolicySet:
     return replace(wanted, state=stands if stands in (AUDITED, ENFORCED) else STAGED)
 
 
+def once_enforced(inventory: Inventory) -> tuple[list[Object], list[Object]]:
+    """What decides about packets now, and what will once every staged policy of a set is enforced.
+
+    What a set wants at the end of a tier is not stored while it is staged, so tiers are the same in both.
+    """
+    now = {(o.kind, o.name): (o.kind, o.stored) for o in inventory.objects if o.kind != STAGED_POLICY}
+    staged = [o for o in inventory.objects if o.kind == STAGED_POLICY and o.set_name]
+    then = {**now, **{(POLICY, o.name): (POLICY, _without_staged_action(o.stored)) for o in staged}}
+    before, after = (
+        [{**obj, "apiVersion": inventory.api_version, "kind": kind} for kind, obj in side.values()]
+        for side in (now, then)
+    )
+    return before, after
+
+
+def _without_staged_action(stored: Object) -> Object:
+    return {**stored, "spec": {k: v for k, v in (stored.get("spec") or {}).items() if k != "stagedAction"}}
+
+
 def changes_enforcement(inventory: Inventory, planned: WritePlan) -> bool:
     """Whether the writes change what is enforced, be it by a tier or a network set of an enforced policy."""
     enforced = [o for o in inventory.objects if o.enforces]
