@@ -18,21 +18,23 @@ DOCUMENTATION = r"""
 ---
 short_description: Nodes of a Kubernetes cluster that join, change or leave
 description:
-  - Watches Nodes. An event is C({node, change}), where C(change) is V(present) for a Node that is there when the
-    watch begins, V(joined), V(changed), or V(left).
-  - A Node has changed when its labels, its addresses, or the addresses that Calico noted on it have. Heartbeats and
-    conditions make no event.
-  - Needs the right to list and watch Nodes, and nothing else. A connection that ends is opened again, and what
-    happened meanwhile is reported then.
+  - Watches Nodes. An event is C({node, change}), where C(change) is V(present) for a Node that is there when
+    the watch begins, V(joined), V(changed), or V(left).
+  - A Node has changed when its labels, its addresses, or the addresses that Calico noted on it have.
+    Heartbeats and conditions make no event.
+  - Needs the right to list and watch Nodes, and nothing else. A connection that ends is opened again, and
+    what happened meanwhile is reported then.
 options:
   kubeconfig:
-    description: Path of the kubeconfig. Left out, C(KUBECONFIG), C(~/.kube/config), or the pod's service account.
+    description: >-
+      Path of the kubeconfig. Left out, C(KUBECONFIG), C(~/.kube/config), or the pod's service account.
     type: str
   context:
     description: Context of the kubeconfig.
     type: str
   present:
-    description: Whether Nodes that are there at the start make an event, so that nothing is missed between two runs.
+    description: >-
+      Whether Nodes that are there at the start make an event, so that nothing is missed between two runs.
     type: bool
     default: true
 """
