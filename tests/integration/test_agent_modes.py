@@ -155,7 +155,7 @@ def test_the_account_of_role_access_can_do_it(clean_api, tmp_path):
 
     # All but the pods, which nobody runs here.
     daemonset = run(clean_api, kubeconfig=str(account))
-    assert "no pod was made" in daemonset.text
+    assert "no pod was made" in daemonset.text, daemonset.output
     job = run(clean_api, "job", kubeconfig=str(account))
     assert "Job hostfence-agents/hep-job" in job.text
     assert "no pod was made" in job.text

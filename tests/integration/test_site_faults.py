@@ -114,7 +114,7 @@ BAD_VARIABLES = {
         {"policies_ssh_port": 70000, "policies_ssh_sources": ["192.0.2.0/24"]},
         ["ports", "70000", "65535"],
     ),
-    "state": ({"policies_state": "on"}, ["policies_state", "staged, enforced, absent"]),
+    "state": ({"policies_state": "on"}, ["policies_state", "kept, staged, audited, enforced, absent"]),
     "unknown set": ({"policies_sets": ["lockdown"]}, ["policies_sets", "lockdown", "ingress-lockdown"]),
     "no such directory": (
         {"policies_sets": ["ingress-lockdown", "./nowhere"]},

@@ -61,20 +61,17 @@ def apply(cluster: Cluster, definitions: Iterable[Object], dry_run: bool) -> lis
     A namespace that is somebody else's stays as it is, and the others are put into it.
 
     :param definitions: out of the kinds in which these modes consist
-    :param dry_run: only tell; what would be in a namespace that is absent the API cannot say, so it is told
-        as it was given
+    :param dry_run: only tell; an object that is absent is told as it was given, because the API takes a dry run
+        of it only where the namespace and the role that it refers to are there already
     """
     done: list[Applied] = []
-    absent_namespaces: set[str] = set()
     for definition in definitions:
         path, title = _path(definition), _title(definition)
         before = cluster.find(path)
-        if definition["kind"] == "Namespace":
-            if before and not is_owned(before):
-                continue
-            absent_namespaces |= {str(definition["metadata"]["name"])} if not before else set()
-        nowhere = dry_run and definition["metadata"].get("namespace") in absent_namespaces
-        after = definition if nowhere else cluster.apply(path, definition, dry_run)
+        if definition["kind"] == "Namespace" and before and not is_owned(before):
+            continue
+        told = dry_run and before is None
+        after = definition if told else cluster.apply(path, definition, dry_run)
         done.append(Applied(title, before, after))
     return done
 
