@@ -73,6 +73,27 @@ def test_writes_are_judged_by_what_stands_after_them(clean_api, observed):
 
 
 @pytest.mark.one_flavour
+def test_what_changes_nothing_that_is_enforced_passes_without_a_window(clean_api, observed):
+    protected(clean_api)
+    run_set(clean_api, "enforced", CLOSED)
+    flows = observed(9100)
+
+    def gate_of(writes):
+        return ok(run_module("flow_audit", clean_api, flows=flows, writes=writes, min_window="9w"))["gate"]
+
+    again = run_set(clean_api, "enforced", CLOSED, check=True)["rehearsal"]
+    more = run_set(clean_api, "staged", policy("other", "Deny"), check=True, name="other")["rehearsal"]
+    opened = run_set(clean_api, "enforced", CLOSED, OPEN, check=True)["rehearsal"]
+    assert more
+    assert [gate_of([]), gate_of(again), gate_of(more), gate_of(opened)] == [
+        "pass",
+        "pass",
+        "pass",
+        "inconclusive",
+    ]
+
+
+@pytest.mark.one_flavour
 def test_a_write_that_is_none_is_refused(clean_api, observed):
     result = run_module("flow_audit", clean_api, flows=observed(443), writes=[{"kind": "Tier"}])
 
