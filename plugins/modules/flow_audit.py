@@ -44,6 +44,7 @@ options:
     description:
       - Writes that are to be judged in place of what is staged, each with C(kind), C(name) and the whole
         C(object), or none where it is deleted - RV(hostfence.calico.policies#module:rehearsal), for example.
+      - Where they change nothing that is enforced, the gate passes.
     type: list
     elements: dict
   generalise:
@@ -192,6 +193,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.audit import Audit
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.candidate import (
+    is_change,
     with_candidate,
     with_ends,
     with_writes,
@@ -268,6 +270,7 @@ def work(params: dict[str, Any]) -> dict[str, Any]:
         max(params["max_rows"], 0),
         params["anonymise"],
         secrets.token_hex(8) if params["anonymise"] else "",
+        params["writes"] is not None and not is_change(judged.objects, then or ()),
     )
     needed: Iterable[tuple[str, Flow]] = ()
     if params["platform"]:

@@ -73,6 +73,27 @@ def test_writes_are_judged_by_what_stands_after_them(clean_api, observed):
 
 
 @pytest.mark.one_flavour
+def test_what_changes_nothing_that_is_enforced_passes_without_a_window(clean_api, observed):
+    protected(clean_api)
+    run_set(clean_api, "enforced", CLOSED)
+    flows = observed(9100)
+
+    def gate_of(writes):
+        return ok(run_module("flow_audit", clean_api, flows=flows, writes=writes, min_window="9w"))["gate"]
+
+    again = run_set(clean_api, "enforced", CLOSED, check=True)["rehearsal"]
+    more = run_set(clean_api, "staged", policy("other", "Deny"), check=True, name="other")["rehearsal"]
+    opened = run_set(clean_api, "enforced", CLOSED, OPEN, check=True)["rehearsal"]
+    assert more
+    assert [gate_of([]), gate_of(again), gate_of(more), gate_of(opened)] == [
+        "pass",
+        "pass",
+        "pass",
+        "inconclusive",
+    ]
+
+
+@pytest.mark.one_flavour
 def test_a_write_that_is_none_is_refused(clean_api, observed):
     result = run_module("flow_audit", clean_api, flows=observed(443), writes=[{"kind": "Tier"}])
 
@@ -97,9 +118,14 @@ def gate(api, folder, **variables):
             },
         ],
     }
-    (folder / "play.json").write_text(json.dumps([play]))
     given = {"audit_directory": str(folder / "audit"), **variables}
-    return end_of(start_playbook(api.kubeconfig, folder / "play.json", **given))
+    kept = {name: value for name, value in given.items() if value is not None}
+    inventory = folder / "hosts.json"
+    inventory.write_text(json.dumps({"all": {"hosts": {"sim-0001": {}}}}))
+    place = folder / "playbooks" / "play.json"
+    place.parent.mkdir(exist_ok=True)
+    place.write_text(json.dumps([play]))
+    return end_of(start_playbook(api.kubeconfig, place, inventory=str(inventory), **kept))
 
 
 @pytest.mark.one_flavour
@@ -118,6 +144,8 @@ def test_playbooks_enter_the_gate_by_one_include(clean_api, observed, tmp_path):
     short = gate(clean_api, tmp_path, audit_accepted=[known], audit_min_window="2w")
     writes = run_set(clean_api, "enforced", OPEN, check=True)["rehearsal"]
     other = gate(clean_api, tmp_path, audit_writes=writes)
+    # This machine is not in the inventory: what the nodes' plays kept beside it is found all the same.
+    beside = gate(clean_api, tmp_path, audit_directory=None)
 
     assert nothing.code == 0, nothing.output
     assert "judged=False gate=off" in nothing.text
@@ -133,3 +161,4 @@ def test_playbooks_enter_the_gate_by_one_include(clean_api, observed, tmp_path):
     assert short.code != 0
     assert "inconclusive: a window shorter than 2w at sim-0001" in short.text
     assert other.code == 0, other.output
+    assert "audit: fail: would deny: from 192.0.2.9/32" in beside.text

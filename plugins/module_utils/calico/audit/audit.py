@@ -245,8 +245,13 @@ class Audit:
         return self._judges[how, dataplane]
 
     def selected_nodes(self) -> set[str]:
-        """Nodes of which a staged policy selects a host endpoint: the others' answers cannot change."""
+        """Nodes of which a staged policy selects a host endpoint: the others' answers cannot change.
+
+        Where no policy is staged, a tier or a network set changes, and with it all that is enforced.
+        """
         staged = [policy for policy in self.candidate.policies if policy.staged]
+        if self.candidate is not self.store and not staged:
+            staged = list(self.candidate.policies)
         return {
             hep.node
             for hep in self.store.host_endpoints

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..policy.definition import DEFAULT_TIER, DENY, canonical_name
+from ..policy.definition import DEFAULT_TIER, DENY, canonical_name, normal_spec
 from ..policy.planner import is_denying_once_enforced
 
 _ENFORCED, _STAGED = "GlobalNetworkPolicy", "StagedGlobalNetworkPolicy"
@@ -73,6 +73,29 @@ def with_writes(
         elif kind in _REPLACED:
             after.pop((kind, name, ""), None)
     return [*after.values(), *staged.values()]
+
+
+def is_change(objects: Iterable[Mapping[str, Any]], then: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether what is enforced changes: policies of the candidate, an order, an end, or a network set."""
+    after = list(then)
+    if any(item.get("kind") == _STAGED for item in after):
+        return True
+    before, now = _beside_policies(objects), _beside_policies(after)
+    # A tier that comes or goes has no policies that decide.
+    kept = before.keys() & now.keys()
+    sets = {key for key in before.keys() ^ now.keys() if key[0] != _TIER}
+    return bool(sets) or any(before[key] != now[key] for key in kept)
+
+
+def _beside_policies(objects: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], object]:
+    return {
+        (str(item.get("kind")), _name(item)): (
+            normal_spec(item.get("spec") or {}),
+            (item.get("metadata") or {}).get("labels") if item.get("kind") != _TIER else None,
+        )
+        for item in objects
+        if item.get("kind") in _REPLACED
+    }
 
 
 def _staged(item: Mapping[str, Any]) -> Mapping[str, Any]:

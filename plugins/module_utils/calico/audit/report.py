@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from ..verdict.flow import Flow
 from .audit import Audit, unseen
-from .gate import Accepted, Decision, decide
+from .gate import PASS, Accepted, Decision, decide
 from .remedy import Remedies, Remedy, Wishes
 from .rows import ESTABLISHED_ONLY, FAILSAFE_ONLY, GROUPS, PROTOCOL_NAMES, WOULD_DENY, Row
 
@@ -33,7 +33,10 @@ _ADDRESS = re.compile(
 
 @dataclass(frozen=True)
 class Asked:
-    """How an audit is to be concluded: ``min_window`` in seconds, ``rows`` the most that are returned."""
+    """How an audit is to be concluded: ``min_window`` in seconds, ``rows`` the most that are returned.
+
+    :ivar idle: nothing that is enforced changes, so there is nothing to wait for
+    """
 
     wishes: Wishes
     accepted: Sequence[Accepted]
@@ -42,6 +45,7 @@ class Asked:
     rows: int
     anonymise: bool
     salt: str = ""
+    idle: bool = False
 
 
 def conclude(audit: Audit, asked: Asked, required: Iterable[tuple[str, Flow]] = ()) -> dict[str, Any]:
@@ -53,6 +57,8 @@ def conclude(audit: Audit, asked: Asked, required: Iterable[tuple[str, Flow]] = 
     rows = audit.rows.ranked()
     remedies = Remedies(audit.candidate, asked.wishes)
     decision = decide(audit, rows, asked.accepted, asked.min_window, asked.today, denied)
+    if asked.idle:
+        decision = Decision(PASS, ("nothing that is enforced changes",), (), 0, decision.expired)
     reasons = _reasons(decision, remedies)
     found: list[tuple[Row, Optional[Remedy]]] = [
         (row, remedies.of(row) if row.key.group in _WITH_REMEDY else None) for row in rows[: asked.rows]
