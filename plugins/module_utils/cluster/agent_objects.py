@@ -61,8 +61,8 @@ def apply(cluster: Cluster, definitions: Iterable[Object], dry_run: bool) -> lis
     A namespace that is somebody else's stays as it is, and the others are put into it.
 
     :param definitions: out of the kinds in which these modes consist
-    :param dry_run: only tell; an object that is absent is told as it was given, because the API takes a dry run
-        of it only where the namespace and the role that it refers to are there already
+    :param dry_run: only tell; an object that is absent is told as it was given, because the API takes a dry
+        run of it only where the namespace and the role that it refers to are there already
     """
     done: list[Applied] = []
     for definition in definitions:
