@@ -302,7 +302,8 @@ def calico_apiserver_lost(case: Case) -> str:
             os.kill(cluster.pid, signal.SIGCONT)
         if early:
             raise Failed("it went back without Calico's API server")
-        if not case.lab.wait_for(lambda: cluster.phase() == "rolled-back", 20):
+        # kube-apiserver looks only twice a minute whether it is back.
+        if not case.lab.wait_for(lambda: cluster.phase() == "rolled-back", 90):
             raise Failed(f"phase {cluster.phase()} after Calico's API server came back")
         case.lab.must(case.lab.module("rollback", kubeconfig=cluster.kubeconfig))
     return "the watchdog waits for it, and switches back (no Felix there)"

@@ -287,7 +287,7 @@ PROTECTIONS = (
     Protection(
         "a connection that comes from no outside proves nothing",
         "plugins/module_utils/controller/openssh.py",
-        'if name == "local":',
+        "if self.is_local:",
         "if False:",
         f"{_LOGINS}::test_a_connection_that_is_no_ssh_is_never_proved",
     ),

@@ -26,7 +26,7 @@ from ..controller.node_programs import ProgramLogin
 from .client import Cluster, ClusterError
 from .flavour import Flavour, list_stored
 from .lease import Lease, operator
-from .transaction_nodes import Observer, Proof
+from .transaction_nodes import SSH_FROM_HERE, Observer, Proof
 from .transaction_store import Busy, Lost, Stored, now
 from .watchdogs import MOST, Watchdogs, endpoints, revoke
 
@@ -433,7 +433,13 @@ class Transaction:
                 f"wave {wave.name}: that the API server reaches kubelets is not proved, for want of the "
                 "permission get nodes/proxy"
             )
-        lost = [node for node, proof in found.items() if "SSH from here" in proof.failed]
+        logins = [self.nodes.logins[node] for node in wave.nodes if node in self.nodes.logins]
+        here = ", ".join(login.node for login in logins if login.is_local)
+        if here:
+            self.progress.remarks.append(
+                f"wave {wave.name}: nobody logs in to {here} from outside, as this machine is the node"
+            )
+        lost = [node for node, proof in found.items() if SSH_FROM_HERE in proof.failed]
         if lost:
             raise ClusterError(f"cannot be logged in to before the switch: {proof_text(lost[0], found)}")
         if number == 1 and self.options.flush_conntrack:

@@ -26,6 +26,7 @@ _START = inspect.getsource(start_program)
 LIFELINE = "hostfence-lifeline"
 _POLL_SECONDS = 0.25
 KUBELET = "kubelet from the API"
+SSH_FROM_HERE = "SSH from here"
 KUBELET_SECONDS = 8
 
 
@@ -195,7 +196,8 @@ class Observer:
         for node in nodes:
             found = {KUBELET: by_api[node]} if node in by_api else {}
             if node in answers:
-                found["SSH from here"] = answers[node].error
+                way = "programs here" if self.logins[node].is_local else SSH_FROM_HERE
+                found[way] = answers[node].error
                 if not answers[node].error:
                     names = [str(target[0]) for target in wanted[node]]
                     found.update(zip(names, answers[node].document["connect"]))

@@ -1,6 +1,9 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Python programs run on nodes, each over a new connection, on all nodes at once."""
+"""Python programs run on nodes, each over a new connection, on all nodes at once.
+
+Where this machine is the node, they run here.
+"""
 
 from __future__ import annotations
 
@@ -97,11 +100,14 @@ def run_on(
 
 
 def _run(login: ProgramLogin, program: str, parameters: Mapping[str, Any], seconds: float) -> Answer:
-    problem = login.problem()
+    problem = "" if login.is_local else login.problem()
     if problem:
         return Answer(error=f"{login.node}: {problem}")
     given = json.dumps({"program": program, "parameters": parameters}) + "\n"
-    done = openssh.run(login, login.command, connect=CONNECT_SECONDS, seconds=seconds, given=given)
+    if login.is_local:
+        done = openssh.run_here(login.command, seconds=seconds, given=given)
+    else:
+        done = openssh.run(login, login.command, connect=CONNECT_SECONDS, seconds=seconds, given=given)
     if done.error:
         return Answer(error=f"{login.node}: {done.error}")
     if done.status:

@@ -53,10 +53,15 @@ class Login:
     executable: str = "ssh"
     arguments: Sequence[str] = ()
 
+    @property
+    def is_local(self) -> bool:
+        """Whether this machine is the node."""
+        return self.connection.rpartition(".")[2] == "local"
+
     def problem(self) -> str:
         """Why no connection from here would prove anything, or nothing."""
         name = self.connection.rpartition(".")[2]
-        if name == "local":
+        if self.is_local:
             return "its connection is local: nobody logs in to it from outside"
         if name not in SSH_CONNECTIONS:
             return f"its connection is {self.connection}, and a login by SSH would prove nothing for that"
@@ -80,7 +85,7 @@ class Done:
     def last_words(self) -> str:
         """Why it failed, one line."""
         said = [line.strip() for line in self.errors.splitlines() if line.strip()]
-        return (said[-1] if said else f"ssh ended with {self.status}")[:300]
+        return (said[-1] if said else f"it ended with {self.status}")[:300]
 
 
 def login_fields(raw: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -139,20 +144,29 @@ def run(login: Login, command: Sequence[str], *, connect: float, seconds: float,
     :param seconds: for all of it, after which it and whatever it started here are ended
     :param given: what the command reads
     """
+    return _run([*command_line(login, connect), shlex.join(command)], seconds, given)
+
+
+def run_here(command: Sequence[str], *, seconds: float, given: str = "") -> Done:
+    """Run a command on this machine, which is the node; otherwise as :func:`run`."""
+    return _run(command, seconds, given)
+
+
+def _run(command: Sequence[str], seconds: float, given: str) -> Done:
     try:
         process = subprocess.Popen(
-            [*command_line(login, connect), shlex.join(command)],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
     except OSError as error:
-        return Done(error=f"cannot start {login.executable}: {error.strerror}")
+        return Done(error=f"cannot start {command[0]}: {error.strerror}")
     try:
         output, errors = process.communicate(given.encode(), timeout=seconds)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        return Done(error=f"no answer over SSH in {seconds:g} s")
+        return Done(error=f"no answer in {seconds:g} s")
     return Done(output.decode(errors="replace"), errors.decode(errors="replace"), process.returncode)

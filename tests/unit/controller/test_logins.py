@@ -127,8 +127,13 @@ def test_a_program_runs_on_a_node_and_nothing_of_it_is_in_a_list_of_processes(se
     assert broken.error == "node1: SSH to 127.0.0.1: no kernel"
 
 
-def test_no_program_runs_where_a_login_is_none():
-    (answer,) = run_on(
-        logins([{"node": "node1", "connection": "local"}]).values(), "", lambda _n: {}
-    ).values()
-    assert "nobody logs in to it from outside" in answer.error
+def test_programs_run_here_where_this_machine_is_the_node():
+    local = logins([{"node": "node1", "connection": "local", "python": sys.executable}])
+    (answer,) = run_on(local.values(), "print('[1]')", lambda _node: {}).values()
+    assert (answer.document, answer.error) == ([1], "")
+
+
+def test_no_program_runs_over_what_is_no_ssh():
+    pod = logins([{"node": "node1", "connection": "kubernetes.core.kubectl"}])
+    (answer,) = run_on(pod.values(), "", lambda _node: {}).values()
+    assert "a login by SSH would prove nothing" in answer.error
