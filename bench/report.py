@@ -70,7 +70,7 @@ def main() -> None:
     found = fleet(given.nodes, given.flows)
     print(f"{given.nodes} nodes x {len(CHECKS)} checks, {given.flows} flows that would be denied")
     with tempfile.TemporaryDirectory(prefix="hostfence-bench-") as directory:
-        begun = time.perf_counter()
+        begun, worked = time.perf_counter(), time.process_time()
         document = build(found, sample.AT, "0.1.0")
         print(f"document: {time.perf_counter() - begun:.2f} s")
         total = time.perf_counter() - begun
@@ -81,7 +81,8 @@ def main() -> None:
             total += took
             size = (Path(directory) / form.file).stat().st_size / MEBIBYTE
             print(f"{name}: {took:.2f} s, {size:.2f} MiB")
-        print(f"all together: {total:.2f} s")
+        worked = time.process_time() - worked
+        print(f"all together: {total:.2f} s, of which the processor worked {worked:.2f} s")
         _in_a_browser(Path(directory))
 
 

@@ -89,3 +89,25 @@ def test_site_runs_from_an_empty_directory(artefact, clean_api, tmp_path):
     stored = {h["metadata"]["name"] for h in clean_api.admin.list(clean_api.path("HostEndpoint"))}
     assert stored == {f"{name}-hostfence" for name in names}
     assert "changed=0" in run(*site)
+
+
+def test_a_checkout_is_a_project_of_awx(tmp_path):
+    """AWX installs what collections/requirements.yml names from there, and then runs site.yml."""
+    shutil.copytree(BUNDLE / "kubernetes", tmp_path / "ansible_collections" / "kubernetes")
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "ANSIBLE_COLLECTIONS_PATH": str(tmp_path),
+        "ANSIBLE_COLLECTIONS_SCAN_SYS_PATH": "false",
+    }
+    install = ["ansible-galaxy", "collection", "install", "-r", "collections/requirements.yml"]
+    for command, *options in (
+        [*install, "-p", str(tmp_path), "--offline"],
+        ["ansible-playbook", "--syntax-check", "-i", "localhost,", "site.yml"],
+    ):
+        done = subprocess.run(
+            [BIN / command, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    installed = tmp_path / "ansible_collections" / "hostfence" / "calico"
+    assert (installed / "playbooks" / "site.yml").is_file()

@@ -238,7 +238,8 @@ def once_enforced(inventory: Inventory) -> tuple[list[Object], list[Object]]:
 
     What a set wants at the end of a tier is not stored while it is staged, so tiers are the same in both.
     """
-    now = {(o.kind, o.name): (o.kind, o.stored) for o in inventory.objects if o.kind != STAGED_POLICY}
+    deciding = [o for o in inventory.objects if o.kind != STAGED_POLICY and not o.is_copy]
+    now = {(o.kind, o.name): (o.kind, o.stored) for o in deciding}
     staged = [o for o in inventory.objects if o.kind == STAGED_POLICY and o.set_name]
     then = {**now, **{(POLICY, o.name): (POLICY, _without_staged_action(o.stored)) for o in staged}}
     before, after = (

@@ -20,6 +20,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.def
     Document,
     parse,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.difference import differences
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.interface_owner import (
     parse_nodes,
 )
@@ -254,3 +255,16 @@ def test_options_that_bring_it_back_hold_no_copy():
 def test_names_that_cannot_be_had_are_refused(make: Any) -> None:
     with pytest.raises(BadInput):
         make()
+
+
+@pytest.mark.parametrize("state", [planner.STAGED, planner.AUDITED])
+def test_what_enforcing_would_change_is_the_policies_and_not_their_counted_copies(state):
+    now, then = planner.once_enforced(after(inventory([]), a_set(state, policy("web"))))
+    found = [(c.action, c.kind, c.name, len(c.rules)) for c in differences(now, then)]
+    assert found == [("added", POLICY, "hostfence.web", 2)]
+
+
+def test_what_is_enforced_is_no_difference():
+    now, then = planner.once_enforced(after(inventory([]), a_set(planner.ENFORCED)))
+    assert now
+    assert differences(now, then) == []
