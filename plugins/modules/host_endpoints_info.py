@@ -124,8 +124,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpo
     is_enabled_by_us,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_plan import (
-    coverage,
     made_by,
+    node_table,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, host_endpoints
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
@@ -142,23 +142,15 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     names, _all_names, heps = host_endpoints.read(
         cluster, served, module.params["node_selector"], lambda node: str(node["metadata"]["name"])
     )
-    covered = coverage(names, heps)
-    makers = {str(h["metadata"]["name"]): made_by(h) for h in heps}
+    nodes, summary = node_table(names, heps)
     return {
         "changed": False,
-        "nodes": [
-            {
-                "name": name,
-                "host_endpoint": covered.get(name, ""),
-                "made_by": makers.get(covered.get(name, ""), ""),
-            }
-            for name in names
-        ],
-        "uncovered": [name for name in names if name not in covered],
+        "nodes": nodes,
+        "uncovered": [node["name"] for node in nodes if not node["host_endpoint"]],
         "host_endpoints": [_shown(h) for h in heps],
         "resources": [_stored(h, served) for h in heps],
         "auto": _auto(cluster, served),
-        "summary": f"{len(covered)} of {len(names)} nodes have a HostEndpoint",
+        "summary": summary,
     }
 
 

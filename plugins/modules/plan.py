@@ -409,6 +409,13 @@ steps_with_writes:
   returned: always
   type: list
   elements: str
+protection:
+  description:
+    - What is protected before the plan is carried out, C(nodes) and C(summary) as of
+      M(hostfence.calico.host_endpoints_info), the rest as of M(hostfence.calico.policies_info).
+    - Empty without O(host_endpoints).
+  returned: always
+  type: dict
 drift:
   description: What differs from what is wanted, one line a step.
   returned: always
@@ -616,6 +623,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         ],
         "policy_sets": [step.subject for step in planned.steps if step.name == POLICIES],
         "drift": drift(planned),
+        "protection": dict(planned.protection),
         "deciding_steps": sorted({step.name for step in planned.steps if step.changes_enforcement}),
         "judged_steps": sorted({step.name for step in planned.steps if step.judged}),
         "enforces": planned.enforces,

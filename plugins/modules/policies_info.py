@@ -167,15 +167,7 @@ transaction:
 
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import planner
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
-    POLICY,
-    STAGED_POLICY,
-    TIER,
-)
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.transition import is_bridge
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored import reader as resources
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.difference import differences
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import overview
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import enforcement, flavour, policies
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
@@ -190,77 +182,16 @@ def work(_module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         nothing: dict[str, Any] = {name: [] for name in ("sets", "tiers", "foreign", "pending")}
         return {"changed": False, **nothing, "transaction": {}}
     inventory = policies.read(cluster, served)
-    tiers = [o for o in inventory.objects if o.kind == TIER]
-    names = {o.set_name for o in inventory.objects} | {n for t in tiers for n in planner.wishes(t.stored)}
+    host_endpoints = flavour.list_stored(cluster, served, "HostEndpoint")
+    native = served.kind is flavour.FlavourKind.V3_NATIVE
     return {
         "changed": False,
-        "sets": [_set(inventory, tiers, name) for name in sorted(names - {""})],
-        "tiers": [_tier(t) for t in tiers],
-        "foreign": _foreign(cluster, served, inventory),
-        "pending": _pending(served, inventory),
+        "sets": overview.sets(inventory),
+        "tiers": overview.tiers(inventory),
+        "foreign": overview.foreign(inventory, host_endpoints),
+        "pending": overview.pending(inventory, native=native),
         "transaction": enforcement.description(cluster, served),
     }
-
-
-def _set(inventory: planner.Inventory, tiers: list[planner.Live], name: str) -> dict[str, Any]:
-    objects = inventory.of_set(name)
-    wants = [(t.name, planner.wishes(t.stored).get(name)) for t in tiers if not t.is_copy]
-    return {
-        "name": name,
-        "state": _state([o for o in objects if not is_bridge(o.name, name)]),
-        "objects": [{"kind": o.kind, "name": o.stored_name} for o in objects],
-        "definitions": planner.restore_options(inventory, name)["definitions"],
-        "tiers": [{"name": tier, "wants": wish} for tier, wish in wants if wish],
-        "left_out": list(planner.left_out(inventory, name)),
-        "bridges": [o.stored_name for o in objects if o.kind == POLICY and is_bridge(o.name, name)],
-    }
-
-
-def _pending(served: flavour.Flavour, inventory: planner.Inventory) -> list[dict[str, Any]]:
-    before, after = planner.once_enforced(inventory)
-    native = served.kind is flavour.FlavourKind.V3_NATIVE
-    return [change.as_dict() for change in differences(before, after, native=native)]
-
-
-def _state(objects: list[planner.Live]) -> str:
-    enforced = any(o.enforces for o in objects)
-    audited = any(o.is_copy for o in objects)
-    staged = any(o.kind == STAGED_POLICY for o in objects)
-    if enforced and (staged or audited):
-        return "mixed"
-    if enforced or audited:
-        return planner.ENFORCED if enforced else planner.AUDITED
-    return planner.STAGED if staged else "not stored"
-
-
-def _tier(tier: planner.Live) -> dict[str, Any]:
-    return {
-        "name": tier.name,
-        "order": tier.spec.get("order"),
-        "default_action": tier.spec.get("defaultAction", "Deny"),
-        "ours": tier.ours,
-    }
-
-
-def _foreign(cluster: Cluster, served: flavour.Flavour, inventory: planner.Inventory) -> list[dict[str, Any]]:
-    heps = flavour.list_stored(cluster, served, "HostEndpoint")
-    foreign = {o.stored_name: o for o in inventory.objects if o.kind == POLICY and not o.ours}
-    typed = [_typed(served, "HostEndpoint", h) for h in heps]
-    typed += [_typed(served, POLICY, o.stored) for o in foreign.values()]
-    store = resources.read(typed)
-    found = []
-    for policy in store.policies:
-        selected = sum(policy.selector.matches(h.labels) for h in store.host_endpoints)
-        if selected:
-            name = policy.ref.stored_name or policy.ref.name
-            found.append(
-                {"name": name, "tier": policy.tier, "order": policy.order, "host_endpoints": selected}
-            )
-    return found
-
-
-def _typed(served: flavour.Flavour, kind: str, obj: dict[str, Any]) -> dict[str, Any]:
-    return {**obj, "apiVersion": served.api_version, "kind": kind}
 
 
 def main() -> None:

@@ -110,6 +110,21 @@ def coverage(nodes: Iterable[str], heps: Iterable[Object]) -> dict[str, str]:
     return covered
 
 
+def node_table(nodes: Sequence[str], heps: Sequence[Object]) -> tuple[list[Object], str]:
+    """For each node its HostEndpoint (:func:`coverage`) and who made it, and one line about all."""
+    covered = coverage(nodes, heps)
+    makers = {str(hep["metadata"]["name"]): made_by(hep) for hep in heps}
+    table: list[Object] = [
+        {
+            "name": name,
+            "host_endpoint": covered.get(name, ""),
+            "made_by": makers.get(covered.get(name, ""), ""),
+        }
+        for name in nodes
+    ]
+    return table, f"{len(covered)} of {len(nodes)} nodes have a HostEndpoint"
+
+
 def made_by(hep: Object) -> str:
     """Who made a HostEndpoint: ``hostfence``, ``calico`` or ``somebody else``."""
     if is_ours(hep):

@@ -22,10 +22,20 @@ from ..calico.plan.definitions import VERSIONS, absent_kinds
 from ..calico.plan.model import CREATE, DELETE, UPDATE, Plan, Write
 from ..calico.plan.view import AutoView, Logins, View
 from ..calico.policy import planner
+from ..calico.policy.definition import NETWORK_SET
 from ..calico.preflight import Facts, judge
 from ..calico.preflight import Wanted as PreflightWanted
+from ..calico.transaction.state import RECORD
 from ..calico.verdict.vital_flows import Networks, Surroundings, check_accepted
-from . import agent_objects, auto_host_endpoints, cluster_info, felix_configuration, permissions, reach
+from . import (
+    agent_objects,
+    auto_host_endpoints,
+    cluster_info,
+    enforcement,
+    felix_configuration,
+    permissions,
+    reach,
+)
 from .client import CONCURRENCY, Cluster, Object
 from .flavour import FlavourKind, refuse_migration
 from .host_view import HostView
@@ -201,7 +211,13 @@ class _Planning:
             unknown_felix_fields=unknown.result(),
             auto=auto.result(),
             agents=agents.result(),
+            transaction=self._transaction(objects[NETWORK_SET]),
         )
+
+    def _transaction(self, network_sets: Sequence[Object]) -> dict[str, Any]:
+        if not any(o["metadata"]["name"] == RECORD for o in network_sets):
+            return {}
+        return enforcement.description(self._cluster, self._flavour)
 
     def _group(self, bare: View, wishes: wish.Wishes) -> str:
         """The API group: that of definitions that are there but not served, else as asked for."""

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Optional
+from typing import Any, Optional
 
 from ..bad_input import BadInput
 from ..felix.configuration import (
@@ -50,6 +50,7 @@ from .model import (
     Step,
     Write,
 )
+from .protection import protection_of
 from .seen import seen_of
 from .view import View, nodes_of
 from .way_back import as_before, only_staged
@@ -130,8 +131,14 @@ class _Builder:
             seen=seen_of(self.view),
             way_back=as_before(self.stored, steps),
             stage_all=only_staged(self.stored),
+            protection=self._protection(),
         )
         return self._with_gates(made)
+
+    def _protection(self) -> Mapping[str, Any]:
+        if not (self.judging and self.wishes.host_endpoints) or self.view.flavour == "none":
+            return {}
+        return protection_of(self.view, self.stored)
 
     def _with_gates(self, plan: Plan) -> Plan:
         """Nobody is cut off unseen: a change of policy waits for nodes that cannot be logged in to."""

@@ -112,6 +112,7 @@ class Plan:
     :ivar seen: a short hash of everything that the plan rests on, by kind and name
     :ivar way_back: of the policy sets that it changes
     :ivar stage_all: the way back where failsafes or HostEndpoints change
+    :ivar protection: what is protected before it; empty where the HostEndpoints were not looked at
     """
 
     steps: tuple[Step, ...] = ()
@@ -121,6 +122,7 @@ class Plan:
     seen: Mapping[str, str] = field(default_factory=dict)
     way_back: WayBack = field(default_factory=WayBack)
     stage_all: WayBack = field(default_factory=WayBack)
+    protection: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def all_refusals(self) -> list[str]:

@@ -69,6 +69,7 @@ class View:
     :ivar selected: names of the nodes that the HostEndpoints' node selector selects
     :ivar unknown_felix_fields: fields that the API drops
     :ivar agents: writes to the objects of the modes daemonset and job
+    :ivar transaction: the one that is under way, or the last one
     :ivar findings: of preflight
     """
 
@@ -85,6 +86,7 @@ class View:
     agents: tuple[Write, ...] = ()
     logins: Logins = field(default_factory=Logins)
     tiers_in_use: frozenset[str] = frozenset()
+    transaction: Mapping[str, Any] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
     @property
