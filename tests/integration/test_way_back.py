@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -169,12 +170,12 @@ def test_all_sets_go_out_of_force_where_deletes_are_forbidden(deletes_forbidden:
 def test_an_api_server_that_comes_back_is_asked_again(clean_api: Any) -> None:
     run_set(clean_api, "enforced")
     clean_api.kill()
-    comes_back = threading.Timer(2, clean_api.restart)
-    comes_back.start()
-    try:
-        back = run_set(clean_api, "staged", patience=120)
-    finally:
-        comes_back.join()
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        going_back = pool.submit(run_set, clean_api, "staged", patience=120)
+        time.sleep(2)
+        # Here and not in a thread: the server dies with the thread that started it.
+        clean_api.restart()
+        back = going_back.result()
     assert not back["failed"], back["msg"]
     assert any("was asked again" in warning for warning in back["warnings"])
     assert in_force(clean_api) == []
