@@ -380,7 +380,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.def
     TIER,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.mixed import templates_like
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.way_back import selects_nothing
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.neutral import selects_nothing
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction import state as transaction
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, lease, policies, reach

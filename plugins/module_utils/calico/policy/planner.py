@@ -16,7 +16,7 @@ from typing import Any, Optional
 
 from ..bad_input import BadInput
 from ..host_endpoint import FIELD_MANAGER, METADATA_ANNOTATION, OWNER, OWNER_LABEL, effective_labels
-from . import audited, transition, way_back
+from . import audited, neutral, transition
 from .definition import (
     BUILTIN_TIERS,
     DEFAULT_TIER,
@@ -120,7 +120,7 @@ class Live:
     @property
     def enforces(self) -> bool:
         """Whether it is a policy that decides: no copy, and none that was taken back and not deleted."""
-        return self.kind == POLICY and not self.is_copy and not way_back.selects_nothing(self.spec)
+        return self.kind == POLICY and not self.is_copy and not neutral.selects_nothing(self.spec)
 
 
 @dataclass(frozen=True)
@@ -299,7 +299,7 @@ def _v3(name: str, spec: Object) -> Object:
 
 
 def _is_neutral(policy: Object) -> bool:
-    return audited.is_copy(POLICY, policy) or way_back.selects_nothing(policy.get("spec") or {})
+    return audited.is_copy(POLICY, policy) or neutral.selects_nothing(policy.get("spec") or {})
 
 
 def _decides(write: Write, enforced: Sequence[Live]) -> bool:
@@ -355,7 +355,7 @@ def restore_options(inventory: Inventory, set_name: str) -> Object:
             *(
                 _definition(o, {**o.spec, "tier": o.tier} if o.kind != NETWORK_SET else dict(o.spec))
                 for o in ours
-                if o.kind in kept and not o.is_copy and not way_back.selects_nothing(o.spec)
+                if o.kind in kept and not o.is_copy and not neutral.selects_nothing(o.spec)
             ),
             *(_definition(o, {**o.spec, "defaultAction": _wanted_end(o, set_name)}) for o in tiers),
         ],
@@ -430,8 +430,8 @@ class _Planner:
         staying = [w for w in writes if w not in leaving]
         in_order = (*staying, *self._staged_writes(), *self._copy_writes(), *self._taken_back(), *leaving)
         not_stored, warnings = self._not_stored()
-        neutral = way_back.neutral_first(in_order, self.inventory.api_version)
-        return WritePlan(neutral, not_stored, self._left_out(), warnings)
+        writes_in_order = neutral.neutral_first(in_order, self.inventory.api_version)
+        return WritePlan(writes_in_order, not_stored, self._left_out(), warnings)
 
     # What is wanted.
 

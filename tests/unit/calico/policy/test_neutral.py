@@ -12,8 +12,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.def
     STAGED_POLICY,
     TIER,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.neutral import neutral_first
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.planner import Write
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.way_back import neutral_first
 from hypothesis import given
 from hypothesis import strategies as st
 
