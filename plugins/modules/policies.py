@@ -375,11 +375,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run i
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.judgement import traps
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import planner
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
-    NETWORK_SET,
-    TIER,
-)
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.mixed import templates_like
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.names import NETWORK_SET, TIER
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.neutral import selects_nothing
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction import state as transaction
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options

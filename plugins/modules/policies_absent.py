@@ -96,10 +96,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import planner
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
-    NETWORK_SET,
-    TIER,
-)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.names import NETWORK_SET, TIER
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction import state as transaction
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
     flavour,

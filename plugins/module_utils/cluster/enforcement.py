@@ -18,7 +18,7 @@ from typing import Any, Callable, Optional
 from ..calico.bad_input import BadInput
 from ..calico.host_endpoint import effective_labels
 from ..calico.policy.audited import is_copy, is_tier_of_copies
-from ..calico.policy.definition import NETWORK_SET, POLICY, TIER
+from ..calico.policy.names import NETWORK_SET, POLICY, TIER
 from ..calico.stored.difference import differences
 from ..calico.transaction import state as states
 from ..calico.transaction import waves as waving

@@ -14,7 +14,7 @@ from ..calico.host_endpoint_auto import KIND as CONTROLLERS_KIND
 from ..calico.host_endpoint_auto import NAME as CONTROLLERS_NAME
 from ..calico.host_endpoint_auto import is_enabled_by_us
 from ..calico.policy import planner
-from ..calico.policy.definition import DENY, PASS, POLICY, STAGED_POLICY, TIER
+from ..calico.policy.names import DENY, PASS, POLICY, STAGED_POLICY, TIER
 from . import policies
 from .client import CONCURRENCY, ApiError, Cluster, Object
 from .flavour import V1_GROUP, V3_GROUP, Flavour, list_stored

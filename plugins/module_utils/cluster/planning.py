@@ -22,7 +22,7 @@ from ..calico.plan.definitions import VERSIONS, absent_kinds
 from ..calico.plan.model import CREATE, DELETE, UPDATE, Plan, Write
 from ..calico.plan.view import AutoView, Logins, View
 from ..calico.policy import planner
-from ..calico.policy.definition import NETWORK_SET
+from ..calico.policy.names import NETWORK_SET
 from ..calico.preflight import Facts, judge
 from ..calico.preflight import Wanted as PreflightWanted
 from ..calico.transaction.state import RECORD

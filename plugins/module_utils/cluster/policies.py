@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
-from ..calico.policy.definition import STAGED_POLICY, TIER
+from ..calico.policy.names import STAGED_POLICY, TIER
 from ..calico.policy.planner import KINDS, Inventory, Write, WritePlan, inventory_of, written_by_us
 from .client import ApiError, Cluster, ClusterError, Object
 from .flavour import Flavour, calico_version, list_stored

@@ -17,7 +17,7 @@ except ImportError:
     yaml = None  # type: ignore[assignment]
 
 from ..calico.bad_input import BadInput
-from ..calico.policy.definition import Document
+from ..calico.policy.reader import Document
 
 SUFFIXES = (".yml", ".yaml", ".json")
 

@@ -16,9 +16,11 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ..calico.bad_input import BadInput
 from ..calico.policy import presets
-from ..calico.policy.definition import EGRESS, INGRESS, Definitions, Document, parse
+from ..calico.policy.definition import Definitions
 from ..calico.policy.mixed import Mixed, sort_out, templates_like
+from ..calico.policy.names import EGRESS, INGRESS
 from ..calico.policy.planner import ABSENT, STAGED, STATES, PolicySet
+from ..calico.policy.reader import Document, parse
 from ..calico.policy.required_flows import PLATFORMS, Shape, Surroundings
 from .api_endpoints import endpoints_of
 from .policy_files import read_definitions, read_path

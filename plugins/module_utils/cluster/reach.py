@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from ..calico.address import Address, parse_address
 from ..calico.plan.judgement import refusal
 from ..calico.policy import planner
-from ..calico.policy.definition import POLICY
+from ..calico.policy.names import POLICY
 from ..calico.verdict.judge import Options
 from ..calico.verdict.node_judges import NodeUse, parse_use
 from ..calico.verdict.reach import (

@@ -16,7 +16,7 @@ from typing import Any, Optional
 
 from ..calico.address import parse_net
 from ..calico.bad_input import BadInput
-from ..calico.policy.definition import POLICY, TIER
+from ..calico.policy.names import POLICY, TIER
 from ..calico.transaction import state as states
 from ..calico.transaction.change import Change, change_of, is_guard
 from ..calico.transaction.kernel_view import Expected

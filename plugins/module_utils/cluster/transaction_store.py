@@ -10,7 +10,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
 
-from ..calico.policy.definition import NETWORK_SET, POLICY, TIER, normal_spec
+from ..calico.policy.definition import normal_spec
+from ..calico.policy.names import NETWORK_SET, POLICY, TIER
 from ..calico.transaction import state as states
 from ..calico.transaction.state import Contents, State, Switch
 from ..calico.transaction.steps import Write

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from ..calico.bad_input import BadInput
-from ..calico.policy.definition import check_network
+from ..calico.policy.reader import check_network
 
 _ROLES = Path(__file__).resolve().parents[3] / "roles"
 # Variables of the playbooks, and facts that the roles keep.

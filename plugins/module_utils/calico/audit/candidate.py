@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..policy.definition import DEFAULT_TIER, DENY, canonical_name, normal_spec
+from ..policy.definition import normal_spec
+from ..policy.names import DEFAULT_TIER, DENY, canonical_name
 from ..policy.planner import is_denying_once_enforced
 
 _ENFORCED, _STAGED = "GlobalNetworkPolicy", "StagedGlobalNetworkPolicy"

@@ -18,7 +18,7 @@ from ..address import parse_address, parse_net
 from ..bad_input import BadInput
 from ..finding import ERROR, Finding
 from ..host_endpoint import PORT_NAME_REMEDY, is_port_name
-from ..policy.definition import Document, parse
+from ..policy.reader import Document, parse
 from ..stored.known_fields import unknown_fields
 from ..stored.reader import V3, was_stored
 from .context import trap

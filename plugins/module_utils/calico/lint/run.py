@@ -16,7 +16,7 @@ from typing import Any, Optional
 from ..finding import ERROR, Finding
 from ..host_endpoint import OWNER, OWNER_LABEL
 from ..policy.audited import is_tier_of_copies
-from ..policy.definition import POLICY, TIER
+from ..policy.names import POLICY, TIER
 from ..stored.reader import Raw, opened, read
 from ..verdict.interface_owner import NodeFacts
 from ..verdict.judge import Options

@@ -24,7 +24,7 @@ from ..host_endpoint_auto import desired_by_templates, refuse_names_of_two
 from ..host_endpoint_plan import Change
 from ..host_endpoint_plan import plan as plan_host_endpoints
 from ..policy import planner
-from ..policy.definition import STAGED_POLICY, TIER
+from ..policy.names import STAGED_POLICY, TIER
 from ..verdict.judge import Options
 from ..verdict.reach import Connection, Obstacle, obstacles
 from ..verdict.vital_flows import Loss, losses

@@ -11,7 +11,8 @@ from typing import Any, Union
 
 from .. import selector as selectors
 from ..bad_input import BadInput
-from .definition import API_VERSION, POLICY, Document, check_network, is_simple_name, parse
+from .names import API_VERSION, POLICY, is_simple_name
+from .reader import Document, check_network, parse
 
 # The shipped sets' own policies begin at 10.
 ORDER = 5

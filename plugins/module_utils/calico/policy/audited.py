@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..host_endpoint import OWNER, OWNER_LABEL, effective_labels
-from .definition import DEFAULT_TIER, POLICY, TIER, canonical_name
+from .names import DEFAULT_TIER, POLICY, TIER, canonical_name
 
 API_VERSION = "projectcalico.org/v3"
 PREFIX = "audited-"

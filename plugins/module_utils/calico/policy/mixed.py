@@ -9,17 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..bad_input import BadInput
-from .definition import (
-    API_VERSION,
-    DEFAULT_TIER,
-    EGRESS,
-    INGRESS,
-    NETWORK_SET,
-    POLICY,
-    STAGED_POLICY,
-    TIER,
-    Document,
-)
+from .names import API_VERSION, DEFAULT_TIER, EGRESS, INGRESS, NETWORK_SET, POLICY, STAGED_POLICY, TIER
+from .reader import Document
 
 CALICO_GROUPS = ("projectcalico.org", "crd.projectcalico.org")
 STORED_VERSION = "crd.projectcalico.org/v1"

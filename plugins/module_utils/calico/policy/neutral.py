@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from . import audited
-from .definition import INGRESS, NETWORK_SET, PASS, POLICY, TIER
+from .names import INGRESS, NETWORK_SET, PASS, POLICY, TIER
 
 if TYPE_CHECKING:
     from .planner import Write

@@ -10,7 +10,7 @@ from typing import Any
 from ..stored import reader
 from ..stored.difference import differences
 from . import planner
-from .definition import POLICY, STAGED_POLICY, TIER
+from .names import POLICY, STAGED_POLICY, TIER
 from .planner import Inventory, Live, Object
 from .transition import is_bridge
 

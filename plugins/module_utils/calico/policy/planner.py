@@ -17,7 +17,8 @@ from typing import Any, Optional
 from ..bad_input import BadInput
 from ..host_endpoint import FIELD_MANAGER, METADATA_ANNOTATION, OWNER, OWNER_LABEL, effective_labels
 from . import audited, neutral, transition
-from .definition import (
+from .definition import Definitions, Metadata, NetworkSet, Policy, Tier, normal_spec, wire
+from .names import (
     BUILTIN_TIERS,
     DEFAULT_TIER,
     DENY,
@@ -29,17 +30,10 @@ from .definition import (
     STAGED_POLICY,
     TIER,
     TIER_LABEL,
-    Definitions,
-    Metadata,
-    NetworkSet,
-    Policy,
-    Tier,
     canonical_name,
     is_simple_name,
-    normal_spec,
     stored_name,
     stores_default_prefix,
-    wire,
 )
 
 Object = dict[str, Any]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .definition import API_VERSION, INGRESS, POLICY
+from .names import API_VERSION, INGRESS, POLICY
 from .required_flows import (
     NODE_FLOWS,
     Flow,

@@ -14,7 +14,8 @@ from enum import Enum
 from typing import Any, Optional, Union
 
 from ..bad_input import BadInput
-from .definition import API_VERSION, EGRESS, INGRESS, POLICY, check_network
+from .names import API_VERSION, EGRESS, INGRESS, POLICY
+from .reader import check_network
 
 Port = Union[int, str]
 

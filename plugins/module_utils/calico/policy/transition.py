@@ -24,18 +24,8 @@ from typing import Any, Optional
 
 from .. import selector as selectors
 from ..bad_input import BadInput
-from .definition import (
-    DEFAULT_TIER,
-    DENY,
-    EGRESS,
-    INGRESS,
-    NETWORK_SET,
-    PASS,
-    POLICY,
-    TIER,
-    Wire,
-    canonical_name,
-)
+from .definition import Wire
+from .names import DEFAULT_TIER, DENY, EGRESS, INGRESS, NETWORK_SET, PASS, POLICY, TIER, canonical_name
 
 NORMAL, PRE_DNAT, UNTRACKED = "normal", "preDNAT", "untracked"
 # In which order a packet meets the classes (felix/calc/event_sequencer.go, tierInfoToProtoTierInfo).

@@ -15,7 +15,8 @@ from typing import Any, Optional
 
 from ..bad_input import BadInput
 from ..host_endpoint import OWNER, OWNER_LABEL
-from ..policy.definition import (
+from ..policy.definition import normal_spec
+from ..policy.names import (
     API_VERSION,
     BUILTIN_TIERS,
     DEFAULT_TIER,
@@ -26,7 +27,6 @@ from ..policy.definition import (
     TIER,
     canonical_name,
     is_simple_name,
-    normal_spec,
 )
 from ..stored.model import Entity, Policy
 from ..stored.reader import merged_metadata, read

@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import selector as selectors
 from ..bad_input import BadInput
-from ..policy.definition import EGRESS, INGRESS
+from ..policy.names import EGRESS, INGRESS
 from .state import Wave, switch_selector
 
 Spec = dict[str, Any]

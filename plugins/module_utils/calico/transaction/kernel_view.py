@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import selector as selectors
 from ..bad_input import BadInput
-from ..policy.definition import POLICY
+from ..policy.names import POLICY
 from .chains import chain_names
 from .steps import Write
 

@@ -18,7 +18,7 @@ from typing import Any, Optional
 
 from ..bad_input import BadInput
 from ..host_endpoint import OWNER, OWNER_LABEL
-from ..policy.definition import NETWORK_SET
+from ..policy.names import NETWORK_SET
 
 Object = dict[str, Any]
 

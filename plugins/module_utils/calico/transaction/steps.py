@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..host_endpoint import OWNER, OWNER_LABEL
-from ..policy.definition import PASS, POLICY, TIER, TIER_LABEL
+from ..policy.names import PASS, POLICY, TIER, TIER_LABEL
 from .change import Change, TierChange, base_name
 from .guards import first_order, guard, selections
 from .state import TRANSACTION_LABEL, Object, Wave

@@ -28,8 +28,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.wishe
     PoliciesWish,
     Wishes,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import Document, parse
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.planner import PolicySet
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.reader import Document, parse
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.reach import of_session
 
 RECORDING = Path(__file__).parents[2] / "recordings" / "clusters" / "three-nodes.json"

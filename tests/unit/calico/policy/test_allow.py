@@ -8,7 +8,7 @@ import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import presets
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.allow import policies
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import API_VERSION
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.names import API_VERSION
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
     Shape,
     Surroundings,

@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import planner
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.names import (
     POLICY,
     STAGED_POLICY,
     TIER,
-    Document,
-    parse,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.reader import Document, parse
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.difference import differences
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.interface_owner import (
     parse_nodes,

@@ -6,15 +6,12 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
-    Document,
-    parse,
-    wire,
-)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import wire
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.mixed import (
     sort_out,
     templates_like,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.reader import Document, parse
 
 
 def obj(kind, version="projectcalico.org/v3", name="x", **more):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.names import (
     NETWORK_SET,
     POLICY,
     STAGED_POLICY,

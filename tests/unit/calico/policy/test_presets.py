@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import Document, parse
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.planner import (
     PolicySet,
     WritePlan,
@@ -25,6 +24,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.pre
     NodePorts,
     preset,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.reader import Document, parse
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
     PLATFORMS,
     Shape,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import Document, parse
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.reader import Document, parse
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
     PLATFORMS,
     Shape,

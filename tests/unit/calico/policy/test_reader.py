@@ -9,14 +9,15 @@ import copy
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
-    Document,
-    canonical_name,
     normal_spec,
-    parse,
-    stored_name,
-    stores_default_prefix,
     wire,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.names import (
+    canonical_name,
+    stored_name,
+    stores_default_prefix,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.reader import Document, parse
 
 
 def gnp(name="ssh", **spec):
