@@ -122,6 +122,10 @@ options:
     description: Whether each node has C(<node>-hostfence) on O(interface) beside those of O(templates).
     type: bool
     default: true
+  progress:
+    description: >-
+      A file for how far the work is. The action plugin fills it in, and shows it every few seconds.
+    type: path
 seealso:
   - module: hostfence.calico.host_endpoints_info
   - module: hostfence.calico.auto_host_endpoints
@@ -240,6 +244,7 @@ api:
   sample: {flavour: v1, group: crd.projectcalico.org, requests: 5}
 """
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -275,6 +280,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.bulk import Outcome
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run
+from ansible_collections.hostfence.calico.plugins.module_utils.controller import progress
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -283,6 +289,7 @@ OPTIONS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     **host_endpoints.OPTIONS,
     **reach.OPTIONS,
+    **progress.OPTION,
 }
 
 
@@ -315,8 +322,19 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         ahead.warn(module)
         outcomes = [Outcome(c) for c in planned.changes]
         if ours:
-            outcomes = host_endpoints.carry_out(cluster, served, planned, ours.renew)
+            outcomes = host_endpoints.carry_out(cluster, served, planned, _begun(module, planned, ours))
     return _result(module, cluster, served, planned, outcomes, ahead)
+
+
+def _begun(module: AnsibleModule, planned: Plan, ours: lease.Lease) -> Callable[[], None]:
+    """What is done as each write begins."""
+    shown = progress.Progress(module.params["progress"], "HostEndpoints", len(planned.changes))
+
+    def begun() -> None:
+        ours.renew()
+        shown.step()
+
+    return begun
 
 
 def _plan(

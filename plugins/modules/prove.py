@@ -99,6 +99,10 @@ options:
     description: Whether the task fails if a node could not be logged in to.
     type: bool
     default: true
+  progress:
+    description: >-
+      A file for how far the work is. The action plugin fills it in, and shows it every few seconds.
+    type: path
 seealso:
   - module: hostfence.calico.policies
 """
@@ -179,7 +183,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.controller import targets
+from ansible_collections.hostfence.calico.plugins.module_utils.controller import progress, targets
 from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins import (
     Proof,
     Wanted,
@@ -194,6 +198,7 @@ OPTIONS: dict[str, Any] = {
     "timeout": {"type": "float", "default": 10},
     "patience": {"type": "float", "default": 30},
     "strict": {"type": "bool", "default": True},
+    **progress.OPTION,
 }
 
 
@@ -206,7 +211,8 @@ def work(params: dict[str, Any]) -> dict[str, Any]:
             raise BadInput(name, params[name], "must be a number of seconds above 0")
     nodes = [targets.read(raw, f"nodes[{index}]") for index, raw in enumerate(params["nodes"])]
     wanted = Wanted(params["rounds"], params["pause"], params["timeout"], params["patience"])
-    return _result(prove(nodes, wanted))
+    shown = progress.Progress(params["progress"], "logins", len(nodes) * wanted.rounds)
+    return _result(prove(nodes, wanted, shown.step))
 
 
 def _result(proofs: list[Proof]) -> dict[str, Any]:

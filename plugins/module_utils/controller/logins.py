@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Optional
@@ -89,14 +89,21 @@ class Wanted:
     patience: float = 30
 
 
-def prove(targets: Sequence[Target], wanted: Wanted) -> list[Proof]:
-    """Log in to all nodes, all at once, as often as wanted; after one has failed, no new login begins."""
+def prove(
+    targets: Sequence[Target], wanted: Wanted, logged_in: Callable[[], object] = lambda: None
+) -> list[Proof]:
+    """Log in to all nodes, all at once, as often as wanted; after one has failed, no new login begins.
+
+    :param logged_in: called after each login, from any thread
+    """
     failed = threading.Event()
     with ThreadPoolExecutor(max_workers=min(CONCURRENCY, len(targets)) or 1) as pool:
-        return list(pool.map(lambda target: _proved(target, wanted, failed), targets))
+        return list(pool.map(lambda target: _proved(target, wanted, failed, logged_in), targets))
 
 
-def _proved(target: Target, wanted: Wanted, failed: threading.Event) -> Proof:
+def _proved(
+    target: Target, wanted: Wanted, failed: threading.Event, logged_in: Callable[[], object]
+) -> Proof:
     proof = Proof(target, error=target.problem())
     if proof.error:
         failed.set()
@@ -108,6 +115,7 @@ def _proved(target: Target, wanted: Wanted, failed: threading.Event) -> Proof:
         if failed.wait(wanted.pause if wanted.pause else 0):
             return replace(proof, error="not tried to the end: another node took no login")
         login = log_in(target, wanted.timeout, look=looks)
+        logged_in()
         proof = _counted(proof, login, seen)
         if proof.error:
             failed.set()
