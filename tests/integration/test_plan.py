@@ -202,6 +202,32 @@ def test_a_stranger_gets_the_findings_and_no_step(cluster):
 
 
 @pytest.mark.one_flavour
+def test_agents_are_compared_with_what_they_consist_of(cluster):
+    labels = {"app.kubernetes.io/managed-by": "hostfence", "hostfence.io/mode": "daemonset"}
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "plan-agents", "labels": labels},
+        "rules": [{"apiGroups": [""], "resources": ["nodes"], "verbs": ["get"]}],
+    }
+
+    def planned(definition):
+        found = plan(cluster, host_endpoints={"mode": "daemonset", "agents": [definition]})
+        assert not found["failed"], found.get("msg")
+        [step] = found["plan"]["steps"]
+        return [title for title in titles(step) if "ClusterRole" in title]
+
+    assert planned(role) == ["create ClusterRole plan-agents"]
+    put = run_module("host_endpoint_agents", cluster, definitions=[role])
+    assert not put["failed"], put.get("msg")
+    try:
+        assert planned(role) == []
+        assert planned({**role, "rules": []}) == ["update ClusterRole plan-agents"]
+    finally:
+        cluster.admin.delete("/apis/rbac.authorization.k8s.io/v1/clusterroles/plan-agents")
+
+
+@pytest.mark.one_flavour
 def test_calicos_own_host_endpoints(cluster):
     found = plan(cluster, host_endpoints={"mode": "auto"})
     assert not found["failed"], found.get("msg")

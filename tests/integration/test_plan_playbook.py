@@ -71,3 +71,36 @@ def test_what_would_be_refused_is_said(cluster):
     assert done.code == 0, done.output
     assert "Fix first, or nothing is written" in done.text
     assert "cannot log in to them" in done.text
+
+
+def test_verify_fails_where_the_cluster_is_not_as_it_is_wanted(cluster):
+    given = {**FAST, "access_namespace": "hostfence-verified"}
+
+    def verify():
+        return run_playbook(cluster.kubeconfig, "playbooks/verify.yml", **given)
+
+    nothing = verify()
+    assert nothing.code != 0
+    assert "create HostEndpoint sim-0001-hostfence" in nothing.text
+    assert run_playbook(cluster.kubeconfig, "site.yml", **given).code == 0
+    before = stored(cluster)
+    done = verify()
+    assert (done.code, done.changed) == (0, 0), done.output
+    assert stored(cluster) == before
+
+    cluster.admin.delete(cluster.path("HostEndpoint", "sim-0002-hostfence"))
+    cluster.admin.patch(
+        cluster.path("HostEndpoint", "sim-0003-hostfence"), {"metadata": {"labels": {"host-endpoint": None}}}
+    )
+    drifted = verify()
+    assert drifted.code != 0
+    assert (
+        "The cluster is not as it is wanted: host_endpoints: update HostEndpoint sim-0003-hostfence; "
+        "create HostEndpoint sim-0002-hostfence. Run hostfence.calico.site."
+        in drifted.text
+        or "The cluster is not as it is wanted: host_endpoints: create HostEndpoint sim-0002-hostfence; "
+        "update HostEndpoint sim-0003-hostfence. Run hostfence.calico.site."
+        in drifted.text
+    ), drifted.output
+    # What is there was shown all the same.
+    assert "2 of 3 nodes have a HostEndpoint" in drifted.text

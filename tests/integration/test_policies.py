@@ -508,3 +508,17 @@ def test_a_trap_is_refused_when_enforced_and_told_when_staged(clean_api):
     staged = ok(run_set(clean_api, "staged", lint=True))
     assert "deny-covers-loopback" in {f["id"] for f in staged["findings"]}
     assert any("deny-covers-loopback" in str(w) for w in staged["warnings"])
+
+
+@pytest.mark.one_flavour
+@pytest.mark.parametrize(
+    ("before", "kind"), [("enforced", GNP), ("staged", f"Staged{GNP}"), (None, f"Staged{GNP}")]
+)
+def test_kept_raises_and_lowers_nothing(clean_api, before, kind):
+    given = {"definitions": [policy("edge")], "settle": 0, "lint": False}
+    if before:
+        assert not run_module("policies", clean_api, name="edge", state=before, **given)["failed"]
+    kept = run_module("policies", clean_api, name="edge", state="kept", **given)
+    assert not kept["failed"], kept.get("msg")
+    assert (kept["changed"], kept["state"]) == (before is None, before or "staged")
+    assert [key[0] for key in stored(clean_api) if key[0].endswith(GNP)] == [kind]
