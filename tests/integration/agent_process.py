@@ -28,6 +28,7 @@ NAMESPACE = "hostfence-agents"
 POLICY = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/hep-vap"
 BINDING = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/hep-vap"
 SHARED = (
+    "address.py",
     "bad_input.py",
     "host_endpoint.py",
     "host_endpoint_auto.py",
