@@ -211,11 +211,12 @@ def test_policy_gives_way_where_other_failsafes_shut_a_node(sets: Sets, api: Api
         prepared = sets.run("alone", state, *which, **SSH)
         assert prepared.code == 0, prepared.output
     with kernel_of_node2(api):
-        done = sets.run("site.yml", "enforced", sets.shutting, felix_reach=False, **NO_SSH)
+        unasked = {"felix_reach": False, "policies_reach": False}
+        done = sets.run("site.yml", "enforced", sets.shutting, **unasked, **NO_SSH)
         assert done.code != 0, done.output
         assert "took a new login before failsafes or HostEndpoints were changed and none after: " in done.text
         assert "node2" in done.text
-        assert "and only staged now: shutting." in done.text
+        assert "Only staged now is what was enforced until then: shutting." in done.text
         assert api.list(f"{CALICO}/globalnetworkpolicies") == []
         assert any(
             obj["metadata"]["name"].endswith("shutting")
