@@ -13,7 +13,8 @@ description:
   - Brings the policy that is enforced from what it is to what it shall be. The new policy stands in the
     kernel of every node before it decides, becomes live by one write for each wave of hosts, is proved over
     new connections, and goes back by one write if nobody confirms it in time. See C(docs/enforcing.md).
-  - What is to be comes from rehearsals of M(hostfence.calico.policies), which have judged it.
+  - What is to be comes from M(hostfence.calico.plan), or from dry runs of M(hostfence.calico.policies), which
+    have judged it.
   - A run that was ended anywhere is taken up by the next one.
 extends_documentation_fragment:
   - hostfence.calico.connection
@@ -29,7 +30,9 @@ attributes:
     support: full
 options:
   writes:
-    description: The RV(hostfence.calico.policies#module:rehearsal) of every set, one after the other.
+    description:
+      - RV(hostfence.calico.plan#module:policy_writes), or RV(hostfence.calico.policies#module:rehearsal) of
+        every set in its order.
     type: list
     elements: dict
     required: true
@@ -92,8 +95,8 @@ options:
     default: true
   admin_sources:
     description:
-      - Networks from which administrators log in, such as jump hosts, beside this machine. The last resort
-        lets them in as well.
+      - Networks from which administrators log in, such as jump hosts, in addition to this machine. The last
+        resort lets them in as well.
     type: list
     elements: str
     default: []
@@ -130,7 +133,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Rehearse a set
+- name: Judge a set, and write nothing
   hostfence.calico.policies:
     name: edge
     state: enforced

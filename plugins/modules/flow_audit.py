@@ -43,7 +43,7 @@ options:
   writes:
     description:
       - Writes that are to be judged in place of what is staged, each with C(kind), C(name) and the whole
-        C(object), or none where it is deleted - RV(hostfence.calico.policies#module:rehearsal), for example.
+        C(object), or none where it is deleted - RV(hostfence.calico.plan#module:policy_writes), for example.
       - Where they change nothing that is enforced, the gate passes.
     type: list
     elements: dict

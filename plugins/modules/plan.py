@@ -233,7 +233,7 @@ options:
       common:
         description: >-
           What the entries share, C(state), C(tier), C(platform), C(platform_tier), C(default_action) and
-          C(strict).
+          C(strict); C(inventories), in whose directories a path is looked for.
         type: dict
         default: {}
       lint:

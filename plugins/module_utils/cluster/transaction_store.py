@@ -11,15 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
 
 from ..calico.policy.definition import normal_spec
-from ..calico.policy.names import NETWORK_SET, POLICY, TIER
+from ..calico.policy.names import NETWORK_SET
 from ..calico.transaction import state as states
 from ..calico.transaction.state import Contents, State, Switch
 from ..calico.transaction.steps import Write
 from .bulk import write_all
 from .client import ApiError, Cluster, ClusterError, Object
 from .flavour import Flavour, list_stored
-
-_KINDS = (POLICY, NETWORK_SET, TIER)
 
 
 class Busy(ClusterError):

@@ -57,8 +57,3 @@ _BY_FINDING = {prefix: check.id for check in CHECKS for prefix in check.findings
 def check_of(finding_id: str) -> str:
     """The check that a failsafe finding answers; what is not known belongs to reading the kernel."""
     return _BY_FINDING.get(finding_id.partition(".")[0], KERNEL)
-
-
-def worst(statuses: tuple[str, ...]) -> str:
-    """The gravest of some statuses; not checked where there are none."""
-    return min(statuses, key=STATUSES.index, default=NOT_CHECKED)

@@ -31,7 +31,6 @@ OK, ATTENTION, FAILED = "ok", "attention", "failed"
 
 Json = dict[str, Any]
 _STATUS_OF_SEVERITY = {"error": FAIL, "warning": WARNING}
-_OPEN_PATHS = ("uncovered", "partly")
 
 
 @dataclass(frozen=True)

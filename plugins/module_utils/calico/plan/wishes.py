@@ -18,8 +18,7 @@ from ..policy.planner import PolicySet
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
-AUTO, DIRECT, DAEMONSET, JOB = "auto", "direct", "daemonset", "job"
-OWN_MODES = (DIRECT, DAEMONSET, JOB)
+AUTO, DAEMONSET = "auto", "daemonset"
 
 
 @dataclass(frozen=True)

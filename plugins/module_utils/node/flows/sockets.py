@@ -83,10 +83,6 @@ class Owners:
         """(protocol, port) of every listener."""
         return frozenset((protocol, port) for protocol, _address, port in self._listeners)
 
-    def listens(self, protocol: int, address: bytes, port: int) -> bool:
-        """Whether something listens at this address and port."""
-        return self._listener(protocol, address, port) is not None
-
     def of_listener(self, protocol: int, address: bytes, port: int) -> Optional[Owner]:
         """Who listens there, or None."""
         found = self._listener(protocol, address, port)
