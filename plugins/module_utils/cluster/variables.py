@@ -14,7 +14,7 @@ from ..calico.bad_input import BadInput
 from ..calico.policy.reader import check_network
 
 _ROLES = Path(__file__).resolve().parents[3] / "roles"
-# Variables of the playbooks, and facts that the roles keep.
+# Variables of the playbooks.
 _NOT_OF_A_ROLE = (
     "hostfence_kubeconfig",
     "hostfence_context",
