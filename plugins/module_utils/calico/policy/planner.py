@@ -313,22 +313,17 @@ def _decides(write: Write, enforced: Sequence[Live]) -> bool:
 
 def inventory_after(inventory: Inventory, planned: WritePlan) -> Inventory:
     """The inventory once all is written."""
-    return rehearsed(inventory, told(planned))
-
-
-def rehearsed(inventory: Inventory, writes: Iterable[Mapping[str, Any]]) -> Inventory:
-    """The inventory once the writes that a rehearsal told (:func:`told`) were done."""
     objects = {(o.kind, o.stored_name): o for o in inventory.objects}
-    for write in writes:
-        key = (write["kind"], write["name"])
+    for write in planned.writes:
+        key = (write.kind, write.name)
         objects.pop(key, None)
-        if write["object"]:
-            objects[key] = _live(write["kind"], write["object"])
+        if write.wanted:
+            objects[key] = _live(write.kind, write.wanted)
     return replace(inventory, objects=tuple(objects.values()))
 
 
 def told(planned: WritePlan) -> list[Object]:
-    """The writes of a rehearsal, whole."""
+    """The writes with their whole objects, as modules return them."""
     return [{"kind": w.kind, "name": w.name, "object": w.wanted} for w in planned.writes]
 
 
