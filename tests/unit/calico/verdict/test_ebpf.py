@@ -73,7 +73,7 @@ def test_an_overlay_that_is_off_has_no_program(interface: str, setting: str) -> 
     assert answer(asked, CLOSED, felix(**{setting: False})) == ("allow", "not-an-ebpf-interface")
 
 
-@pytest.mark.parametrize(("direction", "objects"), itertools.product(WAYS, ((CLOSED,), (OPEN,), ())))
+@pytest.mark.parametrize(("direction", "objects"), [*itertools.product(WAYS, ((CLOSED,), (OPEN,), ()))])
 class TestTunnels:
     """Between known nodes without policy; from and to others dropped, host endpoint or not."""
 

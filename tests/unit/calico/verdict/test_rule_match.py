@@ -53,9 +53,7 @@ PODS = [
 
 
 def rules_of(*raw: Object) -> tuple[Rule, ...]:
-    policy = builders.resource(
-        "GlobalNetworkPolicy", "p", types=["Ingress"], ingress=[{"action": "Allow", **r} for r in raw]
-    )
+    policy = builders.policy("p", ingress=[{"action": "Allow", **r} for r in raw])
     store = read([policy])
     assert store.policies, store.misreadings
     return store.policies[0].ingress
