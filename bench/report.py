@@ -17,13 +17,14 @@ from pathlib import Path
 from statistics import median
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "tests" / "browser"), str(ROOT / "tests" / "unit" / "report")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
 
 import chromium  # noqa: E402
-import sample  # noqa: E402
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.checks import CHECKS  # noqa: E402
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.document import Found, build  # noqa: E402
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.files import FORMS, write_files  # noqa: E402
+
+from tests.unit.report import sample  # noqa: E402
 
 MEBIBYTE = 1024 * 1024
 OPENED = 7

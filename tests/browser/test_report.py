@@ -16,9 +16,8 @@ from ansible_collections.hostfence.calico.plugins.plugin_utils.report.document i
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.files import write_files
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "unit" / "report"))
-import hostile  # noqa: E402
-import sample  # noqa: E402
+sys.path.insert(0, str(ROOT))
+from tests.unit.report import hostile, sample  # noqa: E402
 
 PROGRAM = chromium.find()
 KEPT = ROOT / "tests" / "output" / "report"

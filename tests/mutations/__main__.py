@@ -62,6 +62,7 @@ def _copy(place: Path) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "cases", "more", "versions", "audited")
     shutil.copytree(ROOT / "plugins", home / "plugins", ignore=ignored)
     shutil.copytree(ROOT / "tests/unit", home / "tests/unit", ignore=ignored)
+    shutil.copy(ROOT / "tests/__init__.py", home / "tests")
     return place
 
 

@@ -21,13 +21,13 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-V1 = "crd.projectcalico.org/v1"
+from tests.unit.builders import V1, resource
+
 NET, NAME = "10.0.0.0/8", "web"
 
 
 def thing(kind, name, spec, api=V1, namespace="", **more):
-    metadata = {"name": name, "labels": {"a": "b"}, **({"namespace": namespace} if namespace else {})}
-    return {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec, **more}
+    return {**resource(kind, name, api=api, namespace=namespace, labels={"a": "b"}, **spec), **more}
 
 
 SIDE = {

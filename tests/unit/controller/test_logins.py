@@ -19,7 +19,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.controller.node_programs import logins, run_on
 from ansible_collections.hostfence.calico.plugins.module_utils.controller.openssh import Login, command_line
-from ssh_server import needs_sshd, ssh_server
+
+from tests.unit.controller.ssh_server import needs_sshd, ssh_server
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.v
     vital_paths,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.node import iptables_save, probe
-from test_failsafe_recordings import RECORDINGS, expectation, iptables_lines
+
+from tests.unit.node.test_failsafe_recordings import RECORDINGS, expectation, iptables_lines
 
 DUMPS = RECORDINGS / "felix" / "dumps" / "classes-iptables-nft"
 STATE = DUMPS / "11-eth0hep-all"

@@ -11,7 +11,6 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-import failsafe_mutations
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe import (
     ruleset as failsafe_rules,
@@ -25,6 +24,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.r
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.finding import ERROR, INFO, WARNING
 from ansible_collections.hostfence.calico.plugins.module_utils.node import iptables_save, nft_json
 from ansible_collections.hostfence.calico.plugins.module_utils.node.kernel import felix_file
+
+from tests.unit.node import failsafe_mutations
 
 RECORDINGS = Path(__file__).resolve().parent.parent / "recordings"
 STATES = sorted(path for path in (RECORDINGS / "felix" / "dumps").glob("*/*"))

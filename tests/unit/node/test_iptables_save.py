@@ -14,7 +14,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.c
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.finding import is_ok
 from ansible_collections.hostfence.calico.plugins.module_utils.node import iptables_save
 from ansible_collections.hostfence.calico.plugins.module_utils.node.kernel import text_lines
-from test_failsafe_recordings import RECORDINGS, expectation, iptables_lines
+
+from tests.unit.node.test_failsafe_recordings import RECORDINGS, expectation, iptables_lines
 
 STATE = RECORDINGS / "felix" / "dumps" / "classes-iptables-nft" / "11-eth0hep-all"
 

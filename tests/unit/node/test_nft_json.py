@@ -14,7 +14,8 @@ import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.check import verify
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.finding import Finding, is_ok
 from ansible_collections.hostfence.calico.plugins.module_utils.node import nft_json
-from test_failsafe_recordings import RECORDINGS, expectation
+
+from tests.unit.node.test_failsafe_recordings import RECORDINGS, expectation
 
 STATE = RECORDINGS / "felix" / "dumps" / "classes-nftables" / "11-eth0hep-all"
 TEXT = (STATE / "nft-ruleset.json").read_text()

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_old_python import ROOT, shipped
+
+from tests.unit.node.test_old_python import ROOT, shipped
 
 ANSIBLE = Path(sys.executable).with_name("ansible")
 KEPT = {"ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_PIPELINING": "0"}

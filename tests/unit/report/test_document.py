@@ -11,7 +11,6 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-import sample
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.checks import (
     CHECKS,
     IDS,
@@ -24,6 +23,8 @@ from ansible_collections.hostfence.calico.plugins.plugin_utils.report.grouping i
     group_nodes,
     ranges,
 )
+
+from tests.unit.report import sample
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 SCHEMA = json.loads((ROOT / "docs" / "report.schema.json").read_text())

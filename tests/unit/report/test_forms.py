@@ -8,11 +8,9 @@ import json
 import random
 from pathlib import Path
 
-import hostile
 import html5lib
 import junitparser
 import pytest
-import sample
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.checks import CHECKS
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.document import Found, build
@@ -22,6 +20,8 @@ from ansible_collections.hostfence.calico.plugins.plugin_utils.report.shown impo
 from markdown_it import MarkdownIt
 from prometheus_client.parser import text_string_to_metric_families
 from sarif_pydantic import Sarif
+
+from tests.unit.report import hostile, sample
 
 DOCUMENT = build(sample.found(), sample.AT, "0.1.0")
 MARKDOWN = MarkdownIt("gfm-like", {"linkify": False})

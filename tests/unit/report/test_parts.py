@@ -4,18 +4,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-import sample
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.audited import audit
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.document import build
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.transactions import transaction
-from test_document import valid
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "calico" / "audit"))
-import test_audit as audits
+from tests.unit.calico.audit import test_audit as audits
+from tests.unit.report import sample
+from tests.unit.report.test_document import valid
 
 WAVE = sample.RECORD["waves"][0]
 

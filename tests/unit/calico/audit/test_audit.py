@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.audit import Audit
@@ -23,41 +23,34 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.da
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_files import as_yaml
 
-Object = dict[str, Any]
-V3 = "projectcalico.org/v3"
+from tests.unit import builders
+from tests.unit.builders import V3, Object
+
 TODAY = datetime.date(2026, 11, 28)
 DAY = 86400
 
 
-def thing(kind: str, name: str, labels: Optional[Object] = None, api: str = V3, **spec: Any) -> Object:
-    return {"apiVersion": api, "kind": kind, "metadata": {"name": name, "labels": labels or {}}, "spec": spec}
-
-
 def node(number: int) -> Object:
-    found = thing("Node", f"n{number}", api="v1")
-    found["status"] = {"addresses": [{"type": "InternalIP", "address": f"10.0.3.{number}"}]}
-    return found
+    return builders.node(f"n{number}", f"10.0.3.{number}")
 
 
 def hep(number: int) -> Object:
-    return thing(
-        "HostEndpoint",
+    return builders.host_endpoint(
         f"n{number}",
-        {"host-endpoint": "ingress"},
         node=f"n{number}",
-        interfaceName="*",
+        api=V3,
+        labels={"host-endpoint": "ingress"},
         expectedIPs=[f"10.0.3.{number}"],
-        profiles=["projectcalico-default-allow"],
     )
 
 
 def staged(name: str, tier: str = "hostfence", **spec: Any) -> Object:
-    given = {"order": 100, "selector": "host-endpoint == 'ingress'", "types": ["Ingress"], **spec}
-    return thing("StagedGlobalNetworkPolicy", f"{tier}.{name}", tier=tier, **given)
+    given = {"order": 100, "selector": "host-endpoint == 'ingress'", **spec}
+    return builders.policy(f"{tier}.{name}", kind="StagedGlobalNetworkPolicy", api=V3, tier=tier, **given)
 
 
 def cluster(*policies: Object, nodes: int = 3) -> list[Object]:
-    tier = thing("Tier", "hostfence", order=100, defaultAction="Deny")
+    tier = builders.tier("hostfence", api=V3, order=100, defaultAction="Deny")
     numbers = range(1, nodes + 1)
     return [tier, *map(node, numbers), *map(hep, numbers), *policies]
 
@@ -148,8 +141,14 @@ def test_what_only_a_failsafe_allows_is_named_and_fails_nothing():
 
 
 def test_what_is_denied_now_and_would_be_allowed_is_named():
-    denied = thing("GlobalNetworkPolicy", "hostfence.web", tier="hostfence", order=100, types=["Ingress"],
-                   selector="host-endpoint == 'ingress'", ingress=[{"action": "Deny"}])  # fmt: skip
+    denied = builders.policy(
+        "hostfence.web",
+        api=V3,
+        tier="hostfence",
+        order=100,
+        selector="host-endpoint == 'ingress'",
+        ingress=[{"action": "Deny"}],
+    )
 
     result = audited(cluster(denied, ONLY_WEB), *all_nodes(record(port=443)))
 

@@ -17,7 +17,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.reco
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
     Surroundings,
 )
-from test_audit import Object, all_nodes, audited, cluster, document, record
+
+from tests.unit.calico.audit.test_audit import Object, all_nodes, audited, cluster, document, record
 
 AROUND = Surroundings(nodes=("10.0.3.0/24",), cluster=("10.244.0.0/16",))
 

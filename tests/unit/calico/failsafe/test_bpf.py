@@ -28,6 +28,9 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.r
     chain_hashes,
 )
 
+from tests.unit import builders
+from tests.unit.builders import V3
+
 INTERFACES = {"lo": ["127.0.0.1/8", "::1/128"], "eth0": ["10.0.0.1/24"], "br0": [], "cali12": []}
 CLSACT = [
     {"xdp": [], "flow_dissector": [], "tc": [
@@ -45,14 +48,12 @@ PINS = [{"xdp": [], "tc": []}, {"pins": ["eth0_ingress", "eth0_egress", "cali12_
 BOTH = frozenset(("ingress", "egress"))
 
 
-def obj(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
-    metadata = {"name": name, "labels": {"hep": "1"}}
-    return {"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": metadata, "spec": spec}
-
-
 def expectation(interface: str = "*", *more: dict[str, Any], version: str = "") -> Expectation:
-    felix = obj("FelixConfiguration", "default", {"bpfEnabled": True})
-    hep = obj("HostEndpoint", "h", {"node": "n1", "interfaceName": interface})
+    felix = builders.felix_configuration(api=V3, bpfEnabled=True)
+    labels = {"hep": "1"}
+    hep = builders.host_endpoint(
+        "h", node="n1", api=V3, labels=labels, interfaceName=interface, profiles=None
+    )
     return expect([felix, hep, *more], "n1", INTERFACES, calico_version=version)
 
 
@@ -120,10 +121,13 @@ def test_a_map_that_is_not_there_is_missed_but_for_ipv6_before_calico_had_it() -
         assert [item.id for item in found] == ["family.missing"] * missing
 
 
-UNTRACKED = obj(
-    "GlobalNetworkPolicy",
+UNTRACKED = builders.policy(
     "p",
-    {"selector": "has(hep)", "types": ["Egress"], "doNotTrack": True, "applyOnForward": True},
+    api=V3,
+    selector="has(hep)",
+    types=["Egress"],
+    doNotTrack=True,
+    applyOnForward=True,
 )
 
 

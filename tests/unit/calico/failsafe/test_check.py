@@ -44,21 +44,26 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix.conf
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.finding import Finding, is_ok
 
+from tests.unit import builders
+from tests.unit.builders import V3, Object
+
 INTERFACES = {"lo": ["127.0.0.1/8", "::1/128"], "eth0": ["10.0.0.1/24"], "eth1": [], "cali12": []}
 
 
-def obj(kind: str, name: str, spec: dict[str, Any], labels: dict[str, str] | None = None) -> dict[str, Any]:
-    metadata = {"name": name, "labels": labels or {}}
-    return {"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": metadata, "spec": spec}
+def hep(name: str, interface: str, ips: tuple[str, ...] = (), node: str = "n1") -> Object:
+    return builders.host_endpoint(
+        name,
+        node=node,
+        api=V3,
+        labels={"hep": "1"},
+        interfaceName=interface,
+        profiles=None,
+        expectedIPs=list(ips),
+    )
 
 
-def hep(name: str, interface: str, ips: tuple[str, ...] = (), node: str = "n1") -> dict[str, Any]:
-    spec = {"node": node, "interfaceName": interface, "expectedIPs": list(ips)}
-    return obj("HostEndpoint", name, spec, {"hep": "1"})
-
-
-def policy(name: str, **spec: Any) -> dict[str, Any]:
-    return obj("GlobalNetworkPolicy", name, {"selector": "has(hep)", "types": ["Ingress"], **spec})
+def policy(name: str, **spec: Any) -> Object:
+    return builders.policy(name, api=V3, **{"selector": "has(hep)", **spec})
 
 
 # -- hashes: the published ones of Felix's default lists -----------------------------------------
@@ -186,7 +191,7 @@ def test_a_named_endpoint_without_predenat_does_not_shield_its_interface_from_th
     ],
 )
 def test_whether_ipv6_must_be_there(spec: dict[str, Any], interfaces: Any, ipv6: bool) -> None:
-    assert expect([obj("FelixConfiguration", "default", spec)], "n1", interfaces).ipv6 is ipv6
+    assert expect([builders.felix_configuration(api=V3, **spec)], "n1", interfaces).ipv6 is ipv6
 
 
 # -- findings -----------------------------------------------------------------------------------
@@ -206,9 +211,7 @@ def test_a_node_without_endpoint_needs_nothing() -> None:
 
 
 def test_a_configuration_that_felix_would_not_start_with() -> None:
-    bad = obj(
-        "FelixConfiguration", "default", {"failsafeInboundHostPorts": [{"protocol": "SCTP", "port": 1}]}
-    )
+    bad = builders.felix_configuration(api=V3, failsafeInboundHostPorts=[{"protocol": "SCTP", "port": 1}])
     assert ids(verify(expect([bad], "n1", INTERFACES), [])) == ["config.undefined"]
 
 
@@ -231,7 +234,7 @@ def test_leftovers_of_another_back_end() -> None:
 
 
 def test_chains_of_a_family_that_felix_was_told_to_leave_alone() -> None:
-    off = obj("FelixConfiguration", "default", {"ipv6Support": False})
+    off = builders.felix_configuration(api=V3, ipv6Support=False)
     old = Ruleset("iptables-nft", 6, calico("iptables-nft", True).tables)
     found = verify(expect([off], "n1", INTERFACES), [calico("iptables-nft", True), old])
     assert [item.id for item in found if item.family == 6] == ["family.leftover"]
@@ -383,7 +386,7 @@ def test_ssh_is_open_to_everybody_only_where_policy_would_refuse_strangers() -> 
 
 def test_a_net_covers_partly() -> None:
     entry = {"protocol": "TCP", "port": 22, "net": "10.0.0.0/8"}
-    limited = obj("FelixConfiguration", "default", {"failsafeInboundHostPorts": [entry]})
+    limited = builders.felix_configuration(api=V3, failsafeInboundHostPorts=[entry])
     assert paths([hep("a", "*"), limited, policy("p")])["ssh tcp/22"].status == "partly"
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.address import parse_address
@@ -30,8 +30,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.ru
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-V1, V3 = "crd.projectcalico.org/v1", "projectcalico.org/v3"
-Object = dict[str, Any]
+from tests.unit import builders
+from tests.unit.builders import V1, V3, Object
 
 ALL = {"action": "Allow"}
 BOTH = ["Ingress", "Egress"]
@@ -41,26 +41,14 @@ LIVING = [
 ]
 
 
-def thing(
-    kind: str, name: str, spec: Object, labels: Optional[dict[str, str]] = None, api: str = V1
-) -> Object:
-    return {"apiVersion": api, "kind": kind, "metadata": {"name": name, "labels": labels or {}}, "spec": spec}
-
-
 def hep(name: str = "n1-hep", **spec: Any) -> Object:
-    given = {
-        "node": "n1",
-        "interfaceName": "*",
-        "expectedIPs": ["10.0.0.1"],
-        "profiles": ["projectcalico-default-allow"],
-        **spec,
-    }
-    return thing("HostEndpoint", name, {k: v for k, v in given.items() if v is not None}, {"role": "db"})
+    given = {"node": "n1", "expectedIPs": ["10.0.0.1"], **spec}
+    return builders.host_endpoint(name, labels={"role": "db"}, **given)
 
 
 def gnp(name: str = "p", kind: str = "GlobalNetworkPolicy", api: str = V1, **spec: Any) -> Object:
-    given = {"selector": "role == 'db'", "order": 10, "types": ["Ingress"], "ingress": [ALL], **spec}
-    return thing(kind, name, {k: v for k, v in given.items() if v is not None}, api=api)
+    given = {"selector": "role == 'db'", "order": 10, "ingress": [ALL], **spec}
+    return builders.policy(name, kind=kind, api=api, **given)
 
 
 def staged(name: str = "s", **spec: Any) -> Object:
@@ -72,7 +60,7 @@ def rule(**fields: Any) -> Object:
 
 
 def felix(**spec: Any) -> Object:
-    return thing("FelixConfiguration", "default", spec)
+    return builders.felix_configuration(**spec)
 
 
 def annotated(labels: dict[str, str], kept: dict[str, str]) -> Object:
@@ -84,17 +72,7 @@ def annotated(labels: dict[str, str], kept: dict[str, str]) -> Object:
 
 ENTRY = {"protocol": "TCP", "port": 22}
 OUTBOUND = [{"protocol": "UDP", "port": 53}]
-API_SLICE = {
-    "apiVersion": "discovery.k8s.io/v1",
-    "kind": "EndpointSlice",
-    "metadata": {
-        "name": "kubernetes",
-        "namespace": "default",
-        "labels": {"kubernetes.io/service-name": "kubernetes"},
-    },
-    "endpoints": [{"addresses": ["10.0.0.1"]}],
-    "ports": [{"port": 443, "protocol": "TCP"}],
-}
+API_SLICE = builders.endpoint_slice("kubernetes", "10.0.0.1", port=443)
 DENY_ALL = {"action": "Deny"}
 V4_ALLOW = {
     "action": "Allow",
@@ -121,7 +99,7 @@ EXPORTER = {
 }
 SSH_FROM_OFFICE = {**EXPORTER, "destination": {"ports": [22]}}
 LOCKDOWN = [SSH_FROM_OFFICE, {"action": "Deny"}]
-FIRST_TIER = thing("Tier", "first", {"order": 1})
+FIRST_TIER = builders.tier("first", order=1)
 PASS_DNS = {"action": "Pass", "protocol": "UDP", "destination": {"ports": [53]}}
 PASS_TCP = {"action": "Pass", "protocol": "TCP"}
 
@@ -187,8 +165,8 @@ CASES: list[tuple[str, list[Object], list[Object]]] = [
     ),
     (
         "one-family-allow",
-        [thing("Tier", "t", {"defaultAction": "Deny"}), gnp(tier="t", ingress=[V4_ALLOW])],
-        [thing("Tier", "t", {"defaultAction": "Pass"}), gnp(tier="t", ingress=[V4_ALLOW])],
+        [builders.tier("t", defaultAction="Deny"), gnp(tier="t", ingress=[V4_ALLOW])],
+        [builders.tier("t", defaultAction="Pass"), gnp(tier="t", ingress=[V4_ALLOW])],
     ),
     (
         "one-family-deny",
@@ -234,13 +212,13 @@ CASES: list[tuple[str, list[Object], list[Object]]] = [
     ("endpoint-unselected", [hep(), staged()], [hep(), staged(), gnp()]),
     ("policy-selects-nothing", [hep(), gnp(selector="role == 'web'")], [hep(), gnp()]),
     ("policy-selects-nothing", [hep(), gnp(selector="role == 'web'")], [gnp(selector="role == 'web'")]),
-    ("missing-tier", [gnp(tier="t")], [gnp(tier="t"), thing("Tier", "t", {"order": 1})]),
+    ("missing-tier", [gnp(tier="t")], [gnp(tier="t"), builders.tier("t", order=1)]),
     ("missing-tier", [gnp(tier="t")], [gnp(tier="default")]),
     ("lone-enforced", [gnp("a"), staged("b")], [gnp("a"), staged("b"), gnp("c", order=11)]),
     (
         "lone-enforced",
         [gnp("a"), staged("b")],
-        [gnp("a", tier="t"), staged("b", tier="t"), thing("Tier", "t", {"defaultAction": "Pass"})],
+        [gnp("a", tier="t"), staged("b", tier="t"), builders.tier("t", defaultAction="Pass")],
     ),
     ("forward-one-direction", [gnp(**AOF)], [gnp(**AOF, types=BOTH, egress=[ALL])]),
     ("forward-one-direction", [hep(), gnp(**AOF)], [hep(), gnp(preDNAT=True, **AOF)]),
@@ -264,7 +242,7 @@ CASES: list[tuple[str, list[Object], list[Object]]] = [
         "allow-behind-deny",
         [FIRST_TIER, gnp("a", tier="first", ingress=[SSH_FROM_OFFICE]), gnp("own", ingress=[EXPORTER])],
         [
-            thing("Tier", "first", {"order": 1, "defaultAction": "Pass"}),
+            builders.tier("first", order=1, defaultAction="Pass"),
             gnp("a", tier="first", ingress=[SSH_FROM_OFFICE]),
             gnp("own", ingress=[EXPORTER]),
         ],
@@ -341,8 +319,8 @@ CASES: list[tuple[str, list[Object], list[Object]]] = [
     ("invalid-net", [rule(source={"nets": ["10.0.0.0/33"]})], [rule(source={"nets": ["10.0.0.0/32"]})]),
     (
         "invalid-net",
-        [thing("GlobalNetworkSet", "s", {"nets": ["10.0.0"]})],
-        [thing("GlobalNetworkSet", "s", {"nets": ["10.0.0.1"]})],
+        [builders.network_set("s", nets=["10.0.0"])],
+        [builders.network_set("s", nets=["10.0.0.1"])],
     ),
     (
         "invalid-port",
@@ -379,27 +357,31 @@ CASES: list[tuple[str, list[Object], list[Object]]] = [
     ("invalid-field", [gnp(performanceHints=[HINT, HINT])], [gnp(performanceHints=[HINT])]),
     ("invalid-field", [gnp(ingress=[None])], [gnp(ingress=[ALL])]),
     ("invalid-field", [accounts("a'b")], [accounts("a-b")]),
-    ("unknown-kind", [thing("Globalnetworkpolicy", "p", {})], [thing("BGPPeer", "p", {})]),
-    ("unknown-kind", [thing("HostEndpoints", "p", {})], [thing("HostEndpoints", "p", {}, api="v1")]),
+    ("unknown-kind", [builders.resource("Globalnetworkpolicy", "p")], [builders.resource("BGPPeer", "p")]),
+    (
+        "unknown-kind",
+        [builders.resource("HostEndpoints", "p")],
+        [builders.resource("HostEndpoints", "p", api="v1")],
+    ),
     ("unknown-field", [gnp(Ingress=[ALL])], [gnp()]),
     ("unknown-field", [rule(source={"cidrs": ["10.0.0.0/8"]})], [rule(source={"nets": ["10.0.0.0/8"]})]),
     ("unknown-field", [felix(FailsafeInboundHostPorts=[])], [felix(failsafeInboundHostPorts=[])]),
     (
         "unknown-field",
-        [thing("KubeControllersConfiguration", "default", {"controllers": {"Node": {}}})],
-        [thing("KubeControllersConfiguration", "default", {"controllers": {"node": {}}})],
+        [builders.resource("KubeControllersConfiguration", "default", controllers={"Node": {}})],
+        [builders.resource("KubeControllersConfiguration", "default", controllers={"node": {}})],
     ),
     ("refused-by-api", [gnp(api=V3, types=["ingress"])], [gnp(api=V3)]),
     ("refused-by-api", [gnp(api=V3, types=["Ingress"] * 2)], [gnp(types=["Ingress"] * 2)]),
     (
         "refused-by-api",
-        [thing("HostEndpoint", "h", {"node": "n"}, api=V3)],
-        [thing("HostEndpoint", "h", {"node": "n", "interfaceName": "*"}, api=V3)],
+        [builders.resource("HostEndpoint", "h", api=V3, node="n")],
+        [builders.resource("HostEndpoint", "h", api=V3, node="n", interfaceName="*")],
     ),
     (
         "refused-by-api",
-        [thing("KubeControllersConfiguration", "default", {}, api=V3)],
-        [thing("KubeControllersConfiguration", "default", {"controllers": {}}, api=V3)],
+        [builders.resource("KubeControllersConfiguration", "default", api=V3)],
+        [builders.resource("KubeControllersConfiguration", "default", api=V3, controllers={})],
     ),
     (
         "negative-selector",
@@ -619,9 +601,7 @@ def entity(**fields):
 
 
 def read_rules_of(*raws):
-    spec = {"selector": "all()", "types": ["Ingress"], "ingress": list(raws)}
-    policy = {"apiVersion": V1, "kind": "GlobalNetworkPolicy", "metadata": {"name": "p"}, "spec": spec}
-    (found,) = read([policy]).policies
+    (found,) = read([builders.policy("p", selector="all()", ingress=list(raws))]).policies
     return found.ingress
 
 
@@ -669,8 +649,7 @@ def test_several_rules_together_hide_one(earlier, rule, hidden):
 
 def test_the_rules_that_hide_are_named_and_no_others():
     rules = [tcp(HALVES[0]), tcp(["192.0.2.0/24"]), tcp(HALVES[1]), tcp(["10.0.0.0/8"])]
-    spec = {"selector": "all()", "types": ["Ingress"], "ingress": rules}
-    policy = {"apiVersion": V1, "kind": "GlobalNetworkPolicy", "metadata": {"name": "p"}, "spec": spec}
+    policy = builders.policy("p", selector="all()", ingress=rules)
     (found,) = [finding for finding in lint([policy]) if finding.id == "unreachable-rule"]
     assert found.field == "spec.ingress[3]"
     assert found.message.endswith("decided by p ingress[0], p ingress[2]")
@@ -707,17 +686,14 @@ def test_what_is_called_unreachable_matches_nothing_that_earlier_rules_do_not(ra
     if hiding is None:
         return
     heps = [
-        {
-            "apiVersion": V1,
-            "kind": "HostEndpoint",
-            "metadata": {"name": name, "labels": {name: ""}},
-            "spec": {
-                "node": "n",
-                "interfaceName": "*",
-                "expectedIPs": addresses,
-                "ports": [{"name": "web", "protocol": "TCP", "port": port}],
-            },
-        }
+        builders.host_endpoint(
+            name,
+            node="n",
+            labels={name: ""},
+            profiles=None,
+            expectedIPs=addresses,
+            ports=[{"name": "web", "protocol": "TCP", "port": port}],
+        )
         for name, addresses, port in (("x", ["10.0.0.1", "fd00::1"], 80), ("y", ["10.200.0.1"], 81))
     ]
     sets = AddressSets(read(heps))
@@ -739,19 +715,14 @@ def test_a_narrower_selector_is_joined_by_the_wider_ones_that_hold_for_it_too():
     local = {"action": "Allow", "source": {"nets": ["127.0.0.0/8", "::1/128"]}}
     discovery = {"action": "Allow", "protocol": "ICMPv6"}
     objects = [
-        named_policy("all-hosts", order=1, selector="host == 'yes'", ingress=[local, discovery]),
-        named_policy(
+        builders.policy("all-hosts", order=1, selector="host == 'yes'", ingress=[local, discovery]),
+        builders.policy(
             "masters", order=2, selector="(host == 'yes') && has(master)", ingress=[tcp(ports=[6443])]
         ),
     ]
     assert not [finding for finding in lint(objects) if finding.id.startswith("deny")]
     alone = lint(objects[1:])
     assert {finding.id for finding in alone} >= {"deny-covers-loopback", "deny-without-neighbour-discovery"}
-
-
-def named_policy(name, **spec):
-    body = {"types": ["Ingress"], **spec}
-    return {"apiVersion": V1, "kind": "GlobalNetworkPolicy", "metadata": {"name": name}, "spec": body}
 
 
 # -- an allow that stands behind a deny ---------------------------------------------------------------

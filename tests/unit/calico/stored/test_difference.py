@@ -13,24 +13,20 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.dif
     lines,
 )
 
-V3 = "projectcalico.org/v3"
+from tests.unit import builders
+from tests.unit.builders import V3, Object
+
 ALLOW_WEB = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [443]}}
 DENY = {"action": "Deny"}
 LOG = {"action": "Log"}
 
 
-def thing(kind: str, name: str, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
-    return {"apiVersion": V3, "kind": kind, "metadata": {"name": name, "labels": labels or {}}, "spec": spec}
+def policy(*rules: Object, **spec: Any) -> Object:
+    given = {"selector": "all()", "order": 10, "ingress": list(rules), **spec}
+    return builders.policy("edge", api=V3, **given)
 
 
-def policy(*rules: dict[str, Any], kind: str = "GlobalNetworkPolicy", **spec: Any) -> dict[str, Any]:
-    given = {"selector": "all()", "order": 10, "types": ["Ingress"], **spec}
-    return thing(kind, "edge", ingress=list(rules), **given)
-
-
-def rules(
-    before: list[dict[str, Any]], after: list[dict[str, Any]]
-) -> list[tuple[str, int | None, int | None]]:
+def rules(before: list[Object], after: list[Object]) -> list[tuple[str, int | None, int | None]]:
     (change,) = differences([policy(*before)], [policy(*after)])
     assert change.fields == ()
     return [(rule.action, rule.before, rule.after) for rule in change.rules]
@@ -90,14 +86,30 @@ def test_an_object_on_one_side_has_all_of_its_rules_and_fields():
 
 def test_tiers_network_sets_and_host_endpoints_are_compared():
     before = [
-        thing("Tier", "t", order=1, defaultAction="Deny"),
-        thing("GlobalNetworkSet", "g", {"a": "1"}, nets=["192.0.2.0/24"]),
-        thing("HostEndpoint", "h", {"role": "x"}, node="n", interfaceName="*", expectedIPs=["10.0.0.1"]),
+        builders.tier("t", api=V3, order=1, defaultAction="Deny"),
+        builders.network_set("g", api=V3, labels={"a": "1"}, nets=["192.0.2.0/24"]),
+        builders.resource(
+            "HostEndpoint",
+            "h",
+            api=V3,
+            labels={"role": "x"},
+            node="n",
+            interfaceName="*",
+            expectedIPs=["10.0.0.1"],
+        ),
     ]
     after = [
-        thing("Tier", "t", order=1, defaultAction="Pass"),
-        thing("GlobalNetworkSet", "g", {"a": "2"}, nets=["192.0.2.0/25"]),
-        thing("HostEndpoint", "h", {"role": "y"}, node="n", interfaceName="*", expectedIPs=["10.0.0.1"]),
+        builders.tier("t", api=V3, order=1, defaultAction="Pass"),
+        builders.network_set("g", api=V3, labels={"a": "2"}, nets=["192.0.2.0/25"]),
+        builders.resource(
+            "HostEndpoint",
+            "h",
+            api=V3,
+            labels={"role": "y"},
+            node="n",
+            interfaceName="*",
+            expectedIPs=["10.0.0.1"],
+        ),
     ]
     found = {change.kind: [field.field for field in change.fields] for change in differences(before, after)}
     assert found == {

@@ -27,12 +27,14 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.rea
     read,
 )
 
-V1, V3 = "crd.projectcalico.org/v1", "projectcalico.org/v3"
-Object = dict[str, Any]
+from tests.unit import builders
+from tests.unit.builders import V1, V3, Object
 
 
 def thing(kind: str, spec: Object, api: str = V1, name: str = "x", **metadata: Any) -> Object:
-    return {"apiVersion": api, "kind": kind, "metadata": {"name": name, **metadata}, "spec": spec}
+    found = builders.resource(kind, name, api=api, **spec)
+    found["metadata"].update(metadata)
+    return found
 
 
 def gnp(api: str = V1, **spec: Any) -> Object:
@@ -288,13 +290,7 @@ class TestKubernetes:
         assert inherited_labels({"a": "own"}, ["x", "gone"], store.profiles) == {"a": "own", "b": "profile"}
 
     def test_service_endpoints(self) -> None:
-        made = {
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
-            "metadata": {"name": "s-1", "namespace": "ns", "labels": {"kubernetes.io/service-name": "s"}},
-            "endpoints": [{"addresses": ["10.0.0.1"]}],
-            "ports": [{"port": 53, "protocol": "UDP"}],
-        }
+        made = builders.endpoint_slice("s", "10.0.0.1", port=53, protocol="UDP", namespace="ns")
         (member,) = read([made]).services["ns/s"]
         assert (str(member.address), member.protocol, member.port) == ("10.0.0.1", 17, 53)
 

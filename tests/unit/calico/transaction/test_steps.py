@@ -29,8 +29,9 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.ju
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-V1 = "crd.projectcalico.org/v1"
-Object = dict[str, Any]
+from tests.unit import builders
+from tests.unit.builders import V1, Object
+
 NODES = ("n1", "n2", "n3")
 WAVES = (
     Wave("first", "kubernetes.io/hostname in { 'n1' }", ("n1",)),
@@ -39,25 +40,21 @@ WAVES = (
 OURS = {"app.kubernetes.io/managed-by": "hostfence"}
 
 
-def thing(kind: str, name: str, labels: Optional[dict[str, str]] = None, **spec: Any) -> Object:
-    return {"apiVersion": V1, "kind": kind, "metadata": {"name": name, "labels": labels or {}}, "spec": spec}
-
-
 def gnp(name: str, **spec: Any) -> Object:
-    given_spec = {"tier": "t", "order": 10, "selector": "role == 'host'", "types": ["Ingress"], **spec}
-    return thing("GlobalNetworkPolicy", f"t.{name}", OURS, **given_spec)
+    given = {"tier": "t", "order": 10, "selector": "role == 'host'", **spec}
+    return builders.policy(f"t.{name}", labels=OURS, **given)
 
 
 def tier(name: str = "t", order: Optional[float] = 100, action: str = "Deny") -> Object:
-    return thing("Tier", name, OURS, order=order, defaultAction=action)
+    return builders.tier(name, labels=OURS, order=order, defaultAction=action)
 
 
 def heps() -> list[Object]:
     return [
-        thing(
+        builders.resource(
             "HostEndpoint",
             f"{node}-hep",
-            {"role": "host", "kubernetes.io/hostname": node, **({"db": ""} if node == "n2" else {})},
+            labels={"role": "host", "kubernetes.io/hostname": node, **({"db": ""} if node == "n2" else {})},
             node=node,
             interfaceName="*",
             expectedIPs=[f"10.0.0.{index}"],
@@ -216,8 +213,8 @@ def policies(draw: Any, *, forward: bool) -> list[Object]:
 def test_every_write_of_a_transaction_leaves_exactly_old_or_exactly_new(data: Any) -> None:
     old, new = data.draw(policies(forward=False)), data.draw(policies(forward=False))
     end = data.draw(st.sampled_from(["Deny", "Pass"]))
-    later = thing("GlobalNetworkPolicy", "u.x", order=1, tier="u", selector="has(db)", types=["Ingress"])
-    others = [thing("Tier", "s", order=1, defaultAction="Pass"), thing("Tier", "u", order=500), later]
+    later = builders.policy("u.x", order=1, tier="u", selector="has(db)")
+    others = [builders.tier("s", order=1, defaultAction="Pass"), builders.tier("u", order=500), later]
     check([tier(), *old], [tier(action=end), *new], others)
 
 
@@ -284,31 +281,31 @@ def judged(old: list[Object], new: list[Object], others: Sequence[Object]) -> No
 
 def test_what_no_switch_can_do_is_refused_by_name() -> None:
     new = [tier(), gnp("in", ingress=[])]
-    foreign = thing("GlobalNetworkPolicy", "t.theirs", tier="t", order=1, selector="all()")
+    foreign = builders.resource("GlobalNetworkPolicy", "t.theirs", tier="t", order=1, selector="all()")
     assert "GlobalNetworkPolicy t.theirs" in refusal([tier(), foreign], [*new, foreign])
-    pods = thing("NetworkPolicy", "t.pods", tier="t")
+    pods = builders.resource("NetworkPolicy", "t.pods", tier="t")
     pods["metadata"]["namespace"] = "shop"
     assert "shop/t.pods" in refusal([tier()], new, [pods])
     assert "doNotTrack" in refusal([tier()], [tier(), gnp("in", doNotTrack=True, applyOnForward=True)])
     moved = [tier(order=900), gnp("in", ingress=[])]
     assert "moves past the tier u" in refusal([tier(), gnp("in")], moved, [tier("u", 500)])
-    crowded = [thing("Tier", "s", order=100)]
+    crowded = [builders.tier("s", order=100)]
     assert "no room" in refusal([tier()], new, crowded)
-    default = thing("GlobalNetworkPolicy", "x", OURS, order=1, selector="has(a)")
+    default = builders.resource("GlobalNetworkPolicy", "x", labels=OURS, order=1, selector="has(a)")
     assert "Calico's own" in refusal([], [default])
 
 
 def test_a_network_set_that_changes_under_a_policy_is_refused() -> None:
     rule = [{"action": "Allow", "source": {"selector": "role == 'admin'"}}]
-    before = thing("GlobalNetworkSet", "admins", {"role": "admin"}, nets=["192.0.2.0/24"])
-    after = thing("GlobalNetworkSet", "admins", {"role": "admin"}, nets=["198.51.100.0/24"])
+    before = builders.network_set("admins", labels={"role": "admin"}, nets=["192.0.2.0/24"])
+    after = builders.network_set("admins", labels={"role": "admin"}, nets=["198.51.100.0/24"])
     old, new = [tier(), gnp("in", ingress=rule), before], [tier(), gnp("in", ingress=rule), after]
     assert "t.in refers to it" in refusal(old, new)
 
 
 def test_a_network_set_that_only_new_policy_refers_to_comes_first() -> None:
     rule = [{"action": "Allow", "source": {"selector": "role == 'admin'"}}]
-    added = thing("GlobalNetworkSet", "admins", {"role": "admin"}, nets=["192.0.2.0/24"])
+    added = builders.network_set("admins", labels={"role": "admin"}, nets=["192.0.2.0/24"])
     check([tier(), gnp("in", ingress=[])], [tier(), gnp("in", ingress=rule), added])
 
 
@@ -324,7 +321,7 @@ def test_a_network_set_that_only_new_policy_refers_to_comes_first() -> None:
     ],
 )
 def test_a_rule_that_would_find_the_switch_is_refused(side: Object) -> None:
-    other = thing("GlobalNetworkPolicy", "pods", order=1, selector="has(app)", types=["Ingress"])
+    other = builders.policy("pods", order=1, selector="has(app)")
     other["spec"]["ingress"] = [{"action": "Allow", "source": side}]
     with pytest.raises(NoSwitch, match="GlobalNetworkPolicy pods"):
         refuse_matching([other], 1)
@@ -334,6 +331,6 @@ def test_a_rule_that_would_find_the_switch_is_refused(side: Object) -> None:
     "side", [{"selector": "has(role)"}, {"namespaceSelector": "all()"}, {"nets": ["0.0.0.0/0"]}]
 )
 def test_other_rules_do_not_find_it(side: Object) -> None:
-    other = thing("GlobalNetworkPolicy", "pods", order=1, selector="has(app)", types=["Ingress"])
+    other = builders.policy("pods", order=1, selector="has(app)")
     other["spec"]["ingress"] = [{"action": "Allow", "source": side}]
     assert matched_by(switch_labels(1), [other]) == ""

@@ -17,26 +17,24 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.re
     of_session,
 )
 
-V1 = "crd.projectcalico.org/v1"
+from tests.unit import builders
+from tests.unit.builders import Object
 
 
-def felix(name: str, **spec: Any) -> dict[str, Any]:
-    return {"apiVersion": V1, "kind": "FelixConfiguration", "metadata": {"name": name}, "spec": spec}
+def felix(name: str, **spec: Any) -> Object:
+    return builders.felix_configuration(name, **spec)
 
 
-def node(name: str, **labels: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}}
+def node(name: str, **labels: str) -> Object:
+    return builders.node(name, labels=labels)
 
 
-def hep(name: str) -> dict[str, Any]:
-    spec = {"node": name, "interfaceName": "*", "profiles": ["projectcalico-default-allow"]}
-    metadata = {"name": f"{name}-hostfence", "labels": {"role": "db"}}
-    return {"apiVersion": V1, "kind": "HostEndpoint", "metadata": metadata, "spec": spec}
+def hep(name: str) -> Object:
+    return builders.host_endpoint(f"{name}-hostfence", node=name, labels={"role": "db"})
 
 
-def policy(*rules: dict[str, Any]) -> dict[str, Any]:
-    spec = {"selector": "role == 'db'", "order": 1, "types": ["Ingress"], "ingress": list(rules)}
-    return {"apiVersion": V1, "kind": "GlobalNetworkPolicy", "metadata": {"name": "p"}, "spec": spec}
+def policy(*rules: Object) -> Object:
+    return builders.policy("p", selector="role == 'db'", order=1, ingress=list(rules))
 
 
 @pytest.mark.parametrize(

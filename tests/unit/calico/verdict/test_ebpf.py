@@ -13,53 +13,34 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.ju
     judge_objects,
 )
 
-Object = dict[str, Any]
-V1 = "crd.projectcalico.org/v1"
+from tests.unit import builders
+from tests.unit.builders import Object
+
 NODES = {"n": ("10.0.0.1", "fd00::1"), "m": ("10.0.0.2", "fd00::2")}
-PEERS = [
-    {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {"name": name},
-        "status": {"addresses": [{"type": "InternalIP", "address": address} for address in addresses]},
-    }
-    for name, addresses in NODES.items()
-]
+PEERS = [builders.node(name, *addresses) for name, addresses in NODES.items()]
 STRANGER = {4: "10.0.0.77", 6: "fd00::77"}
 OWN = {4: "10.0.0.1", 6: "fd00::1"}
 PEER = {4: "10.0.0.2", 6: "fd00::2"}
 
 
-def thing(kind: str, name: str, **spec: Any) -> Object:
-    return {"apiVersion": V1, "kind": kind, "metadata": {"name": name}, "spec": spec}
-
-
 def hep(*profiles: str) -> Object:
-    return thing("HostEndpoint", "h", node="n", interfaceName="*", profiles=list(profiles))
+    return builders.host_endpoint("h", node="n", profiles=list(profiles))
 
 
 CLOSED, OPEN = hep(), hep("projectcalico-default-allow")
 
 
 def felix(**spec: Any) -> Object:
-    return thing(
-        "FelixConfiguration", "default", failsafeInboundHostPorts=[], failsafeOutboundHostPorts=[], **spec
-    )
+    return builders.felix_configuration(failsafeInboundHostPorts=[], failsafeOutboundHostPorts=[], **spec)
 
 
 def flow(
     direction: str, interface: str, protocol: object, other: str, version: int = 4, **more: Any
 ) -> Object:
     ends = (other, OWN[version]) if direction == "ingress" else (OWN[version], other)
-    return {
-        "node": "n",
-        "direction": direction,
-        "interface": interface,
-        "protocol": protocol,
-        "source": ends[0],
-        "destination": ends[1],
-        **more,
-    }
+    return builders.flow(
+        direction, interface=interface, protocol=protocol, source=ends[0], destination=ends[1], **more
+    )
 
 
 def answer(asked: Object, *objects: Object) -> tuple[str, str]:
@@ -92,7 +73,7 @@ def test_an_overlay_that_is_off_has_no_program(interface: str, setting: str) -> 
     assert answer(asked, CLOSED, felix(**{setting: False})) == ("allow", "not-an-ebpf-interface")
 
 
-@pytest.mark.parametrize(("direction", "objects"), itertools.product(WAYS, ((CLOSED,), (OPEN,), ())))
+@pytest.mark.parametrize(("direction", "objects"), [*itertools.product(WAYS, ((CLOSED,), (OPEN,), ()))])
 class TestTunnels:
     """Between known nodes without policy; from and to others dropped, host endpoint or not."""
 
@@ -109,7 +90,9 @@ class TestTunnels:
 
 @pytest.mark.parametrize(("direction", "version"), itertools.product(WAYS, (4, 6)))
 def test_vxlan_of_known_nodes_passes_and_policy_decides_about_others(direction: str, version: int) -> None:
-    pool = thing("IPPool", "p", cidr="10.244.0.0/16" if version == 4 else "fd10::/64", vxlanMode="Always")
+    pool = builders.resource(
+        "IPPool", "p", cidr="10.244.0.0/16" if version == 4 else "fd10::/64", vxlanMode="Always"
+    )
     asked = flow(direction, "eth0", "UDP", PEER[version], version, destination_port=4789)
     assert answer(asked, CLOSED, pool) == ("allow", "tunnel")
     strange = flow(direction, "eth0", "UDP", STRANGER[version], version, destination_port=4789)

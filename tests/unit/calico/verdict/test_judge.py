@@ -27,26 +27,20 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-V1 = "crd.projectcalico.org/v1"
-Object = dict[str, Any]
+from tests.unit import builders
+from tests.unit.builders import Object
+
 ALLOW, DENY, PASS, LOG = ({"action": action} for action in ("Allow", "Deny", "Pass", "Log"))
 BOTH = ["Ingress", "Egress"]
 
 
-def thing(
-    kind: str, name: str, api: str = V1, labels: Optional[dict[str, str]] = None, **spec: Any
-) -> Object:
-    return {"apiVersion": api, "kind": kind, "metadata": {"name": name, "labels": labels or {}}, "spec": spec}
-
-
 def hep(name: str = "hep", **spec: Any) -> Object:
-    given = {"node": "n", "interfaceName": "*", "profiles": ["projectcalico-default-allow"], **spec}
-    return thing("HostEndpoint", name, labels={"role": "db"}, **given)
+    return builders.host_endpoint(name, labels={"role": "db"}, **{"node": "n", **spec})
 
 
 def gnp(name: str = "p", kind: str = "GlobalNetworkPolicy", **spec: Any) -> Object:
-    given = {"selector": "role == 'db'", "order": 10, "types": ["Ingress"], "ingress": [ALLOW], **spec}
-    return thing(kind, name, **{key: value for key, value in given.items() if value is not None})
+    given = {"selector": "role == 'db'", "order": 10, "ingress": [ALLOW], **spec}
+    return builders.policy(name, kind=kind, **given)
 
 
 def staged(name: str = "s", **spec: Any) -> Object:
@@ -54,23 +48,11 @@ def staged(name: str = "s", **spec: Any) -> Object:
 
 
 def tier(name: str, order: Optional[float] = None, action: str = "Deny") -> Object:
-    return thing("Tier", name, order=order, defaultAction=action)
+    return builders.tier(name, order=order, defaultAction=action)
 
 
 def flow(direction: str = "ingress", **fields: Any) -> Object:
-    given: Object = {
-        "node": "n",
-        "direction": direction,
-        "interface": "eth0",
-        "protocol": "TCP",
-        "source": "10.0.0.9",
-        "destination": "10.0.0.1",
-        "destination_port": 80,
-        "source_port": 40000,
-    }
-    if direction == "forward":
-        given["out_interface"] = "eth1"
-    given.update(fields)
+    given = builders.flow(direction, **{"destination_port": 80, "source_port": 40000, **fields})
     if str(given["protocol"]).upper().startswith("ICMP"):
         given.pop("source_port")
         given.pop("destination_port")
@@ -102,13 +84,8 @@ def answer(asked: Object, *objects: Object, **options: Any) -> tuple[str, str]:
 AOF = {"applyOnForward": True}
 UNTRACKED_HEP = hep(interfaceName="eth0")
 
-POOL = thing("IPPool", "pool", cidr="10.244.0.0/16", ipipMode="Always", vxlanMode="CrossSubnet")
-PEER: Object = {
-    "apiVersion": "v1",
-    "kind": "Node",
-    "metadata": {"name": "n"},
-    "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.9"}]},
-}
+POOL = builders.resource("IPPool", "pool", cidr="10.244.0.0/16", ipipMode="Always", vxlanMode="CrossSubnet")
+PEER = builders.node("n", "10.0.0.9")
 REASON_CASES: list[tuple[str, str, Object, list[Object]]] = [
     ("allow", "no-host-endpoint", flow(), []),
     ("allow", "no-host-endpoint", flow(), [hep(interfaceName="eth1")]),
@@ -126,8 +103,13 @@ REASON_CASES: list[tuple[str, str, Object, list[Object]]] = [
     ("deny", "no-profile", flow(), [hep(profiles=[])]),
     ("deny", "no-profile", flow("egress"), [hep(profiles=[]), gnp()]),
     ("deny", "profile-missing", flow(), [hep(profiles=["gone", "projectcalico-default-allow"])]),
-    ("deny", "profile-deny", flow(), [hep(profiles=["closed"]), thing("Profile", "closed", ingress=[DENY])]),
-    ("deny", "no-profile", flow(), [hep(profiles=["empty"]), thing("Profile", "empty")]),
+    (
+        "deny",
+        "profile-deny",
+        flow(),
+        [hep(profiles=["closed"]), builders.resource("Profile", "closed", ingress=[DENY])],
+    ),
+    ("deny", "no-profile", flow(), [hep(profiles=["empty"]), builders.resource("Profile", "empty")]),
     ("allow", "forward-default", flow("forward"), [hep(profiles=[]), gnp(ingress=[DENY])]),
     ("allow", "forward-undecided", flow("forward"), [hep(), gnp(types=["Ingress"], ingress=[PASS], **AOF)]),
     ("deny", "end-of-tier", flow("forward"), [hep(), gnp(ingress=[], **AOF)]),
@@ -140,7 +122,7 @@ REASON_CASES: list[tuple[str, str, Object, list[Object]]] = [
         "deny",
         "pod-to-host",
         flow(interface="cali1"),
-        [hep(), thing("FelixConfiguration", "default", defaultEndpointToHostAction="Drop")],
+        [hep(), builders.felix_configuration(defaultEndpointToHostAction="Drop")],
     ),
     ("allow", "neighbour-discovery", flow(interface="cali1", **NEIGHBOUR), [hep()]),
     ("undetermined", "pod-policy", flow("forward", out_interface="cali1"), [hep()]),
@@ -158,9 +140,7 @@ REASON_CASES: list[tuple[str, str, Object, list[Object]]] = [
         flow(),
         [
             hep(),
-            thing(
-                "FelixConfiguration", "default", failsafeInboundHostPorts=[{"protocol": "SCTP", "port": 1}]
-            ),
+            builders.felix_configuration(failsafeInboundHostPorts=[{"protocol": "SCTP", "port": 1}]),
         ],
     ),
     (
@@ -205,14 +185,14 @@ def test_ipvs_takes_the_nodeport_range_for_forwarded(port: int, protocol: str, d
 
 
 def test_the_nodeport_range_is_felixs_own_setting() -> None:
-    ranges = thing("FelixConfiguration", "default", kubeNodePortRanges=["20000:20010", 20050])
+    ranges = builders.felix_configuration(kubeNodePortRanges=["20000:20010", 20050])
     for port, verdict in ((20005, "allow"), (20050, "allow"), (31000, "deny")):
         asked = flow(destination_port=port)
         assert answer(asked, hep(profiles=[]), ranges, kube_proxy_mode="ipvs")[0] == verdict
 
 
 def test_return_leaves_a_pod_to_the_rest_of_input() -> None:
-    back = thing("FelixConfiguration", "default", defaultEndpointToHostAction="Return")
+    back = builders.felix_configuration(defaultEndpointToHostAction="Return")
     found = judge(flow(interface="cali1", source="10.244.0.5"), hep(), back)
     assert any("own rules in INPUT" in text for text in found.assumptions)
 
@@ -364,7 +344,7 @@ class TestStaged:
         )
 
     def test_a_staged_deletion_removes_it(self) -> None:
-        deletion = thing("StagedGlobalNetworkPolicy", "p", stagedAction="Delete")
+        deletion = builders.resource("StagedGlobalNetworkPolicy", "p", stagedAction="Delete")
         assert answer(flow(), hep(), gnp("p", ingress=[DENY]), deletion)[0] == "deny"
         assert answer(flow(), hep(), gnp("p", ingress=[DENY]), deletion, staged="as_enforced")[0] == "allow"
 
@@ -438,7 +418,7 @@ class TestUnknown:
         assert judge(flow(source_port=None), hep(), gnp()).assumptions == ()
 
     def test_labels_of_an_undescribed_pod(self) -> None:
-        pool = thing("IPPool", "pool", cidr="10.244.0.0/16")
+        pool = builders.resource("IPPool", "pool", cidr="10.244.0.0/16")
         rule = {**ALLOW, "source": {"selector": "app == 'web'"}}
         asked = flow(source="10.244.0.5")
         assert judge(asked, hep(), pool, gnp(ingress=[rule])).reason_code == "unknown-match"
@@ -465,7 +445,6 @@ class TestUnknown:
 
     def test_addresses_of_an_interface(self) -> None:
         by_address = hep(interfaceName=None, expectedIPs=["10.0.0.1"], profiles=[])
-        del by_address["spec"]["interfaceName"]
         assert judge(flow(), by_address).reason_code == "unknown-interface"
         for address, verdict in (("10.0.0.1/24", "deny"), ("10.0.0.2/24", "allow")):
             nodes = parse_nodes([{"name": "n", "interfaces": {"eth0": [address]}}])
@@ -553,7 +532,7 @@ class TestPods:
 
     def test_from_a_pod_to_its_node(self) -> None:
         asked = flow(interface="cali1", source="10.244.0.5")
-        accept = thing("FelixConfiguration", "default", defaultEndpointToHostAction="Accept")
+        accept = builders.felix_configuration(defaultEndpointToHostAction="Accept")
         assert answer(asked, *self.KNOWN, accept) == ("allow", "pod-to-host")
         egress = self.closed(types=["Egress"], egress=[DENY])
         assert answer(asked, *self.KNOWN, accept, egress) == ("deny", "policy-deny")
@@ -579,11 +558,11 @@ class TestTunnels:
 
     def test_without_a_pool_that_wants_them_they_are_like_any_other(self) -> None:
         assert answer(self.VXLAN, hep(profiles=[]), PEER) == ("deny", "no-profile")
-        off = thing("FelixConfiguration", "default", vxlanEnabled=False)
+        off = builders.felix_configuration(vxlanEnabled=False)
         assert answer(self.VXLAN, hep(profiles=[]), POOL, PEER, off) == ("deny", "no-profile")
 
     def test_wireguard_checks_its_peers_itself(self) -> None:
-        on = thing("FelixConfiguration", "default", wireguardEnabled=True)
+        on = builders.felix_configuration(wireguardEnabled=True)
         assert answer(flow(protocol="UDP", destination_port=51820), hep(profiles=[]), on) == (
             "allow",
             "tunnel",
@@ -594,7 +573,7 @@ class TestFailsafes:
     """Effective lists, nets, families."""
 
     def felix(self, name: str = "default", **spec: Any) -> Object:
-        return thing("FelixConfiguration", name, **spec)
+        return builders.felix_configuration(name, **spec)
 
     def test_a_net_limits_an_entry(self) -> None:
         entry = {"protocol": "TCP", "port": 22, "net": "192.0.2.0/24"}
@@ -692,7 +671,7 @@ def world(raw: Object) -> list[Object]:
     return [
         hep(interfaceName=raw["interface"], profiles=raw["profiles"], expectedIPs=["10.0.0.1"]),
         tier("first", 5, raw["tier"]),
-        thing("GlobalNetworkSet", "s", labels={"set": "s"}, nets=["192.0.2.0/25", "fd00::9/128"]),
+        builders.network_set("s", labels={"set": "s"}, nets=["192.0.2.0/25", "fd00::9/128"]),
         *(made(index, policy) for index, policy in enumerate(raw["policies"])),
     ]
 

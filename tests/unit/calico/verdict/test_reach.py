@@ -17,30 +17,21 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.re
     sentences,
 )
 
-V1 = "crd.projectcalico.org/v1"
-
-
-def thing(kind, name, spec, **labels):
-    return {"apiVersion": V1, "kind": kind, "metadata": {"name": name, "labels": labels}, "spec": spec}
+from tests.unit import builders
 
 
 def hep(node, **spec):
-    default = {"node": node, "interfaceName": "*", "profiles": ["projectcalico-default-allow"]}
-    return thing("HostEndpoint", f"{node}-hostfence", {**default, **spec}, host="yes")
+    return builders.host_endpoint(f"{node}-hostfence", node=node, labels={"host": "yes"}, **spec)
 
 
 def policy(name, order, *rules, **spec):
-    return thing(
-        "GlobalNetworkPolicy",
-        name,
-        {"order": order, "selector": "has(host)", "types": ["Ingress"], "ingress": list(rules), **spec},
-    )
+    return builders.policy(name, order=order, selector="has(host)", ingress=list(rules), **spec)
 
 
 SSH_RULE = {"protocol": "TCP", "destination": {"ports": [22]}}
 ALLOW = policy("allow", 1, {"action": "Allow", **SSH_RULE, "source": {"nets": ["192.0.2.1/32"]}})
 DENY = policy("deny", 2, {"action": "Deny", **SSH_RULE}, {"action": "Allow"})
-NO_FAILSAFES = thing("FelixConfiguration", "default", {"failsafeInboundHostPorts": []})
+NO_FAILSAFES = builders.felix_configuration(failsafeInboundHostPorts=[])
 HEPS = [hep("node1"), hep("node2")]
 BASE = [NO_FAILSAFES, *HEPS]
 LOGINS = [of_session(f"node{n}", f"192.0.2.1 40000 10.0.0.{n} 22", "logins") for n in (1, 2)]
@@ -70,7 +61,7 @@ def test_what_a_set_would_shut_is_told_in_one_sentence_for_all_nodes():
                 {"action": "Allow"},
             ),
         ],
-        [*BASE, thing("StagedGlobalNetworkPolicy", "deny", DENY["spec"])],
+        [*BASE, builders.policy("deny", kind="StagedGlobalNetworkPolicy", **DENY["spec"])],
         [NO_FAILSAFES, DENY],  # no host endpoint
     ],
 )
@@ -131,7 +122,7 @@ def test_where_none_expects_the_address_it_is_not_taken_for_sure(other):
 
 
 def test_of_two_that_expect_the_address_one_that_shuts_is_enough():
-    second = thing("HostEndpoint", "a", {**BY_ADDRESS["spec"], "interfaceName": "eth1"})
+    second = builders.host_endpoint("a", **{**BY_ADDRESS["spec"], "interfaceName": "eth1"})
     base = [NO_FAILSAFES, second, BY_ADDRESS]
     (found,) = obstacles(base, [*base, DENY], LOGINS[:1])
     assert found.shuts

@@ -21,41 +21,28 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.ru
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-V1 = "crd.projectcalico.org/v1"
-Object = dict[str, Any]
-
-
-def thing(kind: str, name: str, spec: Object, labels: Optional[dict[str, str]] = None) -> Object:
-    return {"apiVersion": V1, "kind": kind, "metadata": {"name": name, "labels": labels or {}}, "spec": spec}
-
+from tests.unit import builders
+from tests.unit.builders import Object
 
 WORLD = [
-    thing("GlobalNetworkSet", "office", {"nets": ["192.0.2.0/24", "fd02::/64"]}, {"set": "office"}),
-    thing("GlobalNetworkSet", "lab", {"nets": ["192.0.2.128/25"]}, {"set": "lab"}),
-    thing(
+    builders.network_set("office", labels={"set": "office"}, nets=["192.0.2.0/24", "fd02::/64"]),
+    builders.network_set("lab", labels={"set": "lab"}, nets=["192.0.2.128/25"]),
+    builders.resource(
         "HostEndpoint",
         "h",
-        {
-            "node": "n",
-            "interfaceName": "*",
-            "expectedIPs": ["10.0.0.1", "fd00::1"],
-            "ports": [
-                {"name": "web", "protocol": "TCP", "port": 8080},
-                {"name": "dns", "protocol": "UDP", "port": 53},
-            ],
-        },
-        {"role": "db"},
+        labels={"role": "db"},
+        node="n",
+        interfaceName="*",
+        expectedIPs=["10.0.0.1", "fd00::1"],
+        ports=[
+            {"name": "web", "protocol": "TCP", "port": 8080},
+            {"name": "dns", "protocol": "UDP", "port": 53},
+        ],
     ),
-    {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {"name": "s", "namespace": "ns", "labels": {"kubernetes.io/service-name": "s"}},
-        "endpoints": [{"addresses": ["10.0.0.7"]}],
-        "ports": [{"port": 443, "protocol": "TCP"}],
-    },
+    builders.endpoint_slice("s", "10.0.0.7", port=443, namespace="ns"),
 ]
 PODS = [
-    thing("IPPool", "pool", {"cidr": "10.244.0.0/16"}),
+    builders.resource("IPPool", "pool", cidr="10.244.0.0/16"),
     {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -66,9 +53,7 @@ PODS = [
 
 
 def rules_of(*raw: Object) -> tuple[Rule, ...]:
-    policy = thing(
-        "GlobalNetworkPolicy", "p", {"types": ["Ingress"], "ingress": [{"action": "Allow", **r} for r in raw]}
-    )
+    policy = builders.policy("p", ingress=[{"action": "Allow", **r} for r in raw])
     store = read([policy])
     assert store.policies, store.misreadings
     return store.policies[0].ingress

@@ -12,20 +12,16 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.ti
     rank,
 )
 
-V1 = "crd.projectcalico.org/v1"
-Object = dict[str, Any]
-
-
-def thing(kind: str, name: str, **spec: Any) -> Object:
-    return {"apiVersion": V1, "kind": kind, "metadata": {"name": name}, "spec": spec}
+from tests.unit import builders
+from tests.unit.builders import Object
 
 
 def gnp(name: str, **spec: Any) -> Object:
-    return thing("GlobalNetworkPolicy", name, types=["Ingress"], **spec)
+    return builders.policy(name, **spec)
 
 
 def staged(name: str, **spec: Any) -> Object:
-    return thing("StagedGlobalNetworkPolicy", name, types=["Ingress"], **spec)
+    return builders.policy(name, kind="StagedGlobalNetworkPolicy", **spec)
 
 
 def ranked(*objects: Object, version: tuple[int, int] = (3, 32)) -> list[tuple[str, list[str]]]:
@@ -45,9 +41,9 @@ def test_tiers_by_order_none_later_and_missing_ones_last() -> None:
         gnp("3"),
         gnp("4", tier="unordered"),
         gnp("5", tier="a-missing-one"),
-        thing("Tier", "late", order=2_000_000),
-        thing("Tier", "early", order=5),
-        thing("Tier", "unordered"),
+        builders.tier("late", order=2_000_000),
+        builders.tier("early", order=5),
+        builders.tier("unordered"),
     ]
     names = [name for name, _policies in ranked(*objects)]
     assert names == ["early", "default", "late", "unordered", "a-missing-one"]
@@ -57,8 +53,8 @@ def test_equal_tiers_by_name() -> None:
     objects = [
         gnp("1", tier="b"),
         gnp("2", tier="a"),
-        thing("Tier", "a", order=1),
-        thing("Tier", "b", order=1),
+        builders.tier("a", order=1),
+        builders.tier("b", order=1),
     ]
     assert [name for name, _policies in ranked(*objects)] == ["a", "b"]
 
@@ -70,7 +66,7 @@ def test_a_missing_tier_denies_at_its_end() -> None:
 
 
 def test_default_action_is_deny_unless_pass() -> None:
-    store = read([gnp("x", tier="t"), thing("Tier", "t", defaultAction="pass")])
+    store = read([gnp("x", tier="t"), builders.tier("t", defaultAction="pass")])
     assert rank(store.policies, store.tiers)[0].default_action == "Deny"
 
 
@@ -94,7 +90,7 @@ def test_ties_before_3_32_go_by_the_stored_name() -> None:
 
 
 def test_promotion_replaces_and_deletes() -> None:
-    deletion = thing("StagedGlobalNetworkPolicy", "gone", stagedAction="Delete")
+    deletion = builders.resource("StagedGlobalNetworkPolicy", "gone", stagedAction="Delete")
     store = read([gnp("a", order=1), staged("a", order=2), gnp("gone"), deletion, gnp("kept"), staged("new")])
     found = {policy.ref.name: policy for policy in promoted(store.policies, store.staged_deletions)}
     assert sorted(found) == ["a", "kept", "new"]

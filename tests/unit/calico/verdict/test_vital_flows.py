@@ -20,61 +20,38 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.vi
     summaries,
 )
 
-V3 = "projectcalico.org/v3"
+from tests.unit import builders
+from tests.unit.builders import V3
+
 NODES = ("node1", "node2", "node3")
-
-
-def thing(kind, name, spec, api=V3, **metadata):
-    return {"apiVersion": api, "kind": kind, "metadata": {"name": name, **metadata}, "spec": spec}
 
 
 def node(name, number, families=(4, 6)):
     labels = {"node-role.kubernetes.io/control-plane": ""} if number < 3 else {}
-    addresses = [{4: f"10.0.0.{number}", 6: f"fd00::{number}"}[family] for family in families]
-    return {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {"name": name, "labels": labels},
-        "status": {"addresses": [{"type": "InternalIP", "address": text} for text in addresses]},
-    }
+    addresses = {4: f"10.0.0.{number}", 6: f"fd00::{number}"}
+    return builders.node(name, *(addresses[family] for family in families), labels=labels)
 
 
-def endpoint_slice(service, port, *addresses):
-    family = "IPv6" if ":" in addresses[0] else "IPv4"
-    labels = {"kubernetes.io/service-name": service}
-    return {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {"name": f"{service}-{family}", "namespace": "default", "labels": labels},
-        "addressType": family,
-        "endpoints": [{"addresses": [address]} for address in addresses],
-        "ports": [{"port": port, "protocol": "TCP"}],
-    }
+def hep(name, profiles=builders.ALLOW_ALL):
+    return builders.host_endpoint(
+        f"{name}-hostfence", node=name, api=V3, labels={"host": "yes"}, profiles=list(profiles)
+    )
 
 
-def hep(name, profiles=("projectcalico-default-allow",)):
-    spec = {"node": name, "interfaceName": "*", "profiles": list(profiles)}
-    return thing("HostEndpoint", f"{name}-hostfence", spec, labels={"host": "yes"})
+def policy(*rules, direction="Ingress", name="test", **spec):
+    given = {"order": 10, "selector": "has(host)", "types": [direction], direction.lower(): list(rules)}
+    return builders.policy(name, api=V3, **{**given, **spec})
 
 
-def policy(*rules, direction="Ingress", **spec):
-    name = spec.pop("name", "test")
-    side = {"ingress" if direction == "Ingress" else "egress": list(rules)}
-    given = {"order": 10, "selector": "has(host)", "types": [direction], **side, **spec}
-    return thing("GlobalNetworkPolicy", name, given)
-
-
-NO_FAILSAFES = thing(
-    "FelixConfiguration", "default", {"failsafeInboundHostPorts": [], "failsafeOutboundHostPorts": []}
-)
+NO_FAILSAFES = builders.felix_configuration(api=V3, failsafeInboundHostPorts=[], failsafeOutboundHostPorts=[])
 BASE = [
     NO_FAILSAFES,
     *(node(name, number) for number, name in enumerate(NODES, 1)),
     *map(hep, NODES),
-    endpoint_slice("kubernetes", 443, "10.0.0.1", "10.0.0.2"),
-    endpoint_slice("calico-typha", 5473, "10.0.0.3"),
-    thing("IPPool", "v4", {"cidr": "10.244.0.0/16", "vxlanMode": "Always", "natOutgoing": True}),
-    thing("IPPool", "v6", {"cidr": "fd01::/64", "vxlanMode": "Never"}),
+    builders.endpoint_slice("kubernetes", "10.0.0.1", "10.0.0.2", port=443),
+    builders.endpoint_slice("calico-typha", "10.0.0.3", port=5473),
+    builders.resource("IPPool", "v4", api=V3, cidr="10.244.0.0/16", vxlanMode="Always", natOutgoing=True),
+    builders.resource("IPPool", "v6", api=V3, cidr="fd01::/64", vxlanMode="Never"),
 ]
 USES = tuple(
     parse_use({"node": name, "dns": ["192.0.2.53"], "ntp": ["192.0.2.123"]}, "uses") for name in NODES
@@ -170,8 +147,8 @@ def test_what_was_denied_before_is_no_harm_of_this_change():
 
 
 def test_a_failsafe_keeps_it():
-    felix = thing(
-        "FelixConfiguration", "default", {"failsafeInboundHostPorts": [{"protocol": "tcp", "port": 10250}]}
+    felix = builders.felix_configuration(
+        api=V3, failsafeInboundHostPorts=[{"protocol": "tcp", "port": 10250}]
     )
     base = [felix, *BASE[1:]]
     cut = policy(deny("TCP", 10250), PASS)
@@ -179,8 +156,8 @@ def test_a_failsafe_keeps_it():
 
 
 def test_failsafes_that_a_node_really_has_go_before_the_api_s():
-    felix = thing(
-        "FelixConfiguration", "default", {"failsafeInboundHostPorts": [{"protocol": "tcp", "port": 10250}]}
+    felix = builders.felix_configuration(
+        api=V3, failsafeInboundHostPorts=[{"protocol": "tcp", "port": 10250}]
     )
     base = [felix, *BASE[1:]]
     other = parse_use({"node": "node2", "environment": {"FELIX_FailsafeInboundHostPorts": "none"}}, "uses")
