@@ -112,6 +112,11 @@ options:
         description: Whether a connection that would be denied refuses the plan.
         type: bool
         default: true
+      accept_denied: &accepted
+        description: Kinds of vital flows whose loss is accepted in this step, besides O(accept_denied).
+        type: list
+        elements: str
+        default: []
   host_endpoints:
     description: HostEndpoints, as of the role C(host_endpoints).
     type: dict
@@ -212,6 +217,7 @@ options:
         elements: dict
         suboptions: *templates
       reach: *reach
+      accept_denied: *accepted
   policies:
     description: Policy sets.
     type: dict
@@ -517,6 +523,7 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 _REACH: dict[str, Any] = {"type": "bool", "default": True}
+_ACCEPTED: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
 OPTIONS: dict[str, Any] = {
     "preflight": {
         "type": "dict",
@@ -551,6 +558,7 @@ OPTIONS: dict[str, Any] = {
         "options": {
             **felix_configuration.OPTIONS,
             "reach": _REACH,
+            "accept_denied": _ACCEPTED,
         },
     },
     "host_endpoints": {
@@ -567,6 +575,7 @@ OPTIONS: dict[str, Any] = {
                 "options": host_endpoints.TEMPLATE_OPTIONS,
             },
             "reach": _REACH,
+            "accept_denied": _ACCEPTED,
         },
     },
     "policies": {

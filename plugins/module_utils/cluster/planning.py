@@ -150,7 +150,7 @@ class _Planning:
             return None
         fields = felix_configuration.wanted_of(given)
         wanted_spec(fields)
-        return wish.FelixWish(fields, given["reach"])
+        return wish.FelixWish(fields, given["reach"], check_accepted(given["accept_denied"]))
 
     def _host_endpoints(self) -> Optional[wish.HostEndpointsWish]:
         given = self._params["host_endpoints"]
@@ -170,7 +170,13 @@ class _Planning:
             templates=tuple(templates_of(given["templates"])),
         )
         return wish.HostEndpointsWish(
-            given["mode"], template, given["node_selector"], given["replace_auto"], given["reach"], networks
+            given["mode"],
+            template,
+            given["node_selector"],
+            given["replace_auto"],
+            given["reach"],
+            networks,
+            check_accepted(given["accept_denied"]),
         )
 
     def _policies(self) -> Optional[wish.PoliciesWish]:

@@ -19,6 +19,7 @@ _NOT_OF_A_ROLE = (
     "hostfence_kubeconfig",
     "hostfence_context",
     "hostfence_hosts",
+    "hostfence_plan_file",
 )
 # How like a known name another one must be: policy_sets is 0.83, felix alone far from any.
 _ALIKE = 0.83

@@ -222,7 +222,9 @@ class _Builder:
             self.around = with_felix(before, name, fields, self.view.api_version)
         judged = bool({INBOUND_FIELD, OUTBOUND_FIELD} & {*fields}) and bool(nodes_of(self.around))
         step = Step(FELIX, writes=_felix_writes(self.view, name, live, fields), findings=tuple(findings))
-        return self._judged(step, f"FelixConfiguration {name}", judged=judged, reach=wish.reach)
+        return self._judged(
+            step, f"FelixConfiguration {name}", judged=judged, reach=wish.reach, accepted=wish.accepted
+        )
 
     def _felix_spec(self, fields: FelixFields) -> Object:
         """The fields to be, single entries put into the lists that apply now."""
@@ -247,7 +249,13 @@ class _Builder:
         writes = (*auto.writes, *self.view.agents, *(_of_change(change) for change in gone))
         step = Step(HOST_ENDPOINTS, writes=writes, findings=auto.findings)
         judged = bool(writes) and self._enforces() and bool(nodes_of(self.around))
-        return self._judged(step, "the change of automatic HostEndpoints", judged=judged, reach=wish.reach)
+        return self._judged(
+            step,
+            "the change of automatic HostEndpoints",
+            judged=judged,
+            reach=wish.reach,
+            accepted=wish.accepted,
+        )
 
     def _own(self, wish: HostEndpointsWish) -> Step:
         view = self.view
@@ -298,7 +306,9 @@ class _Builder:
         ]
         step = Step(HOST_ENDPOINTS, writes=writes, findings=tuple(findings))
         judged = decides and bool(nodes_of(self.around))
-        return self._judged(step, "the change of HostEndpoints", judged=judged, reach=wish.reach)
+        return self._judged(
+            step, "the change of HostEndpoints", judged=judged, reach=wish.reach, accepted=wish.accepted
+        )
 
     def _set_auto(self, host_endpoints: Optional[Sequence[Object]]) -> None:
         if host_endpoints is None:
@@ -382,6 +392,7 @@ class _Builder:
         *,
         judged: bool,
         reach: bool,
+        accepted: frozenset[str] = frozenset(),
         changes: bool = True,
         inventory: Optional[planner.Inventory] = None,
         only_tried: bool = False,
@@ -389,6 +400,7 @@ class _Builder:
         """The step with what it means for connections, and with what it leaves.
 
         :param what: is changed
+        :param accepted: kinds of vital flows whose loss is accepted in this step, besides those of the plan
         :param changes: whether what is enforced changes, where it is judged
         :param inventory: the policies before it, where it changes them
         :param only_tried: whether nodes that nobody tried to log in to are left out, if any was tried
@@ -399,7 +411,8 @@ class _Builder:
             return step
         if not reach:
             return replace(step, findings=(*step.findings, _warning(what, UNSEEN, "")))
-        blocking, lost = self._meaning(inventory or self.inventory, only_tried=only_tried)
+        accepted |= self.view.logins.accepted
+        blocking, lost = self._meaning(inventory or self.inventory, accepted, only_tried=only_tried)
         told = refusal(what, blocking, lost)
         return replace(
             step,
@@ -408,7 +421,9 @@ class _Builder:
             refusals=(*step.refusals, *([told] if told else [])),
         )
 
-    def _meaning(self, before: planner.Inventory, *, only_tried: bool) -> tuple[list[Obstacle], list[Loss]]:
+    def _meaning(
+        self, before: planner.Inventory, accepted: frozenset[str], *, only_tried: bool
+    ) -> tuple[list[Obstacle], list[Loss]]:
         nothing = planner.WritePlan()
         now = [*planner.objects_after(before, nothing), *self.now]
         then = [*planner.objects_after(self.inventory, nothing), *self.around]
@@ -418,7 +433,7 @@ class _Builder:
         blocking = obstacles(now, then, [*ssh, *seen.api], self.options, uses)
         addresses = tuple((login.node, login.destination) for login in ssh)
         around = replace(seen.around, addresses=addresses)
-        return blocking, losses(now, then, around, self.options, seen.accepted)
+        return blocking, losses(now, then, around, self.options, accepted)
 
     def _logins(self, *, only_tried: bool) -> list[Connection]:
         logins = self.view.logins

@@ -20,6 +20,8 @@ _NAMES, _LINES = 4, 8
 
 def screen(plan: Plan) -> list[str]:
     """The lines: what would be written, what it means for connections, what to fix."""
+    if not (plan.steps or plan.all_refusals):
+        return ["What was looked at:", *(f"  {f.severity:<8} {_sentence(f)}" for f in plan.findings)]
     lines = ["What would be written:", *(f"  {line}" for line in _steps(plan.steps))]
     lines += _section("What it means for connections:", _connections(plan))
     lines += _section("Fix first, or nothing is written:", plan.all_refusals)

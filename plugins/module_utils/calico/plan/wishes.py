@@ -55,15 +55,19 @@ class AccessWish:
 
 @dataclass(frozen=True)
 class FelixWish:
-    """:ivar reach: whether to refuse what would deny a login"""
+    """:ivar reach: whether to refuse what would deny a login
+    :ivar accepted: kinds of vital flows whose loss is accepted in this step
+    """
 
     fields: FelixFields
     reach: bool = True
+    accepted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class HostEndpointsWish:
     """:ivar replace_auto: whether automatic HostEndpoints that others switched on may be replaced
+    :ivar accepted: kinds of vital flows whose loss is accepted in this step
     :ivar networks: which HostEndpoints of ours a node has: the default one, and those of templates
     """
 
@@ -73,6 +77,7 @@ class HostEndpointsWish:
     replace_auto: bool = False
     reach: bool = True
     networks: AutoHostEndpoints = field(default_factory=AutoHostEndpoints)
+    accepted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

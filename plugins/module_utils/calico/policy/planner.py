@@ -220,10 +220,21 @@ def objects_after(inventory: Inventory, planned: WritePlan) -> list[Object]:
 
 
 def settled(inventory: Inventory, wanted: PolicySet) -> PolicySet:
-    """The set with the state that it is to have: by :data:`KEPT` one that is enforced or audited stays so."""
+    """The set with the state that it is to have: by :data:`KEPT` one that is enforced or audited stays so.
+
+    :raises BadInput: nobody can tell, as a run was interrupted
+    """
     if wanted.state != KEPT:
         return wanted
-    stands = state_of(inventory.of_set(wanted.name))
+    objects = inventory.of_set(wanted.name)
+    stands = state_of(objects)
+    if stands == ENFORCED and any(o.kind == STAGED_POLICY or o.is_copy for o in objects):
+        raise BadInput(
+            "state",
+            KEPT,
+            f"set {wanted.name} is enforced in part, as a run was interrupted: say whether it is to be "
+            "enforced or staged (policies_state)",
+        )
     return replace(wanted, state=stands if stands in (AUDITED, ENFORCED) else STAGED)
 
 

@@ -129,7 +129,12 @@ def test_what_is_staged_decides_nothing(view: View) -> None:
     plan = make_plan(view, wishes)
     assert (plan.all_refusals, plan.steps[-1].changes_enforcement) == ([], False)
     assert plan.steps[-1].after.staged
-    assert any("nothing that is enforced changes" in line for line in screen(make_plan(view, Wishes())))
+    assert any("nothing that is enforced changes" in line for line in screen(plan))
+
+
+def test_where_only_preflight_is_asked_for_its_findings_are_shown(view: View) -> None:
+    found = replace(view, findings=(Finding("Calico", "ok", "v3.30.1", ""),))
+    assert screen(make_plan(found, Wishes())) == ["What was looked at:", "  ok       Calico: v3.30.1"]
 
 
 def test_nodes_that_were_not_reached_refuse_enforcing(view: View) -> None:
