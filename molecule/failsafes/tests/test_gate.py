@@ -32,6 +32,9 @@ POLICY = {
     },
 }
 
+# Of the HostEndpoints, from the test on that changes them.
+LABELS = {"host-endpoint": "ingress", "proved": "yes"}
+
 
 @pytest.fixture
 def site(tmp_path):
@@ -90,8 +93,7 @@ def test_other_host_endpoints_are_proved_and_policy_stays(site):
     if not enforced():
         code, said = site("site.yml", policies_state="enforced")
         assert code == 0, said
-    labels = {"host-endpoint": "ingress", "proved": "yes"}
-    code, said = site("site.yml", policies_state="enforced", host_endpoints_labels=labels)
+    code, said = site("site.yml", policies_state="enforced", host_endpoints_labels=LABELS)
     assert code == 0, said
     assert "3 of 3 nodes took new logins" in said
     assert "Every node took a new login" in said
@@ -99,7 +101,7 @@ def test_other_host_endpoints_are_proved_and_policy_stays(site):
 
 
 def test_the_group_of_the_nodes_is_the_inventorys(site):
-    code, said = site("playbooks/verify.yml", hostfence_hosts="zone_b")
+    code, said = site("playbooks/verify.yml", hostfence_hosts="zone_b", host_endpoints_labels=LABELS)
     assert code == 0, said
     assert "the failsafes of 1 were verified" in said
     assert "node2 node2-hostfence hostfence verified" in said
@@ -119,7 +121,7 @@ def test_the_inventory_may_name_hosts_otherwise_than_kubernetes_its_nodes(site, 
         assert code == 0, said
         assert "3 of 3 nodes took new logins" in said
         assert bool(enforced()) == (state == "enforced")
-    code, said = site("playbooks/verify.yml", inventory=str(hosts))
+    code, said = site("playbooks/verify.yml", inventory=str(hosts), host_endpoints_labels=LABELS)
     assert code == 0, said
     assert "node2 node2-hostfence hostfence verified" in said
     assert "the failsafes of 3 were verified" in said
