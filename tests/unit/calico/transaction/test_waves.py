@@ -14,6 +14,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.transactio
     without_node,
 )
 
+from tests.unit import builders
+
 
 def hosts(workers: int, control_plane: int = 3) -> list[Host]:
     found = [Host(f"w{n}", {HOSTNAME: f"w{n}", "n": str(n)}, zone="abc"[n % 3]) for n in range(workers)]
@@ -57,18 +59,18 @@ def test_what_cannot_be_told_apart_is_refused() -> None:
         compute(["has("], hosts(3))
 
 
-def bpf(name: str) -> dict[str, object]:
-    return {"kind": "FelixConfiguration", "metadata": {"name": name}, "spec": {"bpfEnabled": True}}
-
-
 def test_a_host_with_ebpf_and_without_a_node_object_is_refused() -> None:
     for name in ("default", "node.ghost"):
         with pytest.raises(BadInput, match="has eBPF and no Node object"):
-            without_node({"ghost": "hep", "n1": "h1"}, ["n1"], [bpf(name)])
+            without_node(
+                {"ghost": "hep", "n1": "h1"}, ["n1"], [builders.felix_configuration(name, bpfEnabled=True)]
+            )
 
 
 def test_a_host_without_a_node_object_is_told_and_one_with_it_is_not() -> None:
-    assert without_node({"ghost": "hep", "n1": "h1"}, ["n1"], [bpf("node.n1")]).startswith(
-        "no Node object: ghost."
+    assert without_node(
+        {"ghost": "hep", "n1": "h1"}, ["n1"], [builders.felix_configuration("node.n1", bpfEnabled=True)]
+    ).startswith("no Node object: ghost.")
+    assert (
+        without_node({"n1": "h1"}, ["n1"], [builders.felix_configuration("default", bpfEnabled=True)]) == ""
     )
-    assert without_node({"n1": "h1"}, ["n1"], [bpf("default")]) == ""
