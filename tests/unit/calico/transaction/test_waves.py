@@ -59,18 +59,18 @@ def test_what_cannot_be_told_apart_is_refused() -> None:
         compute(["has("], hosts(3))
 
 
+def bpf(name: str) -> builders.Object:
+    return builders.felix_configuration(name, bpfEnabled=True)
+
+
 def test_a_host_with_ebpf_and_without_a_node_object_is_refused() -> None:
     for name in ("default", "node.ghost"):
         with pytest.raises(BadInput, match="has eBPF and no Node object"):
-            without_node(
-                {"ghost": "hep", "n1": "h1"}, ["n1"], [builders.felix_configuration(name, bpfEnabled=True)]
-            )
+            without_node({"ghost": "hep", "n1": "h1"}, ["n1"], [bpf(name)])
 
 
 def test_a_host_without_a_node_object_is_told_and_one_with_it_is_not() -> None:
-    assert without_node(
-        {"ghost": "hep", "n1": "h1"}, ["n1"], [builders.felix_configuration("node.n1", bpfEnabled=True)]
-    ).startswith("no Node object: ghost.")
-    assert (
-        without_node({"n1": "h1"}, ["n1"], [builders.felix_configuration("default", bpfEnabled=True)]) == ""
+    assert without_node({"ghost": "hep", "n1": "h1"}, ["n1"], [bpf("node.n1")]).startswith(
+        "no Node object: ghost."
     )
+    assert without_node({"n1": "h1"}, ["n1"], [bpf("default")]) == ""
