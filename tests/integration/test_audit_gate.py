@@ -7,10 +7,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from builders import flows_document, network_set, policy
 from module_run import run_module
 from role_run import end_of, start_playbook
-from test_flow_audit import document, protected
-from test_policies import network_set, ok, policy
+from test_flow_audit import protected
+from test_policies import ok
 
 WEB = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [443]}}
 OPEN = policy("open", ingress=[{"action": "Allow"}])
@@ -25,9 +26,7 @@ def observed(tmp_path):
     def write(*ports):
         folder = tmp_path / "audit" / "flows"
         folder.mkdir(parents=True, exist_ok=True)
-        first = document("sim-0001", ports[0])
-        first["flows"] = [flow for port in ports for flow in document("sim-0001", port)["flows"]]
-        (folder / "sim-0001.json").write_text(json.dumps(first))
+        (folder / "sim-0001.json").write_text(json.dumps(flows_document("sim-0001", *ports)))
         return str(folder)
 
     return write

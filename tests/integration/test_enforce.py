@@ -8,35 +8,16 @@ No Felix runs here: that the switch is exact, real packets show in tests/faults.
 from __future__ import annotations
 
 import pytest
+from builders import GNP, GNS, TIER, network_set, policy
 from module_run import run_module
 
-GNP, GNS, TIER = "GlobalNetworkPolicy", "GlobalNetworkSet", "Tier"
 RECORD = "hostfence-transaction"
-
-
-def policy(name, port, **spec):
-    rule = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [port]}}
-    return {
-        "apiVersion": "projectcalico.org/v3",
-        "kind": GNP,
-        "metadata": {"name": name},
-        "spec": {"order": 10, "selector": "host-endpoint == 'ingress'", "ingress": [rule], **spec},
-    }
 
 
 FROM_OFFICE = {"action": "Allow", "source": {"selector": "role == 'office'"}}
 
 
-def office(name, *nets):
-    return {
-        "apiVersion": "projectcalico.org/v3",
-        "kind": GNS,
-        "metadata": {"name": name, "labels": {"role": name}},
-        "spec": {"nets": list(nets)},
-    }
-
-
-OLD, NEW = [policy("in", 22), policy("more", 23)], [policy("in", 2222)]
+OLD, NEW = [policy("in", port=22), policy("more", port=23)], [policy("in", port=2222)]
 
 
 @pytest.fixture
@@ -112,9 +93,9 @@ def test_what_is_only_counted_is_not_switched(protected_api):
     """From audited to enforced, without the network set that copies refer to, and back to audited."""
     api = protected_api
     definitions = [
-        policy("in", 22),
-        office("office", "192.0.2.0/24"),
-        policy("by", 25, ingress=[FROM_OFFICE]),
+        policy("in", port=22),
+        network_set("office", "192.0.2.0/24"),
+        policy("by", port=25, ingress=[FROM_OFFICE]),
     ]
     given = {"name": "edge", "definitions": definitions, "lint": False, "reach": False, "settle": 0}
     audited = run_module("policies", api, state="audited", **given)
@@ -125,7 +106,7 @@ def test_what_is_only_counted_is_not_switched(protected_api):
         "audited-hostfence.end-of-tier-ingress-edge",
     }
 
-    other = [policy("in", 22), policy("by", 25)]
+    other = [policy("in", port=22), policy("by", port=25)]
     enforced = enforce(api, other)
 
     assert not enforced["failed"], enforced["msg"]
@@ -173,7 +154,7 @@ def test_a_wave_waits_for_whoever_confirms_it(protected_api):
     others = {
         "name": "other",
         "state": "enforced",
-        "definitions": [policy("x", 1)],
+        "definitions": [policy("x", port=1)],
         "lint": False,
         "reach": False,
     }
@@ -257,7 +238,7 @@ def test_a_set_goes_out_of_force(protected_api):
 def test_what_no_switch_can_do_is_told_and_not_written(protected_api):
     api = protected_api
     enforce(api, OLD)
-    theirs = policy("hostfence.theirs", 80, tier="hostfence")
+    theirs = policy("hostfence.theirs", port=80, tier="hostfence")
     api.admin.post(api.path(GNP), {**theirs, "apiVersion": api.kinds[GNP].group_version})
     before = stored(api)
     told = enforce(api, NEW)

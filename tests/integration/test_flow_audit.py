@@ -8,6 +8,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from builders import flows_document
 from module_run import run_module
 
 SPEC = {
@@ -19,33 +20,13 @@ SPEC = {
 NO_CLUSTER = SimpleNamespace(kubeconfig="/nonexistent")
 
 
-def document(node, port):
-    flow = {
-        "direction": "ingress",
-        "interface": "eth0",
-        "protocol": 6,
-        "source": "192.0.2.9",
-        "destination": "10.0.0.1",
-        "destination_port": port,
-    }
-    window = {"start": 0, "end": 90000, "complete": True, "gaps": []}
-    records = [{"flow": flow, "all_of": None, "seen": {"count": 4, "replied": True}, "owner": None}]
-    return {
-        "schema": "hostfence.flows/1",
-        "node": node,
-        "window": window,
-        "not_recorded": 0,
-        "flows": records,
-    }
-
-
 @pytest.fixture
 def observed(tmp_path):
     folder = tmp_path / "flows"
     folder.mkdir()
 
     def write(node, port):
-        (folder / f"{node}.json").write_text(json.dumps(document(node, port)))
+        (folder / f"{node}.json").write_text(json.dumps(flows_document(node, port)))
         return str(folder)
 
     return write

@@ -7,8 +7,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from builders import GNP, policy
 from module_run import run_module
-from test_policies import GNP, policy
 
 from testbed.api import Api
 

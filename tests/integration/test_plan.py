@@ -12,10 +12,10 @@ from collections import Counter
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.host_view import HostView
+from builders import GNP, policy
 from module_run import run_module
 from role_run import ROOT
 from test_access import in_process
-from test_policies import GNP, policy
 from test_site import of_plural, stored
 
 RECORDING = ROOT / "tests" / "unit" / "recordings" / "clusters" / "three-nodes.json"

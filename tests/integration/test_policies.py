@@ -9,29 +9,10 @@ import time
 
 import pytest
 import yaml
+from builders import GNP, GNS, SGNP, TIER, network_set, policy
 from module_run import run_module
 
-GNP, SGNP, GNS, TIER = "GlobalNetworkPolicy", "StagedGlobalNetworkPolicy", "GlobalNetworkSet", "Tier"
 KINDS = (GNP, SGNP, GNS, TIER)
-
-
-def policy(name, action="Allow", order=10, **spec):
-    rule = {"action": action, "protocol": "TCP", "destination": {"ports": [22]}}
-    return {
-        "apiVersion": "projectcalico.org/v3",
-        "kind": GNP,
-        "metadata": {"name": name},
-        "spec": {"order": order, "selector": "host-endpoint == 'ingress'", "ingress": [rule], **spec},
-    }
-
-
-def network_set(name, *nets):
-    return {
-        "apiVersion": "projectcalico.org/v3",
-        "kind": GNS,
-        "metadata": {"name": name, "labels": {"role": name}},
-        "spec": {"nets": list(nets)},
-    }
 
 
 SET = [policy("ssh"), policy("rest", "Deny", 20), network_set("office", "192.0.2.0/24")]

@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import pytest
+from builders import policy
 from module_run import run_module
-from test_policies import policy, versions
+from test_policies import versions
 
 pytestmark = pytest.mark.one_flavour
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from builders import GNP, policy
 from module_run import run_module
 from role_run import end_of, start_playbook
-from test_policies import GNP, policy, stored
+from test_policies import stored
 
 pytestmark = pytest.mark.one_flavour
 

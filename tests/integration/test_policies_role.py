@@ -7,9 +7,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from builders import policy
 from module_run import run_module
 from role_run import run_roles
-from test_policies import policy
 from waiting import eventually
 
 from testbed import node_objects

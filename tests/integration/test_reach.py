@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from builders import GNP, policy
 from module_run import run_module
 from role_run import run_roles
-from test_policies import GNP, policy, stored
+from test_policies import stored
 
 SSH = [{"protocol": "tcp", "port": 22}]
 OTHER = [{"protocol": "tcp", "port": 6443}]

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import pytest
+from builders import network_set
 from module_run import run_module
 from role_run import run_roles
 
@@ -19,15 +20,6 @@ def policy(name, spec):
         "kind": "GlobalNetworkPolicy",
         "metadata": {"name": name},
         "spec": spec,
-    }
-
-
-def network_set(name):
-    return {
-        "apiVersion": "projectcalico.org/v3",
-        "kind": "GlobalNetworkSet",
-        "metadata": {"name": name, "labels": {"net": name}},
-        "spec": {"nets": ["192.0.2.0/24"]},
     }
 
 
@@ -61,7 +53,7 @@ def protect(api):
         ("two", "enforced", LOCKDOWN),
         ("three", "staged", LOCKDOWN),
     ):
-        definitions = [policy(f"{name}-policy", spec), network_set(f"{name}-nets")]
+        definitions = [policy(f"{name}-policy", spec), network_set(f"{name}-nets", "192.0.2.0/24")]
         done = run_module(
             "policies",
             api,

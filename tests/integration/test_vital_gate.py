@@ -5,8 +5,9 @@
 from __future__ import annotations
 
 import pytest
+from builders import GNP, policy
 from module_run import run_module
-from test_policies import GNP, policy, versions
+from test_policies import versions
 
 pytestmark = pytest.mark.one_flavour
 

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from builders import GNS
 from module_run import run_module
-from test_enforce import GNS, NEW, OLD, enforce, left, ports, protected_api  # noqa: F401
+from test_enforce import NEW, OLD, enforce, left, ports, protected_api  # noqa: F401
 
 pytestmark = pytest.mark.one_flavour
 

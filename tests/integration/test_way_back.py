@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from builders import GNP, policy
 from module_run import run_module
 from test_parallel_runs import LEASE
-from test_policies import GNP, policy
 
 from testbed.api import ApiError
 

@@ -27,18 +27,17 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpo
     templates_of,
 )
 
+from tests.unit import builders
+
 AUTO = {"projectcalico.org/created-by": "calico-kube-controllers"}
 
 
 def node(name="node1", labels=None, annotations=None, address="10.99.0.11"):
-    return {
-        "metadata": {"name": name, "labels": labels or {}, "annotations": annotations or {}},
-        "status": {"addresses": [{"type": "InternalIP", "address": address}]},
-    }
+    return builders.node(name, address, labels=labels, annotations=annotations)
 
 
 def hep(name, node_name="node1", labels=AUTO):
-    return {"metadata": {"name": name, "labels": dict(labels)}, "spec": {"node": node_name}}
+    return builders.host_endpoint(name, node=node_name, labels=labels)
 
 
 def controllers(**host_endpoint):

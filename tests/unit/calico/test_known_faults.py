@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.known_faults import (
     KNOWN_FAULTS,
@@ -18,21 +16,10 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.ju
     judge_objects,
 )
 
-HEP: dict[str, Any] = {
-    "apiVersion": "crd.projectcalico.org/v1",
-    "kind": "HostEndpoint",
-    "metadata": {"name": "h"},
-    "spec": {"node": "n", "interfaceName": "*", "profiles": ["projectcalico-default-allow"]},
-}
-FLOW = {
-    "node": "n",
-    "direction": "ingress",
-    "interface": "eth0",
-    "protocol": "TCP",
-    "source": "10.0.0.9",
-    "destination": "10.0.0.1",
-    "destination_port": 8080,
-}
+from tests.unit import builders
+
+HEP = builders.host_endpoint("h", node="n")
+FLOW = builders.flow(destination_port=8080)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input 
 from ansible_collections.hostfence.calico.plugins.module_utils.node import failsafe_check
 from ansible_collections.hostfence.calico.plugins.module_utils.node.kernel import NodeError
 
+from tests.unit import builders
+
 ROOT = Path(__file__).resolve().parents[3]
 RECORDED = Path(__file__).resolve().parent.parent / "recordings" / "felix" / "more"
 IPTABLES = RECORDED / "v3.32.1-iptables-nft" / "pods"
@@ -66,12 +68,7 @@ def test_what_felix_was_told_by_its_environment_can_be_given() -> None:
 
 
 def test_a_felix_that_went_back_from_ebpf_is_judged_as_what_it_is() -> None:
-    felix = {
-        "apiVersion": "projectcalico.org/v3",
-        "kind": "FelixConfiguration",
-        "metadata": {"name": "node.node1"},
-        "spec": {"bpfEnabled": True},
-    }
+    felix = builders.felix_configuration("node.node1", api=builders.V3, bpfEnabled=True)
     result = check(SAVES, resources=[*case()["objects"], felix])
     assert result["dataplane"] != "bpf"
     assert [item["id"] for item in result["findings"]] == ["dataplane.not-bpf"]

@@ -19,6 +19,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.node import fails
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.document import Found
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.transactions import transaction
 
+from tests.unit import builders
+
 RECORDINGS = Path(__file__).resolve().parent.parent / "recordings"
 AT = "2026-11-28T16:30:00Z"
 CASES = RECORDINGS / "cases" / "classes-iptables-nft.json"
@@ -128,19 +130,8 @@ TIMELINE: list[dict[str, Any]] = [
 
 def policy(*rules: dict[str, Any], **spec: Any) -> dict[str, Any]:
     """A policy of the tier hostfence."""
-    return {
-        "apiVersion": "projectcalico.org/v3",
-        "kind": "GlobalNetworkPolicy",
-        "metadata": {"name": "hostfence.inbound"},
-        "spec": {
-            "tier": "hostfence",
-            "order": 100,
-            "selector": "host-endpoint == 'ingress'",
-            "types": ["Ingress"],
-            "ingress": list(rules),
-            **spec,
-        },
-    }
+    given = {"tier": "hostfence", "order": 100, "selector": "host-endpoint == 'ingress'", **spec}
+    return builders.policy("hostfence.inbound", api=builders.V3, ingress=list(rules), **given)
 
 
 def changes() -> list[dict[str, Any]]:

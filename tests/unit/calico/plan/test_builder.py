@@ -32,6 +32,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.pla
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.reader import Document, parse
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.reach import of_session
 
+from tests.unit import builders
+
 RECORDING = Path(__file__).parents[2] / "recordings" / "clusters" / "three-nodes.json"
 LABELS = {"host-endpoint": "ingress"}
 NODES = ("sim-0001", "sim-0002", "sim-0003")
@@ -60,12 +62,8 @@ def view() -> View:
 
 def a_set(name: str, action: str, state: str = "enforced", **spec: Any) -> PolicySet:
     rule = {"action": action, "protocol": "TCP", "destination": {"ports": [22]}}
-    policy = {
-        "apiVersion": "projectcalico.org/v3",
-        "kind": "GlobalNetworkPolicy",
-        "metadata": {"name": name},
-        "spec": {"order": 10, "selector": "host-endpoint == 'ingress'", "ingress": [rule], **spec},
-    }
+    given = {"order": 10, "selector": "host-endpoint == 'ingress'", "ingress": [rule], **spec}
+    policy = builders.policy(name, api=builders.V3, **{"types": None, **given})
     definitions = parse([Document(policy, "here")], "hostfence")
     return PolicySet(name, state, definitions, default_action="Pass")
 

@@ -8,12 +8,14 @@ import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import presets
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.allow import policies
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.names import API_VERSION
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
     Shape,
     Surroundings,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import judge_objects
+
+from tests.unit import builders
+from tests.unit.builders import V3
 
 SELECTOR = "host-endpoint == 'ingress'"
 METRICS = {"name": "metrics", "ports": [9100], "sources": ["192.0.2.0/24"]}
@@ -94,14 +96,9 @@ def judged(sets, allowed, source="198.18.0.9", port=9100):
         api_ports=(6443,),
     )
     objects = [
-        {
-            "apiVersion": API_VERSION,
-            "kind": "HostEndpoint",
-            "metadata": {"name": "h", "labels": {"host-endpoint": "ingress"}},
-            "spec": {"node": "node1", "interfaceName": "*", "profiles": ["projectcalico-default-allow"]},
-        },
-        tier("hostfence", 100, "Pass"),
-        tier("platform", 200, "Deny"),
+        builders.host_endpoint("h", node="node1", api=V3, labels={"host-endpoint": "ingress"}),
+        builders.tier("hostfence", api=V3, order=100, defaultAction="Pass"),
+        builders.tier("platform", api=V3, order=200, defaultAction="Deny"),
     ]
     for name in sets:
         shape = Shape(
@@ -115,21 +112,8 @@ def judged(sets, allowed, source="198.18.0.9", port=9100):
         made = presets.preset(name, "kubeadm", around, shape, nodeports)
         objects += [in_tier("platform" if name == "platform-tier" else "hostfence", one) for one in made]
     objects += [in_tier("hostfence", one) for one in policies(allowed, SELECTOR, "policies_allow")]
-    flow = {
-        "node": "node1",
-        "direction": "ingress",
-        "interface": "eth0",
-        "protocol": "TCP",
-        "source": source,
-        "destination": "10.99.0.11",
-        "destination_port": port,
-    }
+    flow = builders.flow(node="node1", source=source, destination="10.99.0.11", destination_port=port)
     return judge_objects(objects, [flow])[0].verdict
-
-
-def tier(name, order, action):
-    spec = {"order": order, "defaultAction": action}
-    return {"apiVersion": API_VERSION, "kind": "Tier", "metadata": {"name": name}, "spec": spec}
 
 
 def in_tier(name, policy):

@@ -23,14 +23,14 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.ju
     judge_objects,
 )
 
-Object = dict[str, Any]
+from tests.unit import builders
+from tests.unit.builders import V1, Object
+
 CASES = sorted((Path(__file__).parents[2] / "recordings" / "cases").glob("*.json"))
-V1 = "crd.projectcalico.org/v1"
 
 
 def gnp(name: str, tier: str = "mine", **spec: Any) -> Object:
-    given = {"tier": tier, "selector": "all()", "types": ["Ingress"], **spec}
-    return {"metadata": {"name": name}, "kind": "GlobalNetworkPolicy", "spec": given}
+    return builders.policy(name, tier=tier, **{"selector": "all()", **spec})
 
 
 def policies_of(objects: list[Object]) -> list[Object]:

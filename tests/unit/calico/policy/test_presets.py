@@ -32,7 +32,9 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.req
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import judge_objects
 
-V3 = "projectcalico.org/v3"
+from tests.unit import builders
+from tests.unit.builders import V3
+
 AROUND = Surroundings(
     nodes=("10.99.0.0/24", "fd99::/64"),
     cluster=("10.244.0.0/16", "10.96.0.0/16"),
@@ -67,13 +69,10 @@ def enforced(names: list[str], platform: str) -> list[dict[str, Any]]:
             "Deny" if is_tier else "Pass",
         )
         inventory = inventory_after(inventory, plan(inventory, wanted))
-    spec = {"node": "n1", "interfaceName": "*", "profiles": ["projectcalico-default-allow"]}
-    metadata = {"name": "n1-hostfence", "labels": {"host-endpoint": "ingress"}}
-    closed = {"failsafeInboundHostPorts": [], "failsafeOutboundHostPorts": []}
     return [
         *objects_after(inventory, WritePlan()),
-        {"apiVersion": V3, "kind": "HostEndpoint", "metadata": metadata, "spec": spec},
-        {"apiVersion": V3, "kind": "FelixConfiguration", "metadata": {"name": "default"}, "spec": closed},
+        builders.host_endpoint("n1-hostfence", node="n1", api=V3, labels={"host-endpoint": "ingress"}),
+        builders.felix_configuration(api=V3, failsafeInboundHostPorts=[], failsafeOutboundHostPorts=[]),
     ]
 
 
@@ -81,15 +80,7 @@ def flow(source: str, port: int, direction: str = "ingress", **more: Any) -> dic
     ends = {"source": source, "destination": "10.99.0.1"}
     if direction == "egress":
         ends = {"source": "10.99.0.1", "destination": source}
-    return {
-        "node": "n1",
-        "direction": direction,
-        "protocol": "TCP",
-        "interface": "eth0",
-        "destination_port": port,
-        **ends,
-        **more,
-    }
+    return builders.flow(direction, **{"node": "n1", "destination_port": port, **ends, **more})
 
 
 def verdict(names: list[str], platform: str, asked: dict[str, Any]) -> str:

@@ -19,14 +19,11 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.nam
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.reader import Document, parse
 
+from tests.unit.builders import V3, resource
+
 
 def gnp(name="ssh", **spec):
-    return {
-        "apiVersion": "projectcalico.org/v3",
-        "kind": "GlobalNetworkPolicy",
-        "metadata": {"name": name},
-        "spec": spec,
-    }
+    return resource("GlobalNetworkPolicy", name, api=V3, **spec)
 
 
 def rule(**fields):

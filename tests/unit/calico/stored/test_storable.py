@@ -18,7 +18,9 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.ju
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.packet_path import DATAPLANES
 
-Object = dict[str, Any]
+from tests.unit import builders
+from tests.unit.builders import Object
+
 EACH = 400
 
 TEXTS = (
@@ -92,12 +94,9 @@ def stored(kind: str, chance: random.Random) -> Object:
     return {"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec}
 
 
-KNOWN = {
-    "apiVersion": "crd.projectcalico.org/v1",
-    "kind": "HostEndpoint",
-    "metadata": {"name": "h", "labels": {"a": "b"}},
-    "spec": {"node": "n", "interfaceName": "*", "expectedIPs": ["10.0.0.1", "fd00::1"]},
-}
+KNOWN = builders.host_endpoint(
+    "h", node="n", labels={"a": "b"}, profiles=None, expectedIPs=["10.0.0.1", "fd00::1"]
+)
 FLOWS = [
     {"node": "n", "direction": direction, "interface": "eth0", "protocol": "TCP", "source": source,
      "destination": destination, "destination_port": 80}
@@ -119,12 +118,10 @@ def test_what_can_be_stored_never_stops_a_run(kind: str, capsys: pytest.CaptureF
 
 
 def policy(**spec: Any) -> Object:
-    return {
-        "apiVersion": "crd.projectcalico.org/v1",
-        "kind": "GlobalNetworkPolicy",
-        "metadata": {"name": "p", "uid": "u"},
-        "spec": {"selector": "a == 'b'", "types": ["Ingress"], **spec},
-    }
+    """One that an API server has stored: it has a uid."""
+    found = builders.policy("p", **{"selector": "a == 'b'", **spec})
+    found["metadata"]["uid"] = "u"
+    return found
 
 
 def test_names_with_a_quote_leave_the_rule_without_its_selector() -> None:

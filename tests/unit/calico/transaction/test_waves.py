@@ -14,6 +14,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.transactio
     without_node,
 )
 
+from tests.unit import builders
+
 
 def hosts(workers: int, control_plane: int = 3) -> list[Host]:
     found = [Host(f"w{n}", {HOSTNAME: f"w{n}", "n": str(n)}, zone="abc"[n % 3]) for n in range(workers)]
@@ -57,8 +59,8 @@ def test_what_cannot_be_told_apart_is_refused() -> None:
         compute(["has("], hosts(3))
 
 
-def bpf(name: str) -> dict[str, object]:
-    return {"kind": "FelixConfiguration", "metadata": {"name": name}, "spec": {"bpfEnabled": True}}
+def bpf(name: str) -> builders.Object:
+    return builders.felix_configuration(name, bpfEnabled=True)
 
 
 def test_a_host_with_ebpf_and_without_a_node_object_is_refused() -> None:

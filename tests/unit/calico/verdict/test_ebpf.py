@@ -52,7 +52,7 @@ OVERLAYS = ("vxlan.calico", "vxlan-v6.calico", "tunl0", "wireguard.cali", "wg-v6
 WAYS = ("ingress", "egress")
 
 
-@pytest.mark.parametrize(("interface", "direction", "version"), itertools.product(OVERLAYS, WAYS, (4, 6)))
+@pytest.mark.parametrize(("interface", "direction", "version"), [*itertools.product(OVERLAYS, WAYS, (4, 6))])
 def test_overlay_interfaces_belong_to_the_wildcard(interface: str, direction: str, version: int) -> None:
     asked = flow(direction, interface, "TCP", STRANGER[version], version, destination_port=8080)
     assert answer(asked, CLOSED, felix()) == ("deny", "no-profile")
@@ -88,7 +88,7 @@ class TestTunnels:
             assert answer(asked, *objects) == (verdict, "tunnel")
 
 
-@pytest.mark.parametrize(("direction", "version"), itertools.product(WAYS, (4, 6)))
+@pytest.mark.parametrize(("direction", "version"), [*itertools.product(WAYS, (4, 6))])
 def test_vxlan_of_known_nodes_passes_and_policy_decides_about_others(direction: str, version: int) -> None:
     pool = builders.resource(
         "IPPool", "p", cidr="10.244.0.0/16" if version == 4 else "fd10::/64", vxlanMode="Always"

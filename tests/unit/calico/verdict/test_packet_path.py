@@ -31,6 +31,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.pa
     steps,
 )
 
+from tests.unit import builders
+
 WILD = HostEndpoint(Reference("HostEndpoint", "wild"), "n", "*", (), {}, ())
 ETH0 = HostEndpoint(Reference("HostEndpoint", "eth0"), "n", "eth0", (), {}, ())
 ETH1 = HostEndpoint(Reference("HostEndpoint", "eth1"), "n", "eth1", (), {}, ())
@@ -39,10 +41,7 @@ PLANES = (IPTABLES, NFTABLES)
 
 
 def flow(direction: str = "ingress", **fields: Any) -> Flow:
-    given = {"protocol": "TCP", "source": "10.0.0.9", "destination": "10.0.0.1", "interface": "eth0"}
-    if direction == "forward":
-        given["out_interface"] = "eth1"
-    return parse_flow({"node": "n", "direction": direction, **given, **fields})
+    return parse_flow(builders.flow(direction, **fields))
 
 
 def owned(
@@ -220,10 +219,6 @@ def test_what_opens_no_connection_is_invalid(fields: dict[str, Any], invalid: bo
     assert is_invalid(flow(**fields)) is invalid
 
 
-def configuration(name: str, **spec: Any) -> dict[str, Any]:
-    return {"kind": "FelixConfiguration", "metadata": {"name": name}, "spec": spec}
-
-
 class TestSettings:
     """Each setting comes from the first source that has it."""
 
@@ -237,9 +232,9 @@ class TestSettings:
     def test_precedence(self) -> None:
         field = "defaultEndpointToHostAction"
         sources = [
-            configuration("default", **{field: "Return"}),
-            configuration("scoped", nodeSelector="role == 'db'", **{field: "Drop"}),
-            configuration("node.n", **{field: "Accept"}),
+            builders.felix_configuration("default", **{field: "Return"}),
+            builders.felix_configuration("scoped", nodeSelector="role == 'db'", **{field: "Drop"}),
+            builders.felix_configuration("node.n", **{field: "Accept"}),
         ]
         environment = {"FELIX_DEFAULTENDPOINTTOHOSTACTION": "DROP"}
         labels = {"role": "db"}
@@ -255,7 +250,7 @@ class TestSettings:
             "interfacePrefix": "eni,azv",
             "bpfDataIfacePattern": "^br",
         }
-        settings = settings_of([configuration("default", **spec)], "n", {})
+        settings = settings_of([builders.felix_configuration("default", **spec)], "n", {})
         assert (settings.drops_invalid, settings.workload_prefixes) == (False, ("eni", "azv"))
         assert settings.ebpf_interfaces == "^br"
 
@@ -268,18 +263,22 @@ class TestSettings:
         ],
     )
     def test_interfaces_with_ebpf_programs(self, spec, carries, carries_not) -> None:
-        pattern = settings_of([configuration("default", **spec)], "n", {}).ebpf_interfaces
+        pattern = settings_of([builders.felix_configuration("default", **spec)], "n", {}).ebpf_interfaces
         assert all(re.search(pattern, name) for name in carries)
         assert not any(re.search(pattern, name) for name in carries_not)
 
     def test_what_felix_dies_on_is_told(self) -> None:
-        bad = configuration("default", failsafeInboundHostPorts=[{"protocol": "SCTP", "port": 22}])
+        bad = builders.felix_configuration(
+            "default", failsafeInboundHostPorts=[{"protocol": "SCTP", "port": 22}]
+        )
         assert "SCTP" in settings_of([bad], "n", {}).problem
 
     @pytest.mark.parametrize("unreadable", [True, "x", "51x"])
     def test_a_port_that_felix_cannot_read_is_its_default(self, unreadable) -> None:
         spec = {"wireguardEnabledV6": True, "wireguardListeningPortV6": unreadable, "vxlanPort": unreadable}
-        settings = settings_of([configuration("default", **spec)], "n", {}, pool_tunnels={("vxlan", 4)})
+        settings = settings_of(
+            [builders.felix_configuration("default", **spec)], "n", {}, pool_tunnels={("vxlan", 4)}
+        )
         assert {(tunnel.name, tunnel.port) for tunnel in settings.tunnels} == {
             ("VXLAN", 4789),
             ("WireGuard", 51821),

@@ -28,21 +28,17 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.ju
     judge_objects,
 )
 
-Object = dict[str, Any]
+from tests.unit import builders
+from tests.unit.builders import V1, V3, Object
+
 CASES = Path(__file__).parents[2] / "recordings" / "cases"
-V1 = "crd.projectcalico.org/v1"
 WEB = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [7001]}}
 DENY = {"action": "Deny"}
 
 
 def policy(name: str, **spec: Any) -> Object:
-    given = {"selector": "all()", "types": ["Ingress"], "ingress": [WEB, DENY], **spec}
-    return {
-        "apiVersion": "projectcalico.org/v3",
-        "kind": POLICY,
-        "metadata": {"name": name},
-        "spec": given,
-    }
+    given = {"selector": "all()", "ingress": [WEB, DENY], **spec}
+    return builders.policy(name, api=V3, **given)
 
 
 CANDIDATE = (
@@ -66,7 +62,7 @@ def inventory(objects: list[Object], kinds: tuple[str, ...] = planner.KINDS) -> 
 
 
 def a_tier(name: str, order: float) -> Object:
-    return {"apiVersion": V1, "kind": TIER, "metadata": {"name": name}, "spec": {"order": order}}
+    return builders.tier(name, order=order)
 
 
 def after(before: planner.Inventory, wanted: planner.PolicySet) -> planner.Inventory:

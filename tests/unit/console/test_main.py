@@ -16,37 +16,27 @@ import pytest
 import yaml
 from ansible_collections.hostfence.calico.plugins.plugin_utils.console.main import parser
 
+from tests.unit import builders
+
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 COMMAND = ROOT / "bin" / "hostfence"
 GUIDE = (ROOT / "docs" / "command.md").read_text()
-NODE = {
-    "apiVersion": "v1",
-    "kind": "Node",
-    "metadata": {"name": "worker-1"},
-    "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.21"}]},
-}
-ENDPOINT = {
-    "apiVersion": "projectcalico.org/v3",
-    "kind": "HostEndpoint",
-    "metadata": {"name": "worker-1-host", "labels": {"host-endpoint": "ingress"}},
-    "spec": {"node": "worker-1", "interfaceName": "*", "profiles": ["projectcalico-default-allow"]},
-}
-POLICY = {
-    "apiVersion": "projectcalico.org/v3",
-    "kind": "GlobalNetworkPolicy",
-    "metadata": {"name": "default.edge"},
-    "spec": {
-        "tier": "default",
-        "order": 5,
-        "selector": "host-endpoint == 'ingress'",
-        "types": ["Ingress"],
-        "ingress": [
-            {"action": "Deny", "protocol": "TCP", "destination": {"ports": [10250]}},
-            {"action": "Allow", "protocol": "TCP", "destination": {"ports": [443]}},
-            {"action": "Allow", "protocol": "TCP", "source": {"domains": ["partner.example"]}},
-        ],
-    },
-}
+NODE = builders.node("worker-1", "10.0.0.21")
+ENDPOINT = builders.host_endpoint(
+    "worker-1-host", node="worker-1", api=builders.V3, labels={"host-endpoint": "ingress"}
+)
+POLICY = builders.policy(
+    "default.edge",
+    api=builders.V3,
+    tier="default",
+    order=5,
+    selector="host-endpoint == 'ingress'",
+    ingress=[
+        {"action": "Deny", "protocol": "TCP", "destination": {"ports": [10250]}},
+        {"action": "Allow", "protocol": "TCP", "destination": {"ports": [443]}},
+        {"action": "Allow", "protocol": "TCP", "source": {"domains": ["partner.example"]}},
+    ],
+)
 # No cluster may be found by chance.
 ALONE = {
     **os.environ,
