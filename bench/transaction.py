@@ -2,11 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a transaction costs, as ratios within one run: ``sudo python bench/transaction.py``.
 
-Against a real API server with 1,000 Nodes and HostEndpoints: preparing 200 policies beside writing them once,
-the switch, and a transaction that changes nothing, in writes that the server counted. Then the proof of 100
-nodes beside that of one, over real OpenSSH connections to this machine, and over a stand-in for ``ssh`` that
-only takes its time, as a node far away does. With ``--testbed``, on the one that ``HOSTFENCE_TESTBED`` names
-and with its real Felix, seconds from the end of a window to the kernel's verdict.
+The benchmark runs against a real API server with 1,000 Nodes and HostEndpoints. It compares preparing 200
+policies with writing them once, and counts the writes of the switch, and of a transaction that changes
+nothing. Then it compares the proof of 100 nodes with the proof of one: over real OpenSSH connections to
+this machine, and over a stand-in for ``ssh`` that only waits, as a distant node makes it wait. With
+``--testbed`` it measures, on the testbed that ``HOSTFENCE_TESTBED`` names and with its real Felix, the
+seconds from the end of a window to the kernel's verdict.
 """
 
 from __future__ import annotations
@@ -224,7 +225,7 @@ def of_proofs(cluster: Cluster, repeat: int) -> None:
 def _prove(cluster: Cluster, way: dict[str, Any], count: int) -> None:
     names = [f"n{number}" for number in range(count)]
     observer = Observer(cluster, logins([{**way, "node": name} for name in names]), [], 0)
-    # Kubelets are asked by the API server, of which the benchmark has no more than one.
+    # The API server asks the kubelets, and the benchmark has a single API server.
     observer._kubelet = lambda _node: ""  # type: ignore[method-assign]
     found = observer.prove(names, {}, ())
     failed = [proof.failed for proof in found.values() if proof.failed]

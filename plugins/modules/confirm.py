@@ -16,6 +16,7 @@ description:
   - Fails if the wave went back meanwhile, by its window or by somebody.
 extends_documentation_fragment:
   - hostfence.calico.connection
+  - hostfence.calico.logins.programs
   - hostfence.calico.transaction
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster

@@ -18,6 +18,7 @@ description:
   - A run that was ended anywhere is taken up by the next one.
 extends_documentation_fragment:
   - hostfence.calico.connection
+  - hostfence.calico.logins.programs
   - hostfence.calico.transaction
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster

@@ -16,6 +16,7 @@ description:
   - A step whose option is not given is left out.
 extends_documentation_fragment:
   - hostfence.calico.connection
+  - hostfence.calico.logins.planned
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster
 attributes:
@@ -251,55 +252,6 @@ options:
     description: Whether nodes that cannot be logged in to refuse a change of what is enforced.
     type: bool
     default: true
-  nodes:
-    description:
-      - The nodes, and how to log in to them, as of M(hostfence.calico.prove). Where the plan changes what is
-        enforced, or finds anything enforced, it logs in to all of them, at once, before it judges.
-    type: list
-    elements: dict
-    default: []
-    suboptions:
-      node:
-        description: Name in Kubernetes.
-        type: str
-        required: true
-      host:
-        description: Address or name to connect to; by default O(nodes[].node).
-        type: str
-        default: ""
-      port:
-        description: Port; by default OpenSSH's.
-        type: int
-      user:
-        description: User; by default OpenSSH's.
-        type: str
-        default: ""
-      private_key_file:
-        description: File with the private key.
-        type: str
-        default: ""
-      connection:
-        description: Ansible's name of the connection that the node is used with.
-        type: str
-        default: ssh
-      executable:
-        description: The program.
-        type: str
-        default: ssh
-      ssh_args:
-        description: Further arguments of the program.
-        type: str
-        default: ""
-      policies:
-        description: Names of policies that its kernel must hold before a login counts.
-        type: list
-        elements: str
-        default: []
-      absent_policies:
-        description: Names of policies that it must hold no longer.
-        type: list
-        elements: str
-        default: []
   login_timeout:
     description: Seconds for one login.
     type: float
@@ -516,8 +468,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
-from ansible_collections.hostfence.calico.plugins.module_utils.controller import targets
-from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins import Wanted, prove
+from ansible_collections.hostfence.calico.plugins.module_utils.controller import openssh, targets
+from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins import Target, Wanted, prove
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -589,7 +541,7 @@ OPTIONS: dict[str, Any] = {
         },
     },
     "prove": {"type": "bool", "default": True},
-    "nodes": {"type": "list", "elements": "dict", "default": [], "options": targets.OPTIONS},
+    "nodes": {"type": "list", "elements": "dict", "default": [], "options": openssh.OPTIONS},
     "login_timeout": {"type": "float", "default": 10},
     "logins": {k: v for k, v in reach.OPTIONS["logins"].items() if k != "default"},
     **{name: reach.OPTIONS[name] for name in ("uses", "networks", "accept_denied")},
@@ -648,7 +600,7 @@ def _way_back(way: WayBack) -> dict[str, Any]:
 
 def _log_in(nodes: list[dict[str, Any]], timeout: float) -> list[dict[str, Any]]:
     """New logins to all nodes at once; how each went."""
-    found = [targets.read(raw, f"nodes[{index}]") for index, raw in enumerate(nodes)]
+    found = [Target(**openssh.login_fields(raw, f"nodes[{index}]")) for index, raw in enumerate(nodes)]
     return [targets.login_of(proof) for proof in prove(found, Wanted(timeout=timeout))]
 
 

@@ -20,6 +20,7 @@ description:
   - The first failure ends it; logins that have begun are waited for.
   - Uses keys or an agent only; it never asks for a password.
 extends_documentation_fragment:
+  - hostfence.calico.logins.proved
   - hostfence.calico.attributes
 attributes:
   check_mode:
@@ -30,55 +31,6 @@ attributes:
   idempotent:
     support: full
 options:
-  nodes:
-    description: The nodes, and how to log in to them.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      node:
-        description: Name in Kubernetes.
-        type: str
-        required: true
-      host:
-        description: Address or name to connect to; by default O(nodes[].node).
-        type: str
-        default: ""
-      port:
-        description: Port; by default OpenSSH's.
-        type: int
-      user:
-        description: User; by default OpenSSH's.
-        type: str
-        default: ""
-      private_key_file:
-        description: File with the private key.
-        type: str
-        default: ""
-      connection:
-        description: Ansible's name of the connection that the node is used with.
-        type: str
-        default: ssh
-      executable:
-        description: The program.
-        type: str
-        default: ssh
-      ssh_args:
-        description: >-
-          Further arguments of the program, as C(ansible_ssh_args), C(ansible_ssh_common_args) and
-          C(ansible_ssh_extra_args) have them.
-        type: str
-        default: ""
-      policies:
-        description: Names of policies that its kernel must hold before a login counts.
-        type: list
-        elements: str
-        default: []
-      absent_policies:
-        description: Names of policies that it must hold no longer.
-        type: list
-        elements: str
-        default: []
   rounds:
     description: How many logins in a row must work on every node.
     type: int

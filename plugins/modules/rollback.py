@@ -15,6 +15,7 @@ description:
     to it, with all hosts in one wave.
 extends_documentation_fragment:
   - hostfence.calico.connection
+  - hostfence.calico.logins.programs
   - hostfence.calico.transaction
   - hostfence.calico.attributes
   - hostfence.calico.attributes.cluster

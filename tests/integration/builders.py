@@ -8,6 +8,7 @@ from typing import Any
 
 Object = dict[str, Any]
 GNP, SGNP, GNS, TIER = "GlobalNetworkPolicy", "StagedGlobalNetworkPolicy", "GlobalNetworkSet", "Tier"
+LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/hostfence"
 V3 = "projectcalico.org/v3"
 
 
@@ -40,4 +41,19 @@ def flows_document(node: str, *ports: int) -> Object:
         "window": {"start": 0, "end": 90000, "complete": True, "gaps": []},
         "not_recorded": 0,
         "flows": [{"flow": {**flow, "destination_port": port}, **seen} for port in ports],
+    }
+
+
+def lease_held_elsewhere() -> Object:
+    """The Lease of all that changes what is enforced, held by another process and not run out."""
+    return {
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "hostfence", "namespace": "kube-system"},
+        "spec": {
+            "holderIdentity": "elsewhere, process 7",
+            "leaseDurationSeconds": 120,
+            "acquireTime": "2098-01-01T00:00:00.000000Z",
+            "renewTime": "2098-01-01T00:00:00.000000Z",
+        },
     }

@@ -22,6 +22,17 @@ _PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 _COLOURLESS = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
 
 
+# The head of a play whose modules run here, by the Python of Ansible itself.
+ON_THE_CONTROLLER: dict[str, Any] = {
+    "hosts": "localhost",
+    "gather_facts": False,
+    "vars": {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
+    },
+}
+
+
 @dataclass(frozen=True)
 class Run:
     """What became of it.
@@ -50,15 +61,7 @@ def run_roles(
 
     :param groups: inventory groups and their hosts
     """
-    play = {
-        "hosts": "localhost",
-        "gather_facts": False,
-        "vars": {
-            "ansible_connection": "local",
-            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-        },
-        "roles": [f"hostfence.calico.{role}" for role in roles],
-    }
+    play = {**ON_THE_CONTROLLER, "roles": [f"hostfence.calico.{role}" for role in roles]}
     inventory = {name: {"hosts": {host: {} for host in hosts}} for name, hosts in (groups or {}).items()}
     with tempfile.TemporaryDirectory(prefix="hostfence-role-") as directory:
         place = Path(directory)

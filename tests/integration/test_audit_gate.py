@@ -9,7 +9,7 @@ import json
 import pytest
 from builders import flows_document, network_set, policy
 from module_run import run_module
-from role_run import end_of, start_playbook
+from role_run import ON_THE_CONTROLLER, end_of, start_playbook
 from test_flow_audit import protected
 from test_policies import ok
 
@@ -102,12 +102,7 @@ def test_a_write_that_is_none_is_refused(clean_api, observed):
 
 def gate(api, folder, **variables):
     play = {
-        "hosts": "localhost",
-        "gather_facts": False,
-        "vars": {
-            "ansible_connection": "local",
-            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-        },
+        **ON_THE_CONTROLLER,
         "tasks": [
             {"ansible.builtin.include_role": {"name": "hostfence.calico.audit", "tasks_from": "gate"}},
             {

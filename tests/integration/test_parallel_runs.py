@@ -7,7 +7,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from builders import GNP, policy
+from builders import GNP, LEASE, lease_held_elsewhere, policy
 from module_run import run_module
 
 from testbed.api import Api
@@ -15,7 +15,6 @@ from testbed.api import Api
 pytestmark = pytest.mark.one_flavour
 
 TRIES = 5
-LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/hostfence"
 ANNOTATION = "sets.hostfence.io/"
 
 
@@ -66,18 +65,7 @@ def test_a_tier_is_kept_while_one_set_goes_and_another_comes(clean_api, attempt)
 
 
 def test_a_second_run_is_told_who_holds_the_lease_and_writes_nothing(clean_api):
-    lease = {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {"name": "hostfence", "namespace": "kube-system"},
-        "spec": {
-            "holderIdentity": "elsewhere, process 7",
-            "leaseDurationSeconds": 120,
-            "acquireTime": "2098-01-01T00:00:00.000000Z",
-            "renewTime": "2098-01-01T00:00:00.000000Z",
-        },
-    }
-    clean_api.admin.post(LEASE.rpartition("/")[0], lease)
+    clean_api.admin.post(LEASE.rpartition("/")[0], lease_held_elsewhere())
     try:
         refused = run_set(clean_api, "one", "enforced")
         assert "another run changes what is enforced: elsewhere, process 7" in refused["msg"]

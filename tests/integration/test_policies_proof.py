@@ -9,7 +9,7 @@ import json
 import pytest
 from builders import GNP, policy
 from module_run import run_module
-from role_run import end_of, start_playbook
+from role_run import ON_THE_CONTROLLER, end_of, start_playbook
 from test_policies import stored
 
 pytestmark = pytest.mark.one_flavour
@@ -57,13 +57,8 @@ def enforce(api, place, works, *flags, host=None, **variables):
         json.dumps(
             [
                 {
-                    "hosts": "localhost",
-                    "gather_facts": False,
+                    **ON_THE_CONTROLLER,
                     "roles": ["hostfence.calico.policies"],
-                    "vars": {
-                        "ansible_connection": "local",
-                        "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-                    },
                 }
             ]
         )

@@ -11,9 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from builders import GNP, policy
+from builders import GNP, LEASE, lease_held_elsewhere, policy
 from module_run import run_module
-from test_parallel_runs import LEASE
 
 from testbed.api import ApiError
 
@@ -228,18 +227,7 @@ def test_whoever_changes_what_decides_waits_for_the_lease(
     clean_api: Any, module: str, options: dict[str, Any], kind: str | None
 ) -> None:
     clean_api.add_nodes(1)
-    held = {
-        "apiVersion": "coordination.k8s.io/v1",
-        "kind": "Lease",
-        "metadata": {"name": "hostfence", "namespace": "kube-system"},
-        "spec": {
-            "holderIdentity": "elsewhere, process 7",
-            "leaseDurationSeconds": 120,
-            "acquireTime": "2098-01-01T00:00:00.000000Z",
-            "renewTime": "2098-01-01T00:00:00.000000Z",
-        },
-    }
-    clean_api.admin.post(LEASE.rpartition("/")[0], held)
+    clean_api.admin.post(LEASE.rpartition("/")[0], lease_held_elsewhere())
     try:
         refused = run_module(module, clean_api, **options)
         assert "another run changes what is enforced: elsewhere, process 7" in refused["msg"]

@@ -83,7 +83,7 @@ def is_judged(view: View, wishes: Wishes) -> bool:
     :param view: without them
     :raises BadInput: as :func:`make_plan`
     """
-    return _Builder(view, wishes, judging=False).plan().is_judged
+    return any(step.judged for step in _Builder(view, wishes, judging=False).steps())
 
 
 class _Builder:
@@ -112,7 +112,7 @@ class _Builder:
         # What the plan finds; what its steps leave is in the inventory.
         self.stored = self.inventory
 
-    def plan(self) -> Plan:
+    def steps(self) -> list[Step]:
         steps: list[Step] = []
         wishes = self.wishes
         if wishes.crds:
@@ -125,6 +125,10 @@ class _Builder:
             steps.append(self._host_endpoints(wishes.host_endpoints))
         if wishes.policies:
             steps += self._policies(wishes.policies)
+        return steps
+
+    def plan(self) -> Plan:
+        steps = self.steps()
         made = Plan(
             tuple(steps),
             self.view.findings,
@@ -136,7 +140,7 @@ class _Builder:
         return self._with_gates(made)
 
     def _protection(self) -> Mapping[str, Any]:
-        if not (self.judging and self.wishes.host_endpoints) or self.view.flavour == "none":
+        if not self.wishes.host_endpoints or self.view.flavour == "none":
             return {}
         return protection_of(self.view, self.stored)
 
