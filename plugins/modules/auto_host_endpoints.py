@@ -102,7 +102,7 @@ options:
       - Seconds without any progress after which waiting ends. While HostEndpoints keep coming, it waits
         on; for nodes that join while it runs, kube-controllers makes about two a second.
     type: int
-    default: 120
+    default: 300
 seealso:
   - module: hostfence.calico.host_endpoints
   - name: Automatic HostEndpoints
@@ -219,7 +219,7 @@ OPTIONS: dict[str, Any] = {
     "node_selector": {"type": "str", "default": ""},
     "allow_uncovered": {"type": "bool", "default": False},
     "wait": {"type": "bool", "default": True},
-    "wait_timeout": {"type": "int", "default": 120},
+    "wait_timeout": {"type": "int", "default": 300},
     **reach.OPTIONS,
 }
 
