@@ -137,7 +137,7 @@ def rulebook(api, folder):
 
 @pytest.mark.skipif(
     not (shutil.which("ansible-rulebook") and shutil.which("java")),
-    reason="ansible-rulebook needs Java 17: pip install ansible-rulebook, with its command on the PATH",
+    reason="ansible-rulebook needs Java 17: pip install ansible-rulebook kubernetes, its command on the PATH",
 )
 def test_a_node_that_joins_is_covered(clean_api, tmp_path):
     clean_api.add_nodes(1)
