@@ -413,6 +413,13 @@ policy_sets:
   returned: always
   type: list
   elements: str
+sets_to_write:
+  description: >-
+    Options of M(hostfence.calico.policies) for every set that has something to write, in the order in which
+    they are written.
+  returned: always
+  type: list
+  elements: dict
 policy_writes:
   description: The writes of the policy sets in their order, for M(hostfence.calico.enforce).
   returned: always
@@ -583,6 +590,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
             for write in step.writes
         ],
         "policy_sets": [step.subject for step in planned.steps if step.name == POLICIES],
+        "sets_to_write": _sets_to_write(planned, params["policies"]),
         "drift": drift(planned),
         "protection": dict(planned.protection),
         "deciding_steps": sorted({step.name for step in planned.steps if step.changes_enforcement}),
@@ -592,6 +600,11 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         "stage_all": _way_back(planned.stage_all),
         "requests": cluster.requests_sent,
     }
+
+
+def _sets_to_write(planned: Plan, policies: dict[str, Any] | None) -> list[dict[str, Any]]:
+    wanted = {one["name"]: one for one in planning.set_options(policies)}
+    return [wanted[step.subject] for step in planned.steps if step.name == POLICIES and step.writes]
 
 
 def _way_back(way: WayBack) -> dict[str, Any]:

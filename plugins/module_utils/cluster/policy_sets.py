@@ -129,6 +129,19 @@ def options_of(entry: str, common: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def refuse_names_of_two(names: Iterable[str]) -> None:
+    """:raises BadInput: two sets of one name, each of which would take away what the other wrote"""
+    listed = list(names)
+    twice = next((name for index, name in enumerate(listed) if name in listed[:index]), None)
+    if twice is not None:
+        raise BadInput(
+            "policies_sets",
+            twice,
+            f"two of {', '.join(listed)} would be one set by name, and each would take away what the other "
+            "wrote. Rename a directory or file: its name is the set's",
+        )
+
+
 def policy_set(params: Mapping[str, Any], slices: Callable[[], list[Object]], host: str) -> PolicySet:
     """What is wanted of a set; as :func:`definitions_of`."""
     return PolicySet(
