@@ -48,7 +48,7 @@ options:
     type: bool
   templates:
     description:
-      - HostEndpoints beside, or instead of, the default one; takes Calico 3.30 or newer.
+      - HostEndpoints in addition to, or instead of, the default one; takes Calico 3.30 or newer.
       - The list is replaced as a whole. Not given, it stays as it is.
     type: list
     elements: dict

@@ -206,11 +206,11 @@ options:
             type: str
             default: all()
       create_default:
-        description: Whether each node has the default HostEndpoint beside those of the templates.
+        description: Whether each node has the default HostEndpoint besides those of the templates.
         type: bool
         default: true
       auto_create_default:
-        description: Whether kube-controllers also makes the default HostEndpoint beside those of templates.
+        description: Whether kube-controllers also makes the default HostEndpoint besides those of templates.
         type: bool
       auto_templates:
         description: Templates of automatic HostEndpoints, as of M(hostfence.calico.auto_host_endpoints).
@@ -259,7 +259,7 @@ options:
   logins:
     description:
       - Logins that were made already, in place of those to O(nodes), as of M(hostfence.calico.policies). Of
-        nodes that nobody tried the connection is assumed.
+        nodes that were not tried the connection is assumed.
     type: list
     elements: dict
     suboptions:
@@ -399,7 +399,7 @@ governed:
   type: list
   elements: str
 logins:
-  description: By which connections the nodes are reached; empty where nobody logged in.
+  description: By which connections the nodes are reached; empty where no login was made.
   returned: always
   type: list
   elements: dict

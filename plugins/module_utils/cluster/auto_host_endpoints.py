@@ -114,8 +114,8 @@ class Plan:
     """What has to be written.
 
     :ivar patch: JSON merge patch of the configuration, empty where it is right
-    :ivar labels: Node -> labels of ours, for Nodes on which they differ
-    :ivar labels_before: those Nodes' labels of ours as they are
+    :ivar labels: Node -> labels that Hostfence puts there, for Nodes on which they differ
+    :ivar labels_before: the labels of Hostfence on those Nodes as they are
     :ivar hands_off: they are not ours, and only what is ours is to go
     """
 
@@ -208,12 +208,12 @@ class Stalled(ClusterError):
         self.report = report
 
 
-def _nobody_looks(_line: str) -> None:
+def _show_nothing(_line: str) -> None:
     pass
 
 
 def reconcile(
-    cluster: Cluster, request: Request, *, dry_run: bool = False, show: Callable[[str], None] = _nobody_looks
+    cluster: Cluster, request: Request, *, dry_run: bool = False, show: Callable[[str], None] = _show_nothing
 ) -> Report:
     """Bring the configuration, and with it the HostEndpoints, to what is wanted.
 
@@ -259,7 +259,7 @@ class _Run:
         cluster: Cluster,
         flavour: Flavour,
         request: Request,
-        show: Callable[[str], None] = _nobody_looks,
+        show: Callable[[str], None] = _show_nothing,
     ) -> None:
         self._cluster = cluster
         self._flavour = flavour
@@ -434,8 +434,8 @@ class _Run:
     def _write_labels(self, seen: Seen, plan: Plan, name: str, dry_run: bool = False) -> None:
         """Own exactly these labels of a Node.
 
-        Not forced: a value that somebody else set meanwhile is theirs. The uid keeps a Node that has gone
-        from being made anew by the apply.
+        Not forced: a value that someone else set meanwhile is theirs. The uid keeps a Node that has gone
+        from being created again by the apply.
         """
         uid = next(n["metadata"]["uid"] for n in seen.nodes if n["metadata"]["name"] == name)
         body: Object = {
@@ -609,7 +609,7 @@ def _refuse_taken_labels(seen: Seen, plan: Plan) -> None:
                 raise BadInput(
                     f"node_labels.{key}",
                     value,
-                    f"Node {name} has it already as {labels[key]!r}, set by somebody else: choose another "
+                    f"Node {name} has it already as {labels[key]!r}, set by someone else: choose another "
                     "key, or remove that label",
                 )
 

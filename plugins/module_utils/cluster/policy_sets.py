@@ -98,7 +98,7 @@ def options_of(entry: str, common: Mapping[str, Any]) -> dict[str, Any]:
 
     :param entry: name of a shipped set, or a path with a ``/`` in it
     :param common: ``state``, ``tier``, ``platform``, ``default_action``, ``strict``, and ``platform_tier``
-        with ``name``, ``order`` and ``directions``; ``inventories``, beside which a path is looked for
+        with ``name``, ``order`` and ``directions``; ``inventories``, in whose folders a path is looked for
     :raises BadInput: no such set
     """
     if "/" in entry:
@@ -246,7 +246,7 @@ def _platform(
 def _discover_api(slices: Iterable[Object], host: str) -> tuple[list[str], list[int]]:
     """Where the API servers are: networks, and ports.
 
-    :returns: no network where nodes may reach the API by a name, whose addresses nobody tells
+    :returns: no network where nodes may reach the API by a name, whose addresses are unknown
     """
     found = endpoints_of(slices)
     server = urlsplit(host)

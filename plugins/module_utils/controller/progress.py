@@ -17,7 +17,7 @@ _EVERY_SECONDS = 0.5
 class Line:
     """The one line of a file, replaced now and then.
 
-    :param path: of the file; None where nobody looks
+    :param path: of the file; None where it is not shown
     """
 
     def __init__(self, path: Optional[str]) -> None:
@@ -45,7 +45,7 @@ class Line:
 class Progress:
     """Counts what is done, from any thread.
 
-    :param path: of the file; None where nobody looks
+    :param path: of the file; None where it is not shown
     :param what: is counted, in the plural
     :param total: how many there are
     """
