@@ -5,7 +5,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    # The options by which modules that judge objects are told which, and how.
+    # The options of modules that judge objects: which objects, and how.
     DOCUMENTATION = r"""
 options:
   resources:

@@ -14,7 +14,7 @@ options:
         the one to the API that this module itself uses, or what nodes and their cluster live by, such as the
         kubelet's port. All are judged as new connections, under the policy that is enforced then and with the
         failsafes that each node has.
-      - What was denied before, or cannot be told for sure, is a warning.
+      - What was denied before, or is not certain, is a warning.
     type: bool
     default: true
   logins:
@@ -52,7 +52,7 @@ options:
   uses:
     description:
       - What was found out on nodes, as RV(hostfence.calico.failsafe_info#module:uses) returns it. For nodes
-        that nobody looked at, the cluster's objects say what they live by.
+        that were not looked at, the cluster's objects say what they depend on.
     type: list
     elements: dict
     default: []

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Hosts from the cluster's own Node objects, so that nobody keeps a second list of them."""
+"""Hosts from the cluster's own Node objects, so that there is no second list to keep."""
 
 from __future__ import annotations
 

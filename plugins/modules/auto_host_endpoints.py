@@ -48,7 +48,7 @@ options:
     type: bool
   templates:
     description:
-      - HostEndpoints beside, or instead of, the default one; takes Calico 3.30 or newer.
+      - HostEndpoints in addition to, or instead of, the default one; takes Calico 3.30 or newer.
       - The list is replaced as a whole. Not given, it stays as it is.
     type: list
     elements: dict
@@ -103,6 +103,10 @@ options:
         on; for nodes that join while it runs, kube-controllers makes about two a second.
     type: int
     default: 300
+  progress:
+    description: >-
+      A file for how far the work is. The action plugin fills it in, and shows it every few seconds.
+    type: path
 seealso:
   - module: hostfence.calico.host_endpoints
   - name: Automatic HostEndpoints
@@ -196,6 +200,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster.auto_host
     reconcile,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run
+from ansible_collections.hostfence.calico.plugins.module_utils.controller import progress
 
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
@@ -221,13 +226,16 @@ OPTIONS: dict[str, Any] = {
     "wait": {"type": "bool", "default": True},
     "wait_timeout": {"type": "int", "default": 300},
     **reach.OPTIONS,
+    **progress.OPTION,
 }
 
 
 def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
-    request = Request(**{**{name: module.params[name] for name in OPTIONS}, "templates": _templates(module)})
+    given = {name: module.params[name] for name in OPTIONS if name not in progress.OPTION}
+    request = Request(**{**given, "templates": _templates(module)})
+    show = progress.Line(module.params["progress"]).show
     try:
-        return _result(module, reconcile(cluster, request, dry_run=module.check_mode))
+        return _result(module, reconcile(cluster, request, dry_run=module.check_mode, show=show))
     except Stalled as stalled:
         raise Unfinished(str(stalled), _result(module, stalled.report))
 

@@ -206,7 +206,7 @@ host_endpoints:
       description: V(*), a name, or V(by-ip).
       type: str
     made_by:
-      description: V(hostfence), V(calico) or V(somebody else).
+      description: V(hostfence), V(calico) or V(someone else).
       type: str
 wildcard_collisions:
   description: Nodes with several HostEndpoints on C(*), each with their names; Felix uses the first.

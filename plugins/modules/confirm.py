@@ -13,7 +13,7 @@ description:
   - Keeps the new policy of the wave that M(hostfence.calico.enforce) switched with
     O(hostfence.calico.enforce#module:confirm=manual). After the last wave the transaction is settled;
     before, the next run of M(hostfence.calico.enforce) goes on.
-  - Fails if the wave went back meanwhile, by its window or by somebody.
+  - Fails if the wave went back meanwhile, by its window or by someone.
 extends_documentation_fragment:
   - hostfence.calico.connection
   - hostfence.calico.logins.programs

@@ -38,7 +38,7 @@ options:
     elements: dict
     required: true
   sets:
-    description: Names of the sets, for whoever asks what is under way.
+    description: Names of the sets, shown to those who ask what is under way.
     type: list
     elements: str
     default: []

@@ -45,7 +45,7 @@ options:
     type: path
   node:
     description:
-      - The node's name in Calico. By default what the running Felix was told, else the kernel's host
+      - The node's name in Calico. By default as the running Felix is configured, else the kernel's host
         name.
     type: str
   interfaces:

@@ -119,7 +119,7 @@ options:
         type: str
         default: all()
   create_default:
-    description: Whether each node has C(<node>-hostfence) on O(interface) beside those of O(templates).
+    description: Whether each node has C(<node>-hostfence) on O(interface) besides those of O(templates).
     type: bool
     default: true
   progress:
@@ -207,13 +207,13 @@ foreign:
       description: V(*), a name, or V(by-ip).
       type: str
     made_by:
-      description: V(calico) for kube-controllers' own, else V(somebody else).
+      description: V(calico) for kube-controllers' own, else V(someone else).
       type: str
     node_exists:
       description: Whether its node is in the cluster.
       type: bool
     active_instead_of_ours:
-      description: Whether Felix uses this one and not ours, because its name sorts first.
+      description: Whether Felix uses this one and not Hostfence's, because its name sorts first.
       type: bool
 summary:
   description: How many of the selected nodes have their HostEndpoint.
@@ -388,8 +388,8 @@ def _warn(module: AnsibleModule, template: HostEndpointTemplate, planned: Plan) 
     for hep in planned.foreign:
         if hep.active_instead_of_ours:
             module.warn(
-                f"node {hep.node}: Felix uses the HostEndpoint {hep.name} of {hep.made_by} and not ours, "
-                "because its name sorts first; delete one of the two"
+                f"node {hep.node}: Felix uses the HostEndpoint {hep.name} of {hep.made_by} and not "
+                "Hostfence's, because its name sorts first; delete one of the two"
             )
 
 

@@ -10,7 +10,7 @@ short_description: Tell which nodes are Calico HostEndpoints, and who made them
 version_added: 0.1.0
 author: The Hostfence founders (@hostfence)
 description:
-  - Lists the HostEndpoints of a cluster beside its nodes, in a few requests.
+  - Lists the HostEndpoints of a cluster and its nodes, in a few requests.
 extends_documentation_fragment:
   - hostfence.calico.connection
   - hostfence.calico.attributes
@@ -57,7 +57,7 @@ nodes:
       description: The HostEndpoint that covers it, the active wildcard one first; empty if none does.
       type: str
     made_by:
-      description: V(hostfence), V(calico) for kube-controllers' own, or V(somebody else); empty if none.
+      description: V(hostfence), V(calico) for kube-controllers' own, or V(someone else); empty if none.
       type: str
 uncovered:
   description: Names of selected nodes without a HostEndpoint.
@@ -91,7 +91,7 @@ host_endpoints:
       description: Labels that Felix evaluates, those of Calico's metadata annotation over the object's own.
       type: dict
     made_by:
-      description: V(hostfence), V(calico) or V(somebody else).
+      description: V(hostfence), V(calico) or V(someone else).
       type: str
 resources:
   description: The HostEndpoints as stored, for modules that judge offline.

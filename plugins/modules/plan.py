@@ -206,11 +206,11 @@ options:
             type: str
             default: all()
       create_default:
-        description: Whether each node has the default HostEndpoint beside those of the templates.
+        description: Whether each node has the default HostEndpoint besides those of the templates.
         type: bool
         default: true
       auto_create_default:
-        description: Whether kube-controllers also makes the default HostEndpoint beside those of templates.
+        description: Whether kube-controllers also makes the default HostEndpoint besides those of templates.
         type: bool
       auto_templates:
         description: Templates of automatic HostEndpoints, as of M(hostfence.calico.auto_host_endpoints).
@@ -259,7 +259,7 @@ options:
   logins:
     description:
       - Logins that were made already, in place of those to O(nodes), as of M(hostfence.calico.policies). Of
-        nodes that nobody tried the connection is assumed.
+        nodes that were not tried the connection is assumed.
     type: list
     elements: dict
     suboptions:
@@ -399,7 +399,7 @@ governed:
   type: list
   elements: str
 logins:
-  description: By which connections the nodes are reached; empty where nobody logged in.
+  description: By which connections the nodes are reached; empty where no login was made.
   returned: always
   type: list
   elements: dict
@@ -413,6 +413,13 @@ policy_sets:
   returned: always
   type: list
   elements: str
+sets_to_write:
+  description: >-
+    Options of M(hostfence.calico.policies) for every set that has something to write, in the order in which
+    they are written.
+  returned: always
+  type: list
+  elements: dict
 policy_writes:
   description: The writes of the policy sets in their order, for M(hostfence.calico.enforce).
   returned: always
@@ -583,6 +590,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
             for write in step.writes
         ],
         "policy_sets": [step.subject for step in planned.steps if step.name == POLICIES],
+        "sets_to_write": _sets_to_write(planned, params["policies"]),
         "drift": drift(planned),
         "protection": dict(planned.protection),
         "deciding_steps": sorted({step.name for step in planned.steps if step.changes_enforcement}),
@@ -592,6 +600,11 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         "stage_all": _way_back(planned.stage_all),
         "requests": cluster.requests_sent,
     }
+
+
+def _sets_to_write(planned: Plan, policies: dict[str, Any] | None) -> list[dict[str, Any]]:
+    wanted = {one["name"]: one for one in planning.set_options(policies)}
+    return [wanted[step.subject] for step in planned.steps if step.name == POLICIES and step.writes]
 
 
 def _way_back(way: WayBack) -> dict[str, Any]:

@@ -395,7 +395,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_se
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-# How often to plan again where somebody else wrote meanwhile.
+# How often to plan again where someone else wrote meanwhile.
 TRIES = 5
 
 OPTIONS: dict[str, Any] = {
@@ -458,7 +458,7 @@ def _work(module: AnsibleModule, cluster: Cluster, patience: Patience) -> dict[s
 
 
 class Conflict(Unfinished):
-    """Somebody else wrote an object after the plan was made."""
+    """Someone else wrote an object after the plan was made."""
 
 
 def _run(

@@ -114,7 +114,7 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 
-# How often to plan again where somebody else wrote meanwhile.
+# How often to plan again where someone else wrote meanwhile.
 TRIES = 5
 
 

@@ -160,7 +160,7 @@ transaction:
       type: list
       elements: dict
     changes:
-      description: What it changes of policy, as RV(pending) is told.
+      description: What it changes of policy, in the form of RV(pending).
       type: list
       elements: dict
 """

@@ -34,7 +34,7 @@ options:
     elements: int
     default: [22]
   api_ports:
-    description: Ports of the API server, beside those of the endpoints of the service C(kubernetes).
+    description: Ports of the API server, in addition to those of the endpoints of the service C(kubernetes).
     type: list
     elements: int
     default: []

@@ -96,7 +96,7 @@ nodes:
       description: Its port.
       type: int
     programmed:
-      description: Whether the kernel held the policies; null where nobody could look.
+      description: Whether the kernel held the policies; null where the kernel could not be read.
       type: bool
     error:
       description: Why it is not proved, or empty.
@@ -121,7 +121,7 @@ cut_off:
   returned: always
   type: str
 unlooked:
-  description: Names of nodes in whose kernel nobody could look for the policies.
+  description: Names of nodes whose kernel could not be read for the policies.
   returned: always
   type: list
   elements: str

@@ -11,7 +11,7 @@ version_added: 0.2.0
 author: The Hostfence founders (@hostfence)
 description:
   - Puts what other modules returned into one JSON document, and writes that document in other forms.
-  - Runs on the controller, talks to nobody, and needs no connection.
+  - Runs on the controller, and needs no connection.
   - A part that is left out counts as not looked at, and the report says so.
 extends_documentation_fragment:
   - hostfence.calico.attributes

@@ -160,9 +160,9 @@ def test_reads_anew_after_the_api_server_was_restarted(clean_api, agents):
     eventually(lambda: find(clean_api, node) is not None, 60, "back after the restart")
     lost = [line["watch"] for line in agent.lines() if line["message"] == "lost the watch, trying again"]
     assert sorted(lost) == ["HostEndpoint", "Node"]
-    anew = [line for line in agent.lines() if line["message"] == "reading anew"]
-    assert anew
-    assert all("too old" in line["reason"] for line in anew)
+    again = [line for line in agent.lines() if line["message"] == "reading again"]
+    assert again
+    assert all("too old" in line["reason"] for line in again)
     eventually(lambda: agent.messages().count("watching again") == 2, 60, "both watches")
 
 

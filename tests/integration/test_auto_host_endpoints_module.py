@@ -307,9 +307,11 @@ def test_an_environment_variable_that_only_the_status_tells_of(clean_api, node_c
 
 
 @one_flavour
-def test_a_controller_that_is_not_there_is_told_from_one_that_is_down(clean_api):
+def test_a_controller_that_is_not_there_is_told_from_one_that_is_down(clean_api, tmp_path):
     clean_api.add_nodes(1)
-    result = run(clean_api, wait_timeout=1)
+    progress = tmp_path / "progress"
+    result = run(clean_api, wait_timeout=1, progress=str(progress))
+    assert progress.read_text() == "0 of 1 nodes have an active HostEndpoint"
     assert "never wrote a status: kubectl -n calico-system logs" in result["msg"]
     # What was done is said although it did not help.
     assert result["changed"]

@@ -82,7 +82,7 @@ def test_foreign_host_endpoints_and_collisions(clean_api):
         clean_api.create("HostEndpoint", name, {"node": node, "interfaceName": "*"})
     result = run_module("cluster_info", clean_api)
     assert result["wildcard_collisions"] == {names[0]: [f"{names[0]}-auto-hep", f"{names[0]}-by-hand"]}
-    assert {h["made_by"] for h in result["host_endpoints"]} == {"somebody else"}
+    assert {h["made_by"] for h in result["host_endpoints"]} == {"someone else"}
     assert f"{names[1]}-hostfence" in found(result, "error")["HostEndpoints"]
     assert f"{names[0]}-auto-hep before {names[0]}-by-hand" in found(result, "warning")["wildcards"]
 

@@ -160,7 +160,7 @@ def test_labels_hidden_by_calicos_annotation_are_put_right(clean_api):
     assert run_module("host_endpoints", clean_api)["changed"]
     seen = effective_labels(clean_api.admin.get(path))
     assert seen["host-endpoint"] == "ingress"
-    # A label of somebody else stays.
+    # A label of someone else stays.
     assert seen["team"] == "blue"
     assert not run_module("host_endpoints", clean_api)["changed"]
 
@@ -348,6 +348,6 @@ def test_info_tells_who_covers_which_node(clean_api):
     run_module("host_endpoints", clean_api)
     info = run_module("host_endpoints_info", clean_api)
     covering = {n["name"]: (n["host_endpoint"], n["made_by"]) for n in info["nodes"]}
-    assert covering == {first: (first, "somebody else"), second: (f"{second}-hostfence", "hostfence")}
+    assert covering == {first: (first, "someone else"), second: (f"{second}-hostfence", "hostfence")}
     assert not info["auto"]["enabled"]
     assert {r["kind"] for r in info["resources"]} == {"HostEndpoint"}

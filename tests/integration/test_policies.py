@@ -187,7 +187,7 @@ def test_what_is_no_longer_in_the_set_goes(clean_api):
     assert {name for _kind, name in stored(clean_api)} - {"hostfence"} == {stored_name(clean_api, "ssh")}
 
 
-def test_a_field_that_somebody_added_is_taken_out(clean_api):
+def test_a_field_that_someone_added_is_taken_out(clean_api):
     ok(run_set(clean_api))
     path = clean_api.path(GNP, stored_name(clean_api, "rest"))
     clean_api.admin.patch(path, {"spec": {"namespaceSelector": "has(nothing)"}})
@@ -204,7 +204,7 @@ def test_a_foreign_object_of_the_same_name_is_refused_before_any_write(clean_api
     for state in ("enforced", "staged"):
         result = run_set(clean_api, state)
         assert result["failed"]
-        assert "was made by somebody else" in result["msg"]
+        assert "was made by someone else" in result["msg"]
         assert stored_name(clean_api, "rest") in result["msg"]
     assert versions(clean_api) == before
 
@@ -225,7 +225,7 @@ def test_a_foreign_tier_is_refused_and_can_be_used_by_name(clean_api):
         pytest.skip("Calico before 3.29 has no tiers")
     clean_api.create(TIER, "hostfence", {"order": 5, "defaultAction": "Pass"})
     before = versions(clean_api)
-    assert "exists and is not ours" in run_set(clean_api)["msg"]
+    assert "exists and is not managed by Hostfence" in run_set(clean_api)["msg"]
     assert versions(clean_api) == before
     ok(run_set(clean_api, definitions=[policy("ssh", tier="hostfence")], tier={"name": "elsewhere"}))
     ok(run_set(clean_api, "absent"))

@@ -82,7 +82,7 @@ def test_enforcing_without_ssh_sources_is_refused(clean_api, play):
 def test_unknown_set_is_refused(play):
     code, _changed, output = play(policies_sets=["lockdown"])
     assert code != 0
-    assert "lockdown: no such set" in output
+    assert "policies_sets: 'lockdown': no such set" in output
 
 
 @pytest.mark.one_flavour

@@ -289,12 +289,12 @@ def test_one_verb_that_is_lacking_is_named(fresh, lacking, taken):
     fresh.unchanged()
 
 
-def test_a_host_endpoint_of_somebody_else_under_our_name(fresh):
+def test_a_host_endpoint_of_someone_else_under_our_name(fresh):
     api = fresh.api
     api.create("HostEndpoint", "sim-0002-hostfence", {"node": "sim-0002", "interfaceName": "eth9"})
     fresh.before = stored(api)
     try:
-        refused(fresh.site(), "sim-0002-hostfence", "somebody else", "delete")
+        refused(fresh.site(), "sim-0002-hostfence", "someone else", "delete")
         fresh.unchanged()
     finally:
         api.admin.delete(api.path("HostEndpoint", "sim-0002-hostfence"))

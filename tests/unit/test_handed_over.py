@@ -1,17 +1,33 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What is planned is what is written: both are given the same variables."""
+"""What is planned is what is written, and no role reads what another one keeps."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_sets import SET_OPTIONS
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.reach import OPTIONS as REACH_OPTIONS
 
 ROLES = Path(__file__).parents[2] / "roles"
+NAMES = sorted(path.name for path in ROLES.iterdir() if path.is_dir())
 # What only the plan is given: in other modes, other modules write.
 OF_THE_PLAN = {"mode", "agents", "replace_auto", "auto_create_default", "auto_templates"}
+
+
+def tasks_of(file: Path) -> Iterator[dict[str, Any]]:
+    """Every task of a file, those of blocks too."""
+    pending = list(yaml.safe_load(file.read_text()) or [])
+    while pending:
+        task = pending.pop(0)
+        yield task
+        for part in ("block", "rescue", "always"):
+            pending += task.get(part, [])
 
 
 def planned(step: str) -> set[str]:
@@ -20,7 +36,7 @@ def planned(step: str) -> set[str]:
 
 def written(role: str, tasks: str, module: str) -> set[str]:
     found: set[str] = set()
-    for task in yaml.safe_load((ROLES / role / "tasks" / tasks).read_text()):
+    for task in tasks_of(ROLES / role / "tasks" / tasks):
         found |= set(task.get(f"hostfence.calico.{module}", {}))
         found |= set(task.get("module_defaults", {}).get(f"hostfence.calico.{module}", {}))
     return found
@@ -36,3 +52,50 @@ def written(role: str, tasks: str, module: str) -> set[str]:
 def test_every_option_that_is_planned_is_written(step, tasks, module):
     given = set().union(*(written(step, name, module) for name in tasks))
     assert planned(step) - OF_THE_PLAN - given == set()
+
+
+def test_a_policy_set_is_written_with_the_options_that_the_plan_returned():
+    (task,) = tasks_of(ROLES / "policies" / "tasks" / "write.yml")
+    given = task["hostfence.calico.policies"]
+    assert task["loop"] == "{{ policies_planned }}"
+    assert {name for name in given if re.search(rf"\bitem\.{name}\b", str(given[name]))} == {*SET_OPTIONS}
+    assert {*REACH_OPTIONS} <= {*given}
+
+
+def test_what_is_planned_is_given_to_the_write():
+    (step,) = tasks_of(ROLES / "plan" / "tasks" / "step.yml")
+    assert step["vars"]["policies_planned"] == "{{ plan_made.sets_to_write }}"
+    look = next(t for t in tasks_of(ROLES / "plan" / "tasks" / "main.yml") if "hostfence.calico.plan" in t)
+    assert step["vars"]["policies_networks"] == look["hostfence.calico.plan"]["networks"]
+
+
+def test_no_other_task_puts_a_policy_set_together():
+    made = [
+        f"{role}/{file.name}"
+        for role in NAMES
+        for file in sorted((ROLES / role / "tasks").glob("*.yml"))
+        for task in tasks_of(file)
+        if {"platform", "src"} & {*task.get("hostfence.calico.policies", {})}
+    ]
+    assert made == ["policies/write.yml"]
+
+
+def kept_by(role: str) -> set[str]:
+    """Names of the facts and results that a role keeps."""
+    kept: set[str] = set()
+    for file in (ROLES / role / "tasks").glob("*.yml"):
+        for task in tasks_of(file):
+            kept |= {task["register"]} if "register" in task else set()
+            kept |= {*task.get("ansible.builtin.set_fact", {})} - {"cacheable"}
+    return kept
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_no_role_reads_what_another_one_keeps(role):
+    kept = set().union(*(kept_by(other) for other in NAMES if other != role)) - kept_by(role)
+    assert len(kept) > 10
+    sources = [
+        path for path in (ROLES / role).rglob("*") if path.suffix in (".yml", ".j2") and path.is_file()
+    ]
+    words = {word for path in sources for word in re.findall(r"\w+", path.read_text())}
+    assert kept & words == set()

@@ -19,15 +19,15 @@ class BadInput(ValueError):
         self.value = value
         self.remedy = remedy
         self.source = source
-        # A name that an API stores can hold a line break, and the complaint is one line.
+        # A name that an API stores can hold a line break, and the message is one line.
         place = f"{source if source.isprintable() else repr(source)}: " if source else ""
         super().__init__(f"{place}{field}: {value!r}: {remedy}")
 
     def within(self, prefix: str, source: str = "") -> BadInput:
-        """The same complaint, seen from an outer field or a file.
+        """The same error, seen from an outer field or a file.
 
         :param prefix: put before the field, joined by a dot unless empty
-        :param source: named where the complaint has no source yet
+        :param source: named where the error has no source yet
         :returns: a new exception
         """
         field = f"{prefix}.{self.field}" if prefix and self.field else prefix or self.field

@@ -77,7 +77,7 @@ class NamedPort:
 class HostEndpointTemplate:
     """What all HostEndpoints of a cluster have in common.
 
-    :ivar labels: static labels, beside the owner label
+    :ivar labels: static labels, in addition to the owner label
     :ivar node_labels: keys of labels that are copied from the Node, where it has them
     :ivar interface: ``*``, an interface's name, or ``by-ip`` for those that carry the node's addresses
     :ivar profiles: names of profiles
@@ -220,7 +220,7 @@ def correction(live: Object, wanted: Object) -> Optional[Object]:
     """The object to write so that the stored HostEndpoint is as wanted, or None where it is.
 
     Labels that others put there stay; those we put there and no longer want go. The object carries the
-    stored resourceVersion, so that it never overwrites what somebody wrote meanwhile.
+    stored resourceVersion, so that it never overwrites what someone wrote meanwhile.
     """
     metadata = live["metadata"]
     wanted_labels = wanted["metadata"]["labels"]

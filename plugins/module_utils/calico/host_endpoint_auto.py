@@ -65,7 +65,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Template:
-    """One kind of HostEndpoint that kube-controllers makes beside, or instead of, the default one.
+    """One kind of HostEndpoint that kube-controllers makes in addition to, or instead of, the default one.
 
     :ivar generate_name: part of the names between the node's and ``auto-hep``
     :ivar interface_cidrs: the HostEndpoint matches interfaces by those node addresses that lie in these
@@ -222,7 +222,7 @@ class Coverage:
 
     :ivar missing: HostEndpoints that are to come, each with its node
     :ivar unlabelled: HostEndpoints that do not carry the node's labels yet
-    :ivar in_the_way: HostEndpoints of somebody else under a name that kube-controllers needs
+    :ivar in_the_way: HostEndpoints of someone else under a name that kube-controllers needs
     :ivar covered: nodes that have all their HostEndpoints
     :ivar without: nodes for which nothing is to be made
     """
@@ -299,7 +299,7 @@ def desired_by_templates(
     *,
     create_default: bool = True,
 ) -> list[Object]:
-    """The HostEndpoints of ours that a node should have: one for each network it is in, as Calico makes them.
+    """The HostEndpoints that Hostfence should keep for a node: one for each of its networks, as Calico does.
 
     :param shape: that of the default one; all take its profiles, ports and labels, a template's over them
     :param create_default: whether there is a default one, on ``shape.interface``

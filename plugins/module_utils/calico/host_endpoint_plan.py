@@ -43,11 +43,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Foreign:
-    """A HostEndpoint that is not ours.
+    """A HostEndpoint that Hostfence does not manage.
 
-    :ivar made_by: ``calico`` for kube-controllers' own, else ``somebody else``
+    :ivar made_by: ``calico`` for kube-controllers' own, else ``someone else``
     :ivar node_exists: whether its node is in the cluster
-    :ivar active_instead_of_ours: whether Felix uses this wildcard HostEndpoint and not ours
+    :ivar active_instead_of_ours: whether Felix uses this wildcard HostEndpoint and not Hostfence's
     """
 
     name: str
@@ -69,16 +69,16 @@ class Plan:
 
 
 def plan(wanted: Sequence[Object], node_names: Iterable[str], heps: Iterable[Object]) -> Plan:
-    """What to write so that every selected node has its HostEndpoint, and no orphan of ours is left.
+    """What to write so that every selected node has its HostEndpoint, and no orphan of Hostfence is left.
 
     :param wanted: for each selected node the HostEndpoint, or those, that it should have
     :param node_names: of all nodes of the cluster, as far as a stored HostEndpoint names them
     :param heps: those stored
-    :raises BadInput: a HostEndpoint of somebody else has a name that we need
+    :raises BadInput: a HostEndpoint of someone else has a name that Hostfence needs
     """
     ours, others = _by_owner(heps)
     _refuse_foreign_names(wanted, others)
-    # What is left of ours when every node has taken its own is orphaned.
+    # Hostfence's that no node has claimed are orphans.
     changes = [c for c in (_change(w, ours.pop(w["metadata"]["name"], None)) for w in wanted) if c]
     return Plan(
         selected=list(dict.fromkeys(str(w["spec"]["node"]) for w in wanted)),
@@ -89,7 +89,7 @@ def plan(wanted: Sequence[Object], node_names: Iterable[str], heps: Iterable[Obj
 
 
 def plan_removal(heps: Sequence[Object]) -> Plan:
-    """What to write so that no HostEndpoint of ours is left."""
+    """What to write so that no HostEndpoint of Hostfence is left."""
     return Plan(selected=(), changes=[_deletion(h) for h in heps if is_ours(h)], unchanged=0)
 
 
@@ -126,14 +126,14 @@ def node_table(nodes: Sequence[str], heps: Sequence[Object]) -> tuple[list[Objec
 
 
 def made_by(hep: Object) -> str:
-    """Who made a HostEndpoint: ``hostfence``, ``calico`` or ``somebody else``."""
+    """Who made a HostEndpoint: ``hostfence``, ``calico`` or ``someone else``."""
     if is_ours(hep):
         return OWNER
-    return "calico" if is_auto(hep) else "somebody else"
+    return "calico" if is_auto(hep) else "someone else"
 
 
 def _by_owner(heps: Iterable[Object]) -> tuple[dict[str, Object], dict[str, Object]]:
-    """Ours and those of others, each by name."""
+    """Hostfence's and those of others, each by name."""
     ours: dict[str, Object] = {}
     others: dict[str, Object] = {}
     for hep in heps:
@@ -166,7 +166,7 @@ def _deletion(hep: Object) -> Change:
 
 
 def _foreign(others: Sequence[Object], wanted: Sequence[Object], node_names: frozenset[str]) -> list[Foreign]:
-    """What others made, each judged beside all that its node will have."""
+    """What others made, each judged together with all that its node will have."""
     if not others:
         return []
     together: dict[str, list[Object]] = {}

@@ -32,7 +32,7 @@ class HostEndpointFact:
     """A HostEndpoint.
 
     :ivar interface: ``*``, a name, or ``by-ip``
-    :ivar made_by: ``hostfence``, ``calico`` or ``somebody else``
+    :ivar made_by: ``hostfence``, ``calico`` or ``someone else``
     """
 
     name: str
@@ -74,7 +74,7 @@ class Facts:
 
     :ivar server_version: ``v1.34.1`` or the like
     :ivar flavour: ``v1``, ``aggregated``, ``v3-native`` or ``none``
-    :ivar kinds: kinds of ours that the API serves
+    :ivar kinds: kinds of host protection that the API serves
     :ivar calico_version: empty where Calico noted none
     :ivar datastore_ready: None where Calico noted nothing
     :ivar migration: phase of a running datastore migration, or empty
@@ -348,7 +348,7 @@ def _host_endpoints(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
     makers: dict[str, int] = {}
     for hep in facts.host_endpoints:
         makers[hep.made_by] = makers.get(hep.made_by, 0) + 1
-    foreign = [hep for hep in facts.host_endpoints if hep.made_by == "somebody else"]
+    foreign = [hep for hep in facts.host_endpoints if hep.made_by == "someone else"]
     count = ", ".join(f"{number} by {maker}" for maker, number in sorted(makers.items())) or "none yet"
     if not foreign:
         yield Finding("HostEndpoints", OK, count)
@@ -364,7 +364,7 @@ def _host_endpoints(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
         yield Finding(
             "HostEndpoints",
             ERROR,
-            f"somebody else made {_some(taken)}, under names that we need",
+            f"someone else made {_some(taken)}, under names that Hostfence needs",
             "delete them, or label them app.kubernetes.io/managed-by=hostfence to hand them over",
         )
     gone = [h.name for h in facts.host_endpoints if h.node not in {n.name for n in facts.nodes}]
@@ -409,7 +409,7 @@ def _auto(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
         yield Finding(
             "auto HostEndpoints",
             WARNING,
-            "somebody switched them on; they stay the active ones",
+            "someone switched them on; they stay the active ones",
             "set host_endpoints_mode to auto to use them, or host_endpoints_replace_auto to true",
         )
     else:

@@ -58,10 +58,10 @@ class Part:
 def apply(cluster: Cluster, definitions: Iterable[Object], dry_run: bool) -> list[Applied]:
     """Apply objects one after the other, as our field manager.
 
-    A namespace that is somebody else's stays as it is, and the others are put into it.
+    A namespace that is someone else's stays as it is, and the others are put into it.
 
     :param definitions: out of the kinds in which these modes consist
-    :param dry_run: only tell; an object that is absent is told as it was given, because the API takes a dry
+    :param dry_run: write nothing; an absent object is returned as it was given, because the API takes a dry
         run of it only where the namespace and the role that it refers to are there already
     """
     done: list[Applied] = []

@@ -16,7 +16,7 @@ from .host_endpoints import NODES
 
 DAEMONSET, JOB = "DaemonSet", "Job"
 POLL_SECONDS = 1
-# Progress is told not more often than this, or a large cluster would fill the screen.
+# Progress is not reported more often than this, or a large cluster would fill the screen.
 TELL_SECONDS = 5
 LOG_LINES = 20
 _SHOWN = 3
@@ -31,7 +31,7 @@ _COLLECTIONS = {
 
 @dataclass(frozen=True)
 class Workload:
-    """A DaemonSet or Job of ours."""
+    """A DaemonSet or Job of Hostfence's agents."""
 
     kind: str
     namespace: str
@@ -87,7 +87,7 @@ class Progress:
 def wait(cluster: Cluster, workload: Workload, seen: int, patience: float) -> Progress:
     """Wait until there is something to tell: more nodes than those seen, or the end.
 
-    :param seen: how many nodes were ready when it was last told
+    :param seen: how many nodes were ready in the last report
     :param patience: seconds without progress after which it gives up
     :raises ClusterError: no progress, or none to be expected; with the pods' own reasons
     """
@@ -207,7 +207,7 @@ def _reason(cluster: Cluster, pod: Object) -> str:
 
 
 def _said(log: Sequence[str]) -> str:
-    """The last complaint in an agent's log."""
+    """The last error in an agent's log."""
     for line in reversed(log):
         try:
             said = json.loads(line)

@@ -9,7 +9,7 @@ never by the configuration that was written: an environment variable silently wi
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import Optional
@@ -114,8 +114,8 @@ class Plan:
     """What has to be written.
 
     :ivar patch: JSON merge patch of the configuration, empty where it is right
-    :ivar labels: Node -> labels of ours, for Nodes on which they differ
-    :ivar labels_before: those Nodes' labels of ours as they are
+    :ivar labels: Node -> labels that Hostfence puts there, for Nodes on which they differ
+    :ivar labels_before: the labels of Hostfence on those Nodes as they are
     :ivar hands_off: they are not ours, and only what is ours is to go
     """
 
@@ -169,6 +169,10 @@ class Report:
         covered, total = len(self.progress.covered), len(self.after.nodes)
         return f"{covered} of {total} nodes have an active HostEndpoint"
 
+    def stand(self) -> str:
+        """How far kube-controllers is, while it is waited for."""
+        return self.summary() if self.progress else f"{len(self.after.autos)} HostEndpoints remain"
+
     def diff(self) -> Object:
         """Before and after, of what we write only."""
         stored = host_endpoint_config(self.before.kube_controllers.controllers)
@@ -204,20 +208,27 @@ class Stalled(ClusterError):
         self.report = report
 
 
-def reconcile(cluster: Cluster, request: Request, dry_run: bool = False) -> Report:
+def _show_nothing(_line: str) -> None:
+    pass
+
+
+def reconcile(
+    cluster: Cluster, request: Request, *, dry_run: bool = False, show: Callable[[str], None] = _show_nothing
+) -> Report:
     """Bring the configuration, and with it the HostEndpoints, to what is wanted.
 
     A HostEndpoint without the labels that policies select by protects nothing. So the labels are on the
     nodes before kube-controllers copies them, and stay there until its HostEndpoints are gone.
 
     :param dry_run: only say what would be written
+    :param show: is given a line on how it stands, each time that there is more to wait for
     :raises BadInput: kube-controllers would misread it, or this API does not know a field; nothing written
     :raises Stalled: written, but kube-controllers did not follow
     :raises ClusterError: the API cannot be used, or a node would be left without a HostEndpoint
     """
     flavour = require(cluster)
     if flavour.serves(KIND):
-        return _Run(cluster, flavour, request).reconcile(dry_run)
+        return _Run(cluster, flavour, request, show).reconcile(dry_run)
     if request.state == ENABLED:
         raise ClusterError(
             f"this cluster does not serve Calico's {KIND}: install Calico with all its CRDs, or use the "
@@ -243,10 +254,17 @@ def plan_of(
 class _Run:
     """One run over one cluster."""
 
-    def __init__(self, cluster: Cluster, flavour: Flavour, request: Request) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        flavour: Flavour,
+        request: Request,
+        show: Callable[[str], None] = _show_nothing,
+    ) -> None:
         self._cluster = cluster
         self._flavour = flavour
         self._request = request
+        self._show = show
         self._lease: Optional[lease.Lease] = None
 
     def reconcile(self, dry_run: bool) -> Report:
@@ -416,8 +434,8 @@ class _Run:
     def _write_labels(self, seen: Seen, plan: Plan, name: str, dry_run: bool = False) -> None:
         """Own exactly these labels of a Node.
 
-        Not forced: a value that somebody else set meanwhile is theirs. The uid keeps a Node that has gone
-        from being made anew by the apply.
+        Not forced: a value that someone else set meanwhile is theirs. The uid keeps a Node that has gone
+        from being created again by the apply.
         """
         uid = next(n["metadata"]["uid"] for n in seen.nodes if n["metadata"]["name"] == name)
         body: Object = {
@@ -466,6 +484,7 @@ class _Run:
             if not left:
                 report.findings = _findings(report.before, report.after, report.plan)
                 return report
+            self._show(report.stand())
             if patience.spent(left, len(report.after.autos)):
                 raise self._stalled(report)
             report.after = self._look()
@@ -485,9 +504,8 @@ class _Run:
             why = [Advice(f"it runs and does not say why{lacking}", f"read its log: {log}")]
         others = _findings(report.before, report.after, report.plan)
         report.findings = [*why, *(f for f in others if f not in why)]
-        stand = report.summary() if progress else f"{len(report.after.autos)} HostEndpoints remain"
         return Stalled(
-            f"kube-controllers has not moved for {self._request.wait_timeout:g} s ({stand}): "
+            f"kube-controllers has not moved for {self._request.wait_timeout:g} s ({report.stand()}): "
             + "; ".join(map(str, why)),
             report,
         )
@@ -591,7 +609,7 @@ def _refuse_taken_labels(seen: Seen, plan: Plan) -> None:
                 raise BadInput(
                     f"node_labels.{key}",
                     value,
-                    f"Node {name} has it already as {labels[key]!r}, set by somebody else: choose another "
+                    f"Node {name} has it already as {labels[key]!r}, set by someone else: choose another "
                     "key, or remove that label",
                 )
 

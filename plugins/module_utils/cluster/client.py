@@ -114,7 +114,7 @@ class Cluster:
         self._host: str = configuration.host.rstrip("/")
         pools: Any = self._api.rest_client.pool_manager
         if self._host.startswith("https:"):
-            # One server, so one pool: finding it anew takes an eighth of a write's processor time.
+            # One server, so one pool: finding it again takes an eighth of a write's processor time.
             self._pool, self._base = pools.connection_from_url(self._host), urlsplit(self._host).path
         else:
             # A proxy of plain HTTP wants the whole URL.
@@ -125,7 +125,7 @@ class Cluster:
         if not self._renews_auth:
             self._authenticate(self._headers)
         self.requests_sent = 0
-        # A write is only ever repeated because each of ours can be: apply, replace at a known
+        # A write is only ever repeated because each of Hostfence's can be: apply, replace at a known
         # version, delete. A wrong certificate does not get better by trying again (other=0).
         self._retries = urllib3.Retry(
             total=8,
@@ -325,7 +325,7 @@ class Cluster:
     def replace(self, path: str, obj: Object, dry_run: bool = False) -> Object:
         """Replace one object at the ``metadata.resourceVersion`` it carries.
 
-        :raises ApiError: also when somebody wrote it meanwhile (``conflict``)
+        :raises ApiError: also when someone wrote it meanwhile (``conflict``)
         """
         return self.request("PUT", path, obj, _write_params(dry_run))
 

@@ -117,7 +117,7 @@ def write(cluster: Cluster, wanted: Wanted, params: Mapping[str, Any], check_mod
     :param params: of the module, :data:`reach.OPTIONS` among them
     :raises BadInput: a value that Felix would not start with
     :raises CutOff: a failsafe would go by which a node is logged in to
-    :raises ClusterError: the API refuses, or somebody else keeps writing the object
+    :raises ClusterError: the API refuses, or someone else keeps writing the object
     """
     whole = wanted_spec(wanted)
     served = detect(cluster)

@@ -31,7 +31,7 @@ PLURALS = {
 }
 
 # An API server (1.36) has the first page in its memory, but those that follow, once nothing of the kind was
-# written for some minutes, it reads from etcd and decodes anew: 5,000 HostEndpoints in three times the time.
+# written for some minutes, it reads from etcd and decodes again: 5,000 HostEndpoints in three times the time.
 # They are small enough to come at once.
 _OBJECTS_A_PAGE = "10000"
 
@@ -51,7 +51,7 @@ class FlavourKind(str, Enum):
 class Flavour:
     """The API group to talk to, and the kinds it serves there.
 
-    :ivar kinds: kinds of ours that the API serves in this group
+    :ivar kinds: kinds of host protection that the API serves in this group
     """
 
     kind: FlavourKind
@@ -156,6 +156,6 @@ def _served_kinds(cluster: Cluster, group: str, version: str) -> frozenset[str]:
 
 
 def _is_aggregated(cluster: Cluster) -> bool:
-    """Whether v3 is served by calico-apiserver rather than by CRDs that were put beside v1's."""
+    """Whether v3 is served by calico-apiserver rather than by CRDs that were installed next to v1's."""
     service = cluster.find(f"/apis/apiregistration.k8s.io/v1/apiservices/{V3_VERSION}.{V3_GROUP}")
     return bool(service and service.get("spec", {}).get("service"))

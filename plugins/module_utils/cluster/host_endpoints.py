@@ -61,7 +61,7 @@ OPTIONS: dict[str, Any] = {
 """How HostEndpoints are to look, for the modules that write and that plan them."""
 
 NODES = "/api/v1/nodes"
-# A write meets a newer version only when somebody else writes the same object just now.
+# A write meets a newer version only when someone else writes the same object just now.
 ATTEMPTS = 5
 
 
@@ -155,7 +155,7 @@ def _write(cluster: Cluster, flavour: Flavour, change: Change) -> None:
         else:
             return
     raise ClusterError(
-        f"HostEndpoint {change.name} was changed by somebody else {ATTEMPTS} times while we wrote it"
+        f"HostEndpoint {change.name} was changed by someone else {ATTEMPTS} times while we wrote it"
     )
 
 

@@ -56,7 +56,7 @@ class HostView:
         return [{**obj, "apiVersion": version, "kind": kind} for obj in self.of(kind)]
 
     def around(self) -> list[Object]:
-        """What decides about hosts beside policy: HostEndpoints, Nodes, Felix's settings, where pods are."""
+        """What decides about hosts, policy apart: HostEndpoints, Nodes, Felix's settings, where pods are."""
         self.begin(AROUND)
         return [obj for kind in AROUND for obj in self.typed(kind)]
 

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Calico's kube-controllers: what it is told, what it says it runs with, and why it may not follow."""
+"""Calico's kube-controllers: its configuration, what it says it runs with, and why it may not follow."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class KubeControllers:
 
     @property
     def controllers(self) -> Optional[Object]:
-        """What it is told to run."""
+        """What it is configured to run."""
         return ((self.configuration or {}).get("spec") or {}).get("controllers")
 
     @property
@@ -106,7 +106,7 @@ def read_deployment(cluster: Cluster) -> tuple[Optional[Object], bool]:
 
 
 def reasons(cluster: Cluster, found: KubeControllers) -> list[Advice]:
-    """Why it does not do what it is told, as far as that can be seen; empty where nothing is wrong."""
+    """Why it does not follow its configuration, as far as that can be seen; empty where nothing is wrong."""
     override = [found.override] if found.override else []
     return [*override, *_node_controller_off(found), *_not_running(found), *_migrator_waits(cluster, found)]
 

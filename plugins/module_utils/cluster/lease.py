@@ -45,7 +45,7 @@ class Lease:
     def renew(self) -> None:
         """Hold it for another while, where half of the time has gone. Many threads may ask for it.
 
-        :raises Held: somebody took it, since it had run out
+        :raises Held: someone took it, since it had run out
         """
         with self._renewing:
             self._renew()

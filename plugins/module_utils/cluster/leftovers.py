@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What of ours is in a cluster, found by label, and all policy sets taken away as if they were one."""
+"""What Hostfence made in a cluster, found by label, and all policy sets taken away as if they were one."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ _DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 @dataclass(frozen=True)
 class Leftover:
-    """An object of ours.
+    """An object that Hostfence made.
 
-    :ivar kept_by: what somebody else has in it, so that it stays; empty for most
+    :ivar kept_by: what someone else has in it, so that it stays; empty for most
     """
 
     api_version: str
@@ -48,7 +48,7 @@ class Leftover:
 
 
 def find(cluster: Cluster, flavour: Flavour) -> list[Leftover]:
-    """Everything of ours but CustomResourceDefinitions: policy first, then HostEndpoints, then access."""
+    """All that Hostfence made but CustomResourceDefinitions: policy, then HostEndpoints, then access."""
     with ThreadPoolExecutor(max_workers=CONCURRENCY) as pool:
         calico = [pool.submit(_calico, cluster, flavour, kind) for kind in _CALICO_KINDS]
         auto = pool.submit(_auto, cluster, flavour)
@@ -109,7 +109,7 @@ def _calico(cluster: Cluster, flavour: Flavour, kind: str) -> list[Leftover]:
 
 
 def _foreign_policies(cluster: Cluster, flavour: Flavour) -> dict[str, list[str]]:
-    """Names of global policies that are not ours, by tier."""
+    """Names of global policies that Hostfence does not manage, by tier."""
     found: dict[str, list[str]] = {}
     for kind in (POLICY, STAGED_POLICY):
         for obj in list_stored(cluster, flavour, kind):

@@ -18,7 +18,7 @@ Result = dict[str, Any]
 class Unfinished(ClusterError):
     """Part of the work was done; says which.
 
-    :param result: what the module returns beside the message, so that nothing done is hidden
+    :param result: what the module returns in addition to the message, so that nothing done is hidden
     """
 
     def __init__(self, message: str, result: Result) -> None:

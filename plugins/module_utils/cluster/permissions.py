@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the collection's control-plane work needs to be allowed: one list for the ClusterRole and the check.
 
-A verb stands here because a request of ours is refused without it; tests/integration/test_access.py
+A verb stands here because a request of Hostfence is refused without it; tests/integration/test_access.py
 takes them away one by one.
 """
 
@@ -165,7 +165,7 @@ _BY_TASK: dict[str, _Table] = {
             (group, plural, *watchdogs.NAMES): ("delete", "patch"),
         }.items()
     },
-    # policy_lint and flow_verdict: what rules may select beside hosts. They say so where they may not see it.
+    # policy_lint and flow_verdict: what rules may select apart from hosts. They say what they may not see.
     VERDICTS: {
         **{("", plural): ("list",) for plural in ("namespaces", "pods", "serviceaccounts")},
         **{(_CALICO, plural): ("list",) for plural in ("ippools", "networksets")},

@@ -42,7 +42,7 @@ from .host_view import HostView
 from .kube_controllers import KubeControllers
 from .node_selector import match_expressions, selects
 from .policies import namespaced_policies
-from .policy_sets import checked, options_of, policy_set
+from .policy_sets import checked, options_of, policy_set, refuse_names_of_two
 
 Params = Mapping[str, Any]
 LogIn = Callable[[], Sequence[Params]]
@@ -65,6 +65,20 @@ def plan(cluster: Cluster, params: Params, log_in: LogIn) -> Plan:
     :raises ClusterError: the API cannot be used
     """
     return _Planning(cluster, params, log_in).plan()
+
+
+def set_options(policies: Optional[Params]) -> list[dict[str, Any]]:
+    """The options of every policy set that is wanted, as of the module policies, in the order of the list.
+
+    :param policies: the option of the module plan
+    :raises BadInput: an option that a set does not have, or two sets of one name
+    """
+    if policies is None:
+        return []
+    listed = [*policies["sets"], *(options_of(entry, policies["common"]) for entry in policies["entries"])]
+    found = [checked(one, f"policies.sets[{index}]") for index, one in enumerate(listed)]
+    refuse_names_of_two([one["name"] for one in found])
+    return found
 
 
 class _Planning:
@@ -183,9 +197,7 @@ class _Planning:
         given = self._params["policies"]
         if given is None:
             return None
-        listed = [*given["sets"], *(options_of(entry, given["common"]) for entry in given["entries"])]
-        options = [checked(one, f"policies.sets[{index}]") for index, one in enumerate(listed)]
-        sets = [policy_set(one, self._view.api_slices, self._cluster.host) for one in options]
+        sets = [policy_set(one, self._view.api_slices, self._cluster.host) for one in set_options(given)]
         return wish.PoliciesWish(sets, given["lint"], given["reach"])
 
     # What is seen.

@@ -62,7 +62,7 @@ class Carried:
         ]
 
     def left(self, planned: WritePlan, flavour: Flavour) -> list[str]:
-        """What stands because nobody could delete it: which, why, and the command by hand."""
+        """What stands because it could not be deleted: which, why, and the command by hand."""
         writes = ((planned.writes[index], why) for index, why in self.refused.items())
         return [
             f"{write.kind} {write.name} stands, and decides nothing: the API refuses to delete it "
@@ -84,7 +84,7 @@ def carry_out(
 
     A delete that the API refuses stops nothing: what it is to delete was made to decide nothing before.
 
-    Each object is only written in the version that the plan was made from: one that somebody else wrote
+    Each object is only written in the version that the plan was made from: one that someone else wrote
     meanwhile is a conflict (:func:`is_conflict`), and then the plan is to be made again.
 
     :param settle: seconds to wait where Felix must have seen one kind before the next: it watches each
@@ -125,12 +125,12 @@ def _is_refused_delete(write: Write, error: ApiError) -> bool:
 
 
 def is_conflict(problem: Optional[ClusterError]) -> bool:
-    """Whether somebody else wrote an object after the plan was made."""
+    """Whether someone else wrote an object after the plan was made."""
     return isinstance(problem, ApiError) and problem.conflict
 
 
 def namespaced_policies(cluster: Cluster, flavour: Flavour, tier: str) -> bool:
-    """Whether namespaced policies stand in a tier, or it cannot be told."""
+    """Whether namespaced policies stand in a tier, or that is unknown."""
     for plural in ("networkpolicies", "stagednetworkpolicies"):
         try:
             found = cluster.list(f"/apis/{flavour.group}/{flavour.version}/{plural}")

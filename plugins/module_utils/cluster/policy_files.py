@@ -13,7 +13,7 @@ from typing import Any
 try:
     import yaml
 except ImportError:
-    # The kubernetes package cannot be without it, and its absence is told where the cluster is named.
+    # The kubernetes package cannot be without it, and its absence is reported where the cluster is named.
     yaml = None  # type: ignore[assignment]
 
 from ..calico.bad_input import BadInput

@@ -98,7 +98,7 @@ def options_of(entry: str, common: Mapping[str, Any]) -> dict[str, Any]:
 
     :param entry: name of a shipped set, or a path with a ``/`` in it
     :param common: ``state``, ``tier``, ``platform``, ``default_action``, ``strict``, and ``platform_tier``
-        with ``name``, ``order`` and ``directions``; ``inventories``, beside which a path is looked for
+        with ``name``, ``order`` and ``directions``; ``inventories``, in whose folders a path is looked for
     :raises BadInput: no such set
     """
     if "/" in entry:
@@ -127,6 +127,19 @@ def options_of(entry: str, common: Mapping[str, Any]) -> dict[str, Any]:
         "platform": platform,
         "default_action": action,
     }
+
+
+def refuse_names_of_two(names: Iterable[str]) -> None:
+    """:raises BadInput: two sets of one name, each of which would take away what the other wrote"""
+    listed = list(names)
+    twice = next((name for index, name in enumerate(listed) if name in listed[:index]), None)
+    if twice is not None:
+        raise BadInput(
+            "policies_sets",
+            twice,
+            f"two of {', '.join(listed)} would be one set by name, and each would take away what the other "
+            "wrote. Rename a directory or file: its name is the set's",
+        )
 
 
 def policy_set(params: Mapping[str, Any], slices: Callable[[], list[Object]], host: str) -> PolicySet:
@@ -233,7 +246,7 @@ def _platform(
 def _discover_api(slices: Iterable[Object], host: str) -> tuple[list[str], list[int]]:
     """Where the API servers are: networks, and ports.
 
-    :returns: no network where nodes may reach the API by a name, whose addresses nobody tells
+    :returns: no network where nodes may reach the API by a name, whose addresses are unknown
     """
     found = endpoints_of(slices)
     server = urlsplit(host)

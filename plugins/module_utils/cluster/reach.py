@@ -101,7 +101,7 @@ class Outlook:
     unseen: str = ""
 
     def warn(self, module: AnsibleModule) -> None:
-        """Tell what is not sure; a dry run does not tell what nobody looked at, since somebody may yet."""
+        """Warn of what is not certain, but not of what a dry run leaves out: a later step may look at it."""
         for warning in self.warnings:
             module.warn(warning)
         if self.unseen and not module.check_mode:
@@ -244,7 +244,7 @@ def options_of(cluster: Cluster, served: Flavour) -> Options:
 def of_nodes(objects: Sequence[Object], logins: Sequence[Mapping[str, Any]] = ()) -> list[Connection]:
     """SSH to every node that is a HostEndpoint.
 
-    :param logins: as far as somebody told them; the other nodes are taken to be logged in to on the same
+    :param logins: as far as they were reported; the other nodes are taken to be logged in to on the same
         port, else 22, of an address of theirs
     """
     governed = {obj["spec"].get("node") for obj in objects if obj["kind"] == "HostEndpoint"}
@@ -255,7 +255,7 @@ def of_nodes(objects: Sequence[Object], logins: Sequence[Mapping[str, Any]] = ()
 def assumed_logins(
     nodes: Sequence[Object], logins: Sequence[Mapping[str, Any]]
 ) -> dict[str, list[Connection]]:
-    """SSH to nodes that nobody tried to log in to, by the node's name; as :func:`of_nodes`."""
+    """SSH to nodes that were not tried, by the node's name; as :func:`of_nodes`."""
     found: dict[str, list[Connection]] = {}
     told = [login for login in logins if login["ssh_connection"]]
     for connection in of_logins([*told, *_assumed(nodes, logins)])[len(told) :]:
@@ -299,7 +299,7 @@ def of_logins(logins: Sequence[Mapping[str, Any]]) -> list[Connection]:
 def of_api(cluster: Cluster, objects: Sequence[Object], slices: Sequence[Object]) -> list[Connection]:
     """The connection to the API, as far as it ends at a node of the cluster.
 
-    Behind a load balancer it ends at those nodes where the API servers are, and nobody tells from where.
+    Behind a load balancer it ends at those nodes where the API servers are, and from where is unknown.
 
     :param objects: the Nodes among them are looked at
     :param slices: those of the service ``kubernetes`` among them

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The networks of a cluster as its objects name them, for what nobody said."""
+"""The networks of a cluster as its objects name them, where the user gave none."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def known_variables() -> frozenset[str]:
 
 
 def misspelt(names: Iterable[str]) -> list[str]:
-    """Of variables, those that look like one of ours and are none, each with what is meant.
+    """Of variables, those that look like one of the collection and are none, each with what is meant.
 
     :param names: all that are set
     """
@@ -70,7 +70,7 @@ def network_faults(lists: Mapping[str, object]) -> list[str]:
 
 
 def set_path(path: str, inventories: Sequence[str], working_directory: str) -> str:
-    """Where a set's file or directory is: beside an inventory, else in the working directory.
+    """Where a set's file or directory is: in the directory of an inventory, else in the working directory.
 
     :param inventories: files or directories
     :returns: an absolute path; that in the working directory if it is nowhere

@@ -58,7 +58,7 @@ class Proof:
     """What was proved of a node.
 
     :ivar logins: how many new logins worked
-    :ivar programmed: whether its kernel holds the policy; None where nobody can look
+    :ivar programmed: whether its kernel holds the policy; None where it cannot be read
     :ivar error: why it is not proved, or nothing
     """
 
@@ -150,7 +150,7 @@ def _counted(proof: Proof, login: Attempt, seen: set[str]) -> Proof:
 
 
 def _missing(login: Attempt, target: Target) -> str:
-    """What the kernel still lacks, or still has."""
+    """What is still missing in the kernel, or still there."""
     chains = login.chains or frozenset()
     lacking = [names for names in target.present if not _holds(chains, names)]
     stale = sorted(name for name in target.gone if _holds(chains, {name}))

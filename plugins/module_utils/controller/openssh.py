@@ -19,7 +19,7 @@ from typing import Any, Optional
 
 from ..calico.bad_input import BadInput
 
-# Whatever keeps or replaces an SSH connection: nobody comes from outside, or not by SSH.
+# Connections that reuse or replace SSH: they make no new login from outside, or none by SSH.
 SSH_CONNECTIONS = frozenset(("", "ssh", "smart", "paramiko", "paramiko_ssh", "libssh"))
 
 # How a node is logged in to, in the argument spec of every module that does.
@@ -62,7 +62,7 @@ class Login:
         """Why no connection from here would prove anything, or nothing."""
         name = self.connection.rpartition(".")[2]
         if self.is_local:
-            return "its connection is local: nobody logs in to it from outside"
+            return "its connection is local: it takes no login from outside"
         if name not in SSH_CONNECTIONS:
             return f"its connection is {self.connection}, and a login by SSH would prove nothing for that"
         return ""

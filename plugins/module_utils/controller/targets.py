@@ -23,7 +23,7 @@ def read(raw: dict[str, Any], place: str) -> Target:
     """A node and how to log in to it.
 
     :param raw: :data:`OPTIONS`
-    :param place: named in complaints
+    :param place: named in error messages
     :raises BadInput: an option that cannot be used
     """
     return Target(

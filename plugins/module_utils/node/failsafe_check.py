@@ -312,7 +312,7 @@ def _uses(
         "ntp": list(facts.ntp),
         "interfaces": {name: list(addresses) for name, addresses in (interfaces or {}).items()},
         "environment": {name: text for name, text in settings.items() if name.startswith("FELIX_")},
-        # With the chains of two back ends in the kernel, it cannot be told which is in use.
+        # With the chains of two back ends in the kernel, it is unknown which is in use.
         "dataplane": "" if "+" in backend else _JUDGED_AS.get(backend.partition("-")[0], ""),
     }
 

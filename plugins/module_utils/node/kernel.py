@@ -328,7 +328,7 @@ def _ipv6(name: str) -> list[str]:
 
 @dataclass(frozen=True)
 class FelixSettings:
-    """What the running Felix was told on this machine; empty where none runs, or it cannot be read.
+    """How the running Felix is configured on this machine; empty where none runs, or it cannot be read.
 
     :ivar environment: its variables, in capitals
     :ivar config_file: settings of its configuration file, under the names of the variables
@@ -388,7 +388,7 @@ _SETTING = re.compile(r"\s*(?P<name>\w+)\s*[=:]\s*(?P<value>.*?)(?:\s[#;].*)?$")
 
 
 def _relevant(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Those that Felix heeds here; it takes names in any case of letters."""
+    """Those that Felix reads here; it takes names in any case of letters."""
     named = {name.upper(): value for name, value in pairs}
     return {name: named[name] for name in FELIX_VARIABLES if name in named}
 

@@ -13,7 +13,7 @@ MAX_PROBLEMS = 20
 
 
 class DumpProblems:
-    """Collects complaints about a dump; the first ones, and that there were more."""
+    """Collects what is wrong with a dump: the first faults, and that there were more."""
 
     def __init__(self, into: list[str]) -> None:
         self.into = into

@@ -35,7 +35,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         print(f"hostfence: {error}", file=sys.stderr)
         return NO_CLUSTER
     except BrokenPipeError:
-        # Whoever read the output has seen enough.
+        # The reader of the output has closed it.
         sys.stderr.close()
         return FINE
     return code

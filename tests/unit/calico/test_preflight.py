@@ -54,7 +54,7 @@ def worse(facts, wanted=None):
     return {(f.severity, f.id): f"{f.message} - {f.remedy}" for f in found if f.severity != OK}
 
 
-def hep(name, node="node1", interface="*", made_by="somebody else"):
+def hep(name, node="node1", interface="*", made_by="someone else"):
     return HostEndpointFact(name, node, interface, made_by)
 
 
@@ -137,7 +137,7 @@ def test_an_environment_override_stops_what_it_contradicts(mode, environment, st
 @pytest.mark.parametrize(
     ("mode", "ours", "warned"), [(DIRECT, False, True), (DIRECT, True, False), (AUTO, False, False)]
 )
-def test_auto_host_endpoints_of_somebody_else(mode, ours, warned):
+def test_auto_host_endpoints_of_someone_else(mode, ours, warned):
     facts = replace(FIT, auto=AutoHostEndpointsFact(enabled=True, ours=ours))
     assert (("warning", "auto HostEndpoints") in worse(facts, Wanted(mode))) == warned
 
@@ -160,7 +160,7 @@ def test_who_made_the_host_endpoints():
     facts = replace(
         FIT, host_endpoints=[hep("a", interface="eth0"), hep("b", interface="eth1", made_by="calico")]
     )
-    assert worse(facts)["warning", "HostEndpoints"].startswith("1 by calico, 1 by somebody else: a")
+    assert worse(facts)["warning", "HostEndpoints"].startswith("1 by calico, 1 by someone else: a")
     gone = replace(FIT, host_endpoints=[hep("c", node="node3", made_by="hostfence")])
     assert "the nodes of c are gone" in worse(gone)["warning", "HostEndpoints"]
 

@@ -88,8 +88,8 @@ def test_a_kernel_without_the_policy_is_waited_for_and_then_counts_as_failed(ser
 @pytest.mark.parametrize(
     ("connection", "says"),
     [
-        ("local", "nobody logs in to it from outside"),
-        ("ansible.builtin.local", "nobody logs in to it from outside"),
+        ("local", "takes no login from outside"),
+        ("ansible.builtin.local", "takes no login from outside"),
         ("kubernetes.core.kubectl", "would prove nothing"),
         ("community.aws.aws_ssm", "would prove nothing"),
     ],

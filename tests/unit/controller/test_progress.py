@@ -25,6 +25,13 @@ def test_it_is_written_now_and_then_only(tmp_path):
     assert (tmp_path / "file").read_text() == "1 of 5000 HostEndpoints"
 
 
+def test_a_line_as_it_is(tmp_path):
+    line = progress.Line(str(tmp_path / "file"))
+    line.show("1 of 3 nodes have an active HostEndpoint")
+    line.show("2 of 3 nodes have an active HostEndpoint")
+    assert (tmp_path / "file").read_text() == "1 of 3 nodes have an active HostEndpoint"
+
+
 def test_a_file_that_cannot_be_written_ends_nothing(tmp_path):
     told = progress.Progress(str(tmp_path / "absent" / "file"), "logins", 3)
     told.step()

@@ -96,7 +96,7 @@ def _before_ipv6(calico_version: str) -> bool:
 def read_attached(document: object) -> dict[str, frozenset[str]]:
     """Interfaces that Calico's programs are attached to, from ``bpftool -j net show``.
 
-    An element ``{"pins": [...]}`` may stand beside it: names of the links that Felix pinned, which say the
+    An element ``{"pins": [...]}`` may follow it: names of the links that Felix pinned, which say the
     same where bpftool is too old to know them.
 
     :raises ValueError: not such a document

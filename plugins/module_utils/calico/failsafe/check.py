@@ -193,7 +193,7 @@ def _family(
             yield Finding(
                 "family.leftover",
                 WARNING,
-                "Calico's chains stand for IPv6, which Felix is told to leave alone: nothing keeps them up",
+                "Calico's chains stand for IPv6, which Felix is configured to leave alone: they go stale",
                 "reboot the node, or take these chains away",
                 family,
             )

@@ -264,7 +264,7 @@ def _forced(item: Object) -> bool:
 
 
 def _ipv6(settings: FelixSettings, interfaces: Optional[Mapping[str, Sequence[str]]]) -> bool:
-    """Felix programs IPv6 unless told not to, or the kernel has none (then not even ``lo`` has an
+    """Felix programs IPv6 unless it is configured not to, or the kernel has none (then not even ``lo`` has an
     address)."""
     if not settings.flag("ipv6Support", default=True):
         return False

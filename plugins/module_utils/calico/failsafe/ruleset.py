@@ -195,7 +195,7 @@ def follow(before: bytes, text: str) -> tuple[bytes, str]:
 
 
 def chain_hashes(rules: Iterable[Rule], chain: str, family: int, dialect: str) -> list[str]:
-    """The hashes that Felix writes for a chain of ours to expect; the first rendering of each rule is
+    """The hashes that Felix writes for a chain that is expected here; the first rendering of each rule is
     taken."""
     state, hashes = start(chain), []
     for rule in rules:

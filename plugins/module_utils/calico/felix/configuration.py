@@ -132,7 +132,7 @@ def dropped_defaults(field: str, ports: Ports, calico_version: str = "") -> Port
 
 
 def described(ports: Ports) -> str:
-    """Entries with who uses them, those that somebody uses first."""
+    """Entries with who uses them, those that someone uses first."""
     known = [f"{entry} ({USED_BY[entry.port]})" for entry in ports if entry.port in USED_BY]
     return ", ".join([*known, *(str(entry) for entry in ports if entry.port not in USED_BY)])
 
@@ -153,7 +153,7 @@ def check_entries(value: object, field: str) -> list[dict[str, Any]]:
     (projectcalico/calico#2904).
 
     :param value: list of ``{protocol, port, net?}``
-    :param field: name of the list, for the complaint
+    :param field: name of the list, for the error message
     :returns: the entries with protocol in lower case and net in canonical form, in the same order
     :raises BadInput: the first entry that is wrong, with its index and key
     """

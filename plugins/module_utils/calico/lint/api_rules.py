@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Lint rules about what Calico's API refuses, told without asking it.
+"""Lint rules about what Calico's API refuses, found without asking it.
 
 For objects of ``projectcalico.org/v3`` that no API server has stored yet. Policies are read by the
 strict reader of module ``policies``; the other kinds are checked here.

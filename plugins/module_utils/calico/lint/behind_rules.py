@@ -105,7 +105,7 @@ def _same_class(other: Policy, policy: Policy) -> bool:
 
 
 def _selects_as_much(context: LintContext, other: Policy, policy: Policy) -> bool:
-    """Whether the other one selects every host endpoint that the policy selects, as far as it can be told."""
+    """Whether the other one selects every host endpoint that the policy selects, as far as is known."""
     if str(other.selector) in ("all()", str(policy.selector)):
         return True
     selected = context.selected(policy)

@@ -140,7 +140,7 @@ class LintContext:
         return bool(self.store.host_endpoints)
 
     def judges_hosts(self, policy: Policy) -> bool:
-        """Whether a policy reaches hosts, as far as can be told."""
+        """Whether a policy reaches hosts, as far as is known."""
         if policy.do_not_track or policy.pre_dnat or policy.apply_on_forward:
             return True
         if self.has_endpoints():

@@ -77,7 +77,7 @@ def _profiles(context: LintContext, hep: HostEndpoint) -> Iterator[Finding]:
             "set profiles: [projectcalico-default-allow] unless that is meant",
         )
     for index, name in enumerate(hep.profiles):
-        # Profiles of namespaces and service accounts exist where those do, which we may not have been told.
+        # Profiles of namespaces and service accounts exist where those do, which the objects need not show.
         if name in context.store.profiles or name.startswith(("kns.", "ksa.")):
             continue
         yield trap(

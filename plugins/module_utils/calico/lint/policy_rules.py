@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Lint rules about a policy as a whole, and about policies beside each other."""
+"""Lint rules about a policy as a whole, and about several policies together."""
 
 from __future__ import annotations
 

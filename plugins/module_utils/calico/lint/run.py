@@ -3,7 +3,7 @@
 """Traps of host protection, named before they bite.
 
 :func:`lint` looks at objects as they are (or will be) stored. Every finding has a rule of :data:`RULES`; the
-ids are stable. ``error`` is for what locks somebody out or means something else to Felix than it says;
+ids are stable. ``error`` is for what locks someone out or means something else to Felix than it says;
 ``warning`` for what usually is not meant; ``info`` for what is worth knowing. docs/lint.md tells each rule.
 """
 
@@ -60,7 +60,7 @@ class Surroundings:
     """What the objects do not say.
 
     ``nodes`` as in :func:`..endpoints.parse_nodes`; ``ssh_ports`` are where sshd listens; ``api_ports`` where
-    the API server is reached (beside the endpoints of the service ``kubernetes``, where they are given).
+    the API server is reached (besides the endpoints of the service ``kubernetes``, where they are given).
     ``live``: the objects are all that a cluster holds, so that what is not among them does not exist.
     """
 

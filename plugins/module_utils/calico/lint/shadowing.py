@@ -3,7 +3,7 @@
 """Which earlier rules, one alone or several together, leave a rule nothing to match.
 
 A rule is a box of four sides - addresses and ports of both ends - for one family. Of what else it asks, such
-as a selector or an ICMP type, an earlier rule must ask no more. Where they cannot be told exactly, a rule is
+as a selector or an ICMP type, an earlier rule must ask no more. Where they are not known exactly, a rule is
 taken for larger than it is and those before it for smaller, so that a finding is always right.
 """
 
@@ -74,7 +74,7 @@ def _hiders(rule: Rule, earlier: Sequence[Rule], version: int) -> Optional[list[
 
 
 def _asks_no_more(hider: Rule, rule: Rule) -> bool:
-    """Whether the rule meets all that the earlier one asks beside addresses and ports."""
+    """Whether the rule meets all that the earlier one asks apart from addresses and ports."""
     if hider.protocol not in (None, rule.protocol):
         return False
     excluded = hider.not_protocol
@@ -126,7 +126,7 @@ def _ports(side: Entity, larger: bool, other: Entity) -> Spans:
     if side.ports and not (larger and side.ports.names) and not _shares(side.ports, other.ports, larger):
         wanted = merged(sorted(side.ports.ranges))
     if side.not_ports.names:
-        # Where such ports are cannot be told: none of it is sure.
+        # It is unknown where such ports are, so nothing is certain.
         return wanted if larger or side.not_ports == other.not_ports else ()
     return tuple(without(wanted, merged(sorted(side.not_ports.ranges))))
 

@@ -22,7 +22,7 @@ RULES = {
     "service-without-namespace": "A service without its namespace in a global policy: the rule matches none.",
     "peer-not-found": "A rule's selector finds nothing among the objects.",
     "untracked-one-direction": "doNotTrack allows one direction, and nothing allows the answers.",
-    "one-family-allow": "An allow for nets of one family beside a deny of both: the other family is cut off.",
+    "one-family-allow": "An allow for nets of one family with a deny of both: the other family is cut off.",
     "one-family-deny": "A deny for nets of one family leaves the other open.",
     "selector-without-addresses": "A rule's selector finds host endpoints that stand for no address.",
     "unreachable-rule": "A rule that earlier rules, one alone or several together, leave nothing to match.",

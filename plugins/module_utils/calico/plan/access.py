@@ -53,7 +53,7 @@ def access_writes(wish: AccessWish, stored: Mapping[str, Object]) -> list[Write]
     writes = []
     for wanted in objects_of(wish):
         live = found.get(wanted["kind"])
-        # A label of ours on someone else's namespace would let teardown remove it.
+        # Hostfence's label on someone else's namespace would let teardown remove it.
         if wanted["kind"] == "Namespace" and live and not _is_ours(live):
             continue
         write = _write(wanted, live)

@@ -265,7 +265,7 @@ class _Builder:
         view = self.view
         if view.auto.enabled and not view.auto.ours and not wish.replace_auto:
             refusal = (
-                f"host_endpoints_mode is '{wish.mode}', but somebody has switched on Calico's automatic "
+                f"host_endpoints_mode is '{wish.mode}', but someone has switched on Calico's automatic "
                 "HostEndpoints, which would stay the active ones. Set host_endpoints_mode to 'auto' to use "
                 "them, or host_endpoints_replace_auto to true to replace them."
             )

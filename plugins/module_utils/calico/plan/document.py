@@ -55,7 +55,7 @@ def to_document(plan: Plan, wishes: Mapping[str, Any]) -> Object:
 def read_document(document: object, place: str) -> Saved:
     """What a saved plan is compared by.
 
-    :param place: named in complaints
+    :param place: named in error messages
     :raises BadInput: no plan, or one of another version
     """
     if not isinstance(document, Mapping) or "schema" not in document:

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A short hash of everything that a plan rests on, so that it can be told later what moved."""
+"""A short hash of everything that a plan rests on, so that one can say later what moved."""
 
 from __future__ import annotations
 

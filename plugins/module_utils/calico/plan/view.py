@@ -15,7 +15,7 @@ from .model import Write
 
 Object = dict[str, Any]
 
-# What decides about hosts beside policy.
+# What decides about hosts, apart from policy.
 AROUND = ("HostEndpoint", "FelixConfiguration", "Node", "NetworkSet", "IPPool")
 
 
@@ -40,8 +40,8 @@ class AutoView:
 class Logins:
     """By which connections the nodes are, or would be, reached.
 
-    :ivar given: those that were tried, as the nodes told them or as they are assumed
-    :ivar assumed: by node, for nodes that nobody tried
+    :ivar given: those that were tried, as the nodes reported them or as they are assumed
+    :ivar assumed: by node, for nodes that were not tried
     :ivar reached: names of the nodes that took a new login
     :ivar tried: names of the nodes that were tried
     :ivar api: the connections to the API that end at nodes
@@ -63,7 +63,7 @@ class View:
     """What was seen.
 
     :ivar flavour: ``v1``, ``aggregated``, ``v3-native`` or ``none``
-    :ivar kinds: kinds of ours that the API serves
+    :ivar kinds: kinds of host protection that the API serves
     :ivar objects: those stored, by kind; of Calico's kinds, Nodes and the access objects
     :ivar user: of this connection; empty where the API cannot tell
     :ivar selected: names of the nodes that the HostEndpoints' node selector selects
@@ -100,7 +100,7 @@ class View:
         return next((o for o in self.of(kind) if o["metadata"]["name"] == name), None)
 
     def around(self) -> list[Object]:
-        """What decides about hosts beside policy, with kind and apiVersion."""
+        """What decides about hosts, apart from policy, with kind and apiVersion."""
         found = [self.typed(kind, obj) for kind in AROUND for obj in self.of(kind)]
         return [*found, *self.of("EndpointSlice")]
 

@@ -68,7 +68,7 @@ class FelixWish:
 class HostEndpointsWish:
     """:ivar replace_auto: whether automatic HostEndpoints that others switched on may be replaced
     :ivar accepted: kinds of vital flows whose loss is accepted in this step
-    :ivar networks: which HostEndpoints of ours a node has: the default one, and those of templates
+    :ivar networks: which HostEndpoints Hostfence makes for a node: the default one, and those of templates
     """
 
     mode: str

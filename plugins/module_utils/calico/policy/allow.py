@@ -100,7 +100,7 @@ def policies(entries: object, selector: str, field: str) -> list[dict[str, Any]]
     allowed = read(entries, field)
     made = [one.policy(selector) for one in allowed]
     for index, policy in enumerate(made):
-        # What is no port is told by who reads policies; here it is only said whose it is.
+        # The reader of policies refuses what is no port; here only the entry's name is added.
         try:
             parse([Document(policy, "")])
         except BadInput as refused:

@@ -55,7 +55,7 @@ class Mixed:
 
     :ivar documents: those of a set, in the form that sets have
     :ivar remarks: one line for each kind that was left alone, and for each object that was rewritten
-    :ivar host_endpoints: HostEndpoints that lie beside the policies
+    :ivar host_endpoints: HostEndpoints that lie with the policies
     """
 
     documents: Sequence[Document] = ()
@@ -149,7 +149,7 @@ def _left_alone(value: object) -> str:
         return ""
     if version.partition("/")[0] in CALICO_GROUPS:
         return kind if kind in _OTHER_KINDS else ""
-    # Under another group a set's kind is a slip of the pen, and no kind of somebody else's.
+    # Under another group a set's kind is a slip of the pen, and no kind of someone else's.
     return "" if kind in _OF_A_SET else kind
 
 

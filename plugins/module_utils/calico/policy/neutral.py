@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What goes is first made to decide nothing, by an update, and only then deleted.
 
-A delete can be refused (an admission policy), or leave the object in place (somebody's finalizer). An update
+A delete can be refused (an admission policy), or leave the object in place (someone's finalizer). An update
 to an object that decides nothing has the same effect at once, so that what stands afterwards harms nobody.
 """
 

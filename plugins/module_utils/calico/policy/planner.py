@@ -193,7 +193,7 @@ def plan(inventory: Inventory, wanted: PolicySet, tiers_in_use: frozenset[str] =
     """What is to be written, in order.
 
     :param tiers_in_use: tiers to keep, whoever wants them no more
-    :raises BadInput: an object of that name belongs to somebody else or to another set, or a tier is
+    :raises BadInput: an object of that name belongs to someone else or to another set, or a tier is
         named that nobody makes
     """
     return _Planner(inventory, wanted, tiers_in_use).plan()
@@ -490,7 +490,7 @@ class _Planner:
         )
 
     def _end_of(self, tier: Tier) -> str:
-        """What ends a tier of ours once the set is enforced, if no other set wants otherwise."""
+        """What ends a tier of Hostfence once the set is enforced, if no other set wants otherwise."""
         return tier.default_action or self.wanted.default_action
 
     def _tiers_to_leave(self, kept: Mapping[str, Object]) -> list[Live]:
@@ -508,7 +508,7 @@ class _Planner:
         return self._object(TIER, metadata.name, spec, metadata.labels, annotations)
 
     def _is_emptied(self, tier: str) -> bool:
-        """Whether a tier of ours is used by nobody any more."""
+        """Whether nothing uses a tier of Hostfence any more."""
         return not wishes(self.tiers[tier]) and not self._is_used_by_others(tier)
 
     def _is_used_by_others(self, tier: str) -> bool:
@@ -572,15 +572,15 @@ class _Planner:
                 raise BadInput(
                     "tier",
                     name,
-                    "a tier of this name exists and is not ours: name another, or name this one in each "
-                    "policy's spec.tier and we use it as it is",
+                    "a tier of this name exists and is not managed by Hostfence: name another, or name this "
+                    "one in each policy's spec.tier, and it is used as it is",
                 )
 
     def _refuse_stranger(self, kind: str, name: str, source: str) -> None:
         live = self.inventory.find(kind, name)
         if live is None or live.set_name == self.wanted.name:
             return
-        owner = f"belongs to the set {live.set_name}" if live.set_name else "was made by somebody else"
+        owner = f"belongs to the set {live.set_name}" if live.set_name else "was made by someone else"
         raise BadInput(
             "metadata.name", name, f"{kind} {live.stored_name} exists and {owner}: rename yours", source
         )

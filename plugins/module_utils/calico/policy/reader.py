@@ -585,7 +585,7 @@ def _check_services(rule: Rule, path: str, direction: str) -> None:
     }
     for key, value in beside.items():
         if value:
-            raise BadInput(f"{path}.{right}.{key}", wire(value), "cannot stand beside services: remove one")
+            raise BadInput(f"{path}.{right}.{key}", wire(value), "cannot go with services: remove one")
 
 
 def _refuse_twins(objects: Iterable[Union[Policy, NetworkSet, Tier]]) -> None:

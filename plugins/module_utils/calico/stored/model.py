@@ -149,7 +149,7 @@ class HostEndpoint:
 
 @dataclass(frozen=True)
 class Workload:
-    """A pod. ``labels`` are its own; ``unknown_labels`` are beginnings of labels that nothing told us."""
+    """A pod. ``labels`` are its own; ``unknown_labels`` are beginnings of labels whose values are unknown."""
 
     ref: Reference
     node: str

@@ -655,7 +655,7 @@ def _members(text: object, ports: Sequence[Raw]) -> list[ServiceEndpoint]:
         return []
     numbered = [port for port in ports if isinstance(port.get("port"), int)]
     if not numbered:
-        return [ServiceEndpoint(address, 0, 0)]  # nothing to go to, but still somebody to come from
+        return [ServiceEndpoint(address, 0, 0)]  # nothing to go to, but still someone to come from
     return [
         ServiceEndpoint(address, _protocol_of(port), port["port"]) for port in numbered if _protocol_of(port)
     ]

@@ -140,7 +140,7 @@ def _items(store: Store, complete: bool) -> Iterable[_Item]:
     for network_set in store.network_sets:
         yield _Item(network_set.labels, nets=network_set.nets)
     if store.pod_nets and not complete:
-        # An address of the pods' nets that belongs to no pod we were told of may carry any label.
+        # An address of the pods' nets that belongs to no known pod may carry any label.
         yield _Item({}, ("",), nets=tuple(_free_nets(store)))
 
 

@@ -80,7 +80,7 @@ def parse_flow(raw: object, place: str = "flow") -> Flow:
 
     :param raw: mapping with the names in :data:`FIELDS`; node, direction, protocol, source and destination
         are required; protocol is a name (``TCP``) or number; addresses without prefix
-    :param place: named in complaints, for example ``flows[3]``
+    :param place: named in error messages, for example ``flows[3]``
     :raises BadInput: the field, its value and what would be right
     """
     if not isinstance(raw, Mapping):

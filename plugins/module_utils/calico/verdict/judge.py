@@ -137,7 +137,7 @@ def judge_objects(
 
 
 def refuse_unknown_kinds(store: Store) -> None:
-    """Complain of objects of Calico's API that it does not know: nobody means them to be without effect.
+    """Reject objects of Calico's API whose kind is unknown here: left out, they would have no effect.
 
     :raises BadInput: field ``kind`` of the first of them
     """

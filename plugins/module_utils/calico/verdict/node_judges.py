@@ -55,7 +55,7 @@ class NodeUse:
 def parse_use(raw: Mapping[str, Any], place: str) -> NodeUse:
     """Read what failsafe_info returned.
 
-    :param place: named in complaints, for example ``uses[3]``
+    :param place: named in error messages, for example ``uses[3]``
     :raises BadInput: no node's name, or a data plane that does not exist
     """
     node, dataplane = raw.get("node"), raw.get("dataplane") or ""

@@ -81,7 +81,7 @@ class Settings:
 
     ``endpoint_to_host`` is None where no configuration says it; ``problem`` says why Felix does not run
     with what is configured, if so. ``ebpf_overlays`` are the overlay interfaces that eBPF programs sit on
-    beside those of the pattern; ``ebpf_loopback`` are the protocols whose packets out of ``lo`` they see:
+    besides those of the pattern; ``ebpf_loopback`` are the protocols whose packets out of ``lo`` they see:
     ``udp``, ``all`` or none. ``ipvs``: whether kube-proxy runs in IPVS mode, None where nothing says it.
     """
 

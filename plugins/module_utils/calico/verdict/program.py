@@ -391,7 +391,7 @@ class _TierWalk:
         return [self.led_by(line, "", outcome) for outcome in self.from_link(index + 1)]
 
     def led_by(self, line: str, doubt: str, outcome: Outcome) -> Outcome:
-        """The outcome of a later tier, told together with how the packet got there."""
+        """The outcome of a later tier, together with how the packet got there."""
         trace = outcome.trace[1:] if outcome.trace[:1] == (self.head,) else outcome.trace
         assumption = " and ".join(part for part in (doubt, outcome.assumption) if part)
         return Outcome(

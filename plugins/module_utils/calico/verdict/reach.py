@@ -31,7 +31,7 @@ class Connection:
     """A TCP connection to a node, as the node sees it.
 
     :ivar what: what it is for, :data:`SSH` or :data:`API`
-    :ivar doubt: why the addresses may be others than the node sees; empty where it told them itself
+    :ivar doubt: why the addresses may be others than the node sees; empty where it reported them itself
     """
 
     node: str
@@ -75,7 +75,7 @@ def of_session(node: str, ssh_connection: str, place: str) -> Connection:
     """The connection that an SSH server tells its session.
 
     :param ssh_connection: four words, address and port of the client and of the server
-    :param place: named in complaints
+    :param place: named in error messages
     :raises BadInput: another form
     """
     words = ssh_connection.split()

@@ -133,7 +133,7 @@ class Networks:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is known beside the objects.
+    """What is known in addition to the objects.
 
     :ivar uses: what looks at nodes found out
     :ivar addresses: of nodes, by which this machine logs in to them; may be of a family that no object lists

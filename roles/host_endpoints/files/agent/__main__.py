@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("--credentials", type=Path, default=CREDENTIALS)
     parser.add_argument("--health-port", type=int, default=8080)
     options = parser.parse_args()
-    # Nobody else sets one for the first process of a container, which would not be ended by a signal then.
+    # The first process of a container has no default handler, and a signal would not end it.
     signal.signal(signal.SIGTERM, _leave)
     try:
         settings = configuration.read(options.config)

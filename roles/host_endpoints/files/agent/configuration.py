@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the agent was told to do; anything wrong in it ends the program."""
+"""The agent's configuration; any fault in it ends the program."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Health(threading.Thread):
                     path = connection.recv(1024).split(b" ")[1:2]
                     connection.sendall(self._answer(path[0] if path else b""))
             except OSError:
-                # Whoever it was, he is gone.
+                # The client has gone.
                 continue
 
     def _answer(self, path: bytes) -> bytes:

@@ -19,7 +19,7 @@ from .watch import UNKNOWN, Board, Watch
 NODES = "/api/v1/nodes"
 NODE, HOST_ENDPOINT = "Node", "HostEndpoint"
 BEAT_SECONDS = 10
-# What fails is tried less and less often; so is a HostEndpoint written that somebody else keeps changing.
+# What fails is tried less and less often; so is a HostEndpoint written that someone else keeps changing.
 FIRST_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30
 QUIET_SECONDS = 60
@@ -87,7 +87,7 @@ class Keeper:
         try:
             change = self._change(node, hep)
         except BadInput as refused:
-            # Of the template all is checked before we begin, so this is about the node or somebody else's
+            # Of the template all is checked before we begin, so this is about the node or someone else's
             # object, and news of either ends it.
             self._trouble(str(refused))
             return

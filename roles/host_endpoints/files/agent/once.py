@@ -29,10 +29,10 @@ T = TypeVar("T")
 
 
 def reconcile(api: Api, configuration: Configuration) -> bool:
-    """Create, correct, and remove orphans of ours; say ``n of n``.
+    """Create, correct, and remove orphans of Hostfence; say ``n of n``.
 
     :returns: whether every selected node has its HostEndpoint, and no orphan is left
-    :raises BadInput: somebody else has a HostEndpoint under a name that we need, or no node is selected
+    :raises BadInput: someone else's HostEndpoint has a name that Hostfence needs, or no node is selected
     """
     for _pass in range(PASSES):
         planned = _plan(api, configuration)

@@ -26,7 +26,7 @@ Object = dict[str, Any]
 
 
 class Unknown:
-    """What an object is as long as nobody has read it."""
+    """What an object is until it has been read."""
 
 
 UNKNOWN = Unknown()
@@ -48,7 +48,7 @@ class Board:
             self._bell.notify()
 
     def see(self, kind: str) -> Any:
-        """The object, None where it does not exist, UNKNOWN where nobody has read it yet."""
+        """The object, None where it does not exist, UNKNOWN where it has not been read yet."""
         with self._bell:
             return self._seen.get(kind, UNKNOWN)
 
@@ -120,7 +120,7 @@ class Watch(threading.Thread):
             if error.status == 410:
                 # What we saw last is older than what the server remembers. It is there, so not for long.
                 self._version = None
-                say(INFO, "reading anew", watch=self._kind, reason=str(error))
+                say(INFO, "reading again", watch=self._kind, reason=str(error))
                 time.sleep(random.uniform(0, FIRST_WAIT_SECONDS))
                 return
             if time.monotonic() - begun > LONGEST_WAIT_SECONDS:
@@ -132,7 +132,7 @@ class Watch(threading.Thread):
         """Seconds until the next try; short as long as nothing was read yet, as when a pod begins."""
         if self._version is None:
             return self._backoff.next(at_least)
-        # All agents lose their watches when the API server starts anew, and it takes connections seconds
+        # All agents lose their watches when the API server restarts, and it takes connections seconds
         # before it serves them: those that came back meanwhile would all be served at one moment.
         return at_least + random.uniform(0, LONGEST_WAIT_SECONDS)
 
