@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
 from ..calico.policy.names import STAGED_POLICY, TIER
-from ..calico.policy.planner import KINDS, Inventory, Write, WritePlan, inventory_of, written_by_us
+from ..calico.policy.planner import KINDS, Inventory, WritePlan, inventory_of, written_by_us
+from ..calico.policy.write import Write
 from .client import ApiError, Cluster, ClusterError, Object
 from .flavour import Flavour, calico_version, list_stored
 from .patience import Patience, is_passing

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import audited
 from .names import INGRESS, NETWORK_SET, PASS, POLICY, TIER
-
-if TYPE_CHECKING:
-    from .planner import Write
+from .write import Write
 
 Object = dict[str, Any]
 

@@ -35,6 +35,7 @@ from .names import (
     stored_name,
     stores_default_prefix,
 )
+from .write import Write
 
 Object = dict[str, Any]
 
@@ -135,24 +136,6 @@ class Inventory:
 
     def of_set(self, set_name: str, kind: Optional[str] = None) -> list[Live]:
         return [o for o in self.objects if o.set_name == set_name and kind in (None, o.kind)]
-
-
-@dataclass(frozen=True)
-class Write:
-    """One write.
-
-    :ivar action: ``create``, ``update`` or ``delete``
-    :ivar wanted: the object to write, or None to delete
-    :ivar live: what is stored when the run begins, or None
-    :ivar interim: belongs to the way only, and is not what stays at the end
-    """
-
-    action: str
-    kind: str
-    name: str
-    wanted: Optional[Object]
-    live: Optional[Object]
-    interim: bool = False
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.nam
     TIER,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.neutral import neutral_first
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.planner import Write
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.write import Write
 from hypothesis import given
 from hypothesis import strategies as st
 
