@@ -114,3 +114,18 @@ def test_what_is_pure_does_no_io(path: Path) -> None:
 
 def test_what_marks_a_package_is_empty() -> None:
     assert [path for path in (ROOT / "plugins").rglob("__init__.py") if path.stat().st_size] == []
+
+
+def test_a_name_that_once_meant_several_things_means_one() -> None:
+    once = [
+        "ApiError", "Entity", "Finding", "Flow", "KernelRule", "Members", "NetworkSet", "NodeFacts", "Outcome",
+        "Plan", "Policy", "Rule", "Surroundings", "Tier", "Wanted", "Workload", "_Reader",
+    ]  # fmt: skip
+    agent = ROOT / "roles" / "host_endpoints" / "files" / "agent"
+    classes = [
+        node.name
+        for path in (*FILES, *agent.glob("*.py"))
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert [name for name in once if classes.count(name) != 1] == []

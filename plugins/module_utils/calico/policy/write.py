@@ -11,7 +11,7 @@ Object = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Write:
+class PolicyWrite:
     """One write.
 
     :ivar action: ``create``, ``update`` or ``delete``
