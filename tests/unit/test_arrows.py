@@ -118,8 +118,8 @@ def test_what_marks_a_package_is_empty() -> None:
 
 def test_a_name_that_once_meant_several_things_means_one() -> None:
     once = [
-        "ApiError", "Entity", "Finding", "Flow", "KernelRule", "Members", "NetworkSet", "NodeFacts", "Outcome",
-        "Plan", "Policy", "Rule", "Surroundings", "Tier", "Wanted", "Workload", "_Reader",
+        "ApiError", "Entity", "Finding", "Flow", "KernelRule", "Members", "NetworkSet", "NodeFacts",
+        "Outcome", "Plan", "Policy", "Rule", "Surroundings", "Tier", "Wanted", "Workload", "_Reader",
     ]  # fmt: skip
     agent = ROOT / "roles" / "host_endpoints" / "files" / "agent"
     classes = [
