@@ -41,7 +41,7 @@ unit: $(STAMP) ## Pure logic, against recorded real output
 integration: $(STAMP) ## Modules and roles against real API servers
 	tests/run integration
 
-newest: $(STAMP) ## Lint, unit, sanity and one site.yml on the newest Python with the newest ansible-core
+newest: $(STAMP) ## ansible-lint, unit, sanity and one site.yml on the newest Python with the newest ansible-core
 	tests/run newest
 
 molecule: $(STAMP) ## Whole use cases on the testbed

@@ -259,7 +259,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.node_objec
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.preflight import (
     AUTO,
     DIRECT,
-    Wanted,
+    PreflightWanted,
     judge,
     wildcard_collisions,
 )
@@ -286,7 +286,9 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     tasks = module.params["permissions_for"]
     found = cluster_info.read(cluster, tasks, module.params["granted_to"])
     facts = found.facts
-    wanted = Wanted(module.params["mode"], module.params["hosts"], permissions_checked=tasks is not None)
+    wanted = PreflightWanted(
+        module.params["mode"], module.params["hosts"], permissions_checked=tasks is not None
+    )
     needed = permissions.required(found.flavour, permissions.TASKS if tasks is None else tasks)
     return {
         "changed": False,

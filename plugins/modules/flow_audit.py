@@ -207,7 +207,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.requ
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
     PLATFORMS,
-    Surroundings,
+    PlatformNetworks,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.flow import Flow
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flow_documents, module
@@ -274,7 +274,7 @@ def work(params: dict[str, Any]) -> dict[str, Any]:
     )
     needed: Iterable[tuple[str, Flow]] = ()
     if params["platform"]:
-        around = Surroundings(
+        around = PlatformNetworks(
             nodes=tuple(node_networks(judged.objects)), cluster=tuple(pod_networks(judged.objects))
         )
         needed = packets(params["platform"], around, audit.store)

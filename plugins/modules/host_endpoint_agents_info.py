@@ -127,7 +127,7 @@ OPTIONS: dict[str, Any] = {
 
 def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     params = module.params
-    workload = agent_pods.Workload(params["kind"], params["namespace"], params["name"])
+    workload = agent_pods.AgentWorkload(params["kind"], params["namespace"], params["name"])
     found = agent_pods.wait(cluster, workload, params["seen"], params["wait_timeout"])
     return {"changed": False, **asdict(found), "summary": found.summary}
 

@@ -263,7 +263,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpo
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_plan import (
     Change,
-    Plan,
+    HostEndpointPlan,
     plan,
     plan_removal,
 )
@@ -277,7 +277,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
     lease,
     reach,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster.bulk import Outcome
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.bulk import WriteOutcome
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run
 from ansible_collections.hostfence.calico.plugins.module_utils.controller import progress
@@ -306,27 +306,27 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     # Where there is no Calico yet, check mode tells what would be made, and nothing is to be removed.
     served = flavour.detect(cluster) if module.check_mode or absent else flavour.require(cluster)
 
-    def look() -> tuple[Plan, reach.Outlook]:
+    def look() -> tuple[HostEndpointPlan, reach.Outlook]:
         if absent:
             planned = plan_removal(flavour.list_stored(cluster, served, "HostEndpoint"))
         else:
             planned = _plan(cluster, served, params, template)
         return planned, _look_ahead(module, cluster, served, planned)
 
-    def writes(found: tuple[Plan, reach.Outlook]) -> bool:
+    def writes(found: tuple[HostEndpointPlan, reach.Outlook]) -> bool:
         return bool(found[0].changes) and not module.check_mode
 
     with lease.planned(cluster, look, changes=writes) as ((planned, ahead), ours):
         if not absent:
             _warn(module, template, planned)
         ahead.warn(module)
-        outcomes = [Outcome(c) for c in planned.changes]
+        outcomes = [WriteOutcome(c) for c in planned.changes]
         if ours:
             outcomes = host_endpoints.carry_out(cluster, served, planned, _begun(module, planned, ours))
     return _result(module, cluster, served, planned, outcomes, ahead)
 
 
-def _begun(module: AnsibleModule, planned: Plan, ours: lease.Lease) -> Callable[[], None]:
+def _begun(module: AnsibleModule, planned: HostEndpointPlan, ours: lease.Lease) -> Callable[[], None]:
     """What is done as each write begins."""
     shown = progress.Progress(module.params["progress"], "HostEndpoints", len(planned.changes))
 
@@ -339,7 +339,7 @@ def _begun(module: AnsibleModule, planned: Plan, ours: lease.Lease) -> Callable[
 
 def _plan(
     cluster: Cluster, served: flavour.Flavour, params: dict[str, Any], template: HostEndpointTemplate
-) -> Plan:
+) -> HostEndpointPlan:
     networks = AutoHostEndpoints(
         enabled=True,
         create_default=params["create_default"],
@@ -360,7 +360,7 @@ def _plan(
 
 
 def _look_ahead(
-    module: AnsibleModule, cluster: Cluster, served: flavour.Flavour, planned: Plan
+    module: AnsibleModule, cluster: Cluster, served: flavour.Flavour, planned: HostEndpointPlan
 ) -> reach.Outlook:
     """A HostEndpoint puts a node under all policy that is enforced, from the moment it is written.
 
@@ -379,7 +379,7 @@ def _look_ahead(
     )
 
 
-def _warn(module: AnsibleModule, template: HostEndpointTemplate, planned: Plan) -> None:
+def _warn(module: AnsibleModule, template: HostEndpointTemplate, planned: HostEndpointPlan) -> None:
     if DEFAULT_ALLOW_PROFILE not in template.profiles:
         module.warn(
             f"profiles: without {DEFAULT_ALLOW_PROFILE} a HostEndpoint drops, from the moment it exists, all "
@@ -397,8 +397,8 @@ def _result(
     module: AnsibleModule,
     cluster: Cluster,
     served: flavour.Flavour,
-    planned: Plan,
-    outcomes: list[Outcome[Change]],
+    planned: HostEndpointPlan,
+    outcomes: list[WriteOutcome[Change]],
     ahead: reach.Outlook,
 ) -> dict[str, Any]:
     failed = [o for o in outcomes if not o.done]

@@ -378,6 +378,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy imp
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.mixed import templates_like
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.names import NETWORK_SET, TIER
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.neutral import selects_nothing
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.write import PolicyWrite
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction import state as transaction
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flavour, lease, policies, reach
@@ -612,7 +613,7 @@ def _result(
 
 
 def _unfinished(
-    wanted: planner.PolicySet, writes: tuple[planner.Write, ...], done: int, problem: ClusterError
+    wanted: planner.PolicySet, writes: tuple[PolicyWrite, ...], done: int, problem: ClusterError
 ) -> str:
     failed = writes[done]
     open_now = sorted(_bridges_left(writes[:done]))
@@ -623,7 +624,7 @@ def _unfinished(
     )
 
 
-def _bridges_left(writes: tuple[planner.Write, ...]) -> set[str]:
+def _bridges_left(writes: tuple[PolicyWrite, ...]) -> set[str]:
     left: set[str] = set()
     for write in writes:
         if write.interim and write.kind != TIER:
@@ -632,7 +633,7 @@ def _bridges_left(writes: tuple[planner.Write, ...]) -> set[str]:
     return left
 
 
-def _diff(write: planner.Write) -> dict[str, Any]:
+def _diff(write: PolicyWrite) -> dict[str, Any]:
     header = f"{write.kind} {write.name}"
     return {
         "before_header": header,

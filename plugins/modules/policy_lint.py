@@ -104,7 +104,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.context import SEVERITIES
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import (
-    Surroundings,
+    LintSurroundings,
     as_dicts,
     count_findings,
 )
@@ -129,7 +129,7 @@ OPTIONS: dict[str, Any] = {
 
 def work(params: dict[str, Any]) -> dict[str, Any]:
     judged = gather(params)
-    around = Surroundings(
+    around = LintSurroundings(
         judged.nodes, tuple(params["ssh_ports"]), tuple(params["api_ports"]), live=judged.live
     )
     findings = traps(judged.objects, judged.options, around=around, dataplanes=judged.dataplanes)

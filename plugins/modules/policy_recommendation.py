@@ -134,13 +134,13 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.cand
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.peers import NONE, SUBNET
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.recommend import (
     Recommendation,
-    Wanted,
+    WantedSet,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import Wishes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.report import Asked, conclude
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
     PLATFORMS,
-    Surroundings,
+    PlatformNetworks,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flow_documents, module
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import CONNECTION_OPTIONS
@@ -176,14 +176,14 @@ ROWS = 1000
 def work(params: dict[str, Any]) -> dict[str, Any]:
     paths = flow_documents.files(params["flows"])
     judged = gather(params, "compare", with_pods=True)
-    around = Surroundings(
+    around = PlatformNetworks(
         nodes=tuple(params["node_cidrs"] or node_networks(judged.objects)),
         cluster=tuple(params["cluster_cidrs"] or pod_networks(judged.objects)),
         ssh=tuple(params["ssh_sources"]),
         ssh_port=params["ssh_port"],
     )
     recommendation = Recommendation(
-        Wanted(
+        WantedSet(
             params["tier"],
             params["selector"],
             params["control_plane_selector"],

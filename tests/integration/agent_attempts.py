@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import configuration
-from agent.api import CREDENTIALS, Api, ApiError
+from agent.api import CREDENTIALS, AgentApiError, Api
 from agent.host_endpoint import METADATA_ANNOTATION, OWNER_LABEL, desired
 
 FORBIDDEN = 403
@@ -168,7 +168,7 @@ def main() -> int:
         try:
             attempt()
             answers[name] = (200, "")
-        except ApiError as error:
+        except AgentApiError as error:
             answers[name] = (error.status, str(error))
     for name, (status, said) in answers.items():
         print(json.dumps({"attempt": name, "status": status, "said": said}))

@@ -8,6 +8,7 @@ following leave it converged, the last takes everything away.
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -121,6 +122,8 @@ def test_a_second_run_changes_and_writes_nothing(site):
     again = site.run()
     assert (again.code, again.changed) == (0, 0), again.output
     assert stored(site.api) == site.converged
+    # What has nothing to do costs no task.
+    assert int(re.findall(r"\bok=(\d+)", again.text)[0]) <= 25, again.output
 
 
 @pytest.mark.one_flavour

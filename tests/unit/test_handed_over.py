@@ -55,10 +55,12 @@ def test_every_option_that_is_planned_is_written(step, tasks, module):
 
 
 def test_a_policy_set_is_written_with_the_options_that_the_plan_returned():
-    (task,) = tasks_of(ROLES / "policies" / "tasks" / "write.yml")
+    (each,) = tasks_of(ROLES / "policies" / "tasks" / "write.yml")
+    assert (each["ansible.builtin.include_tasks"], each["loop"]) == ("set.yml", "{{ policies_planned }}")
+    (task,) = tasks_of(ROLES / "policies" / "tasks" / "set.yml")
     given = task["hostfence.calico.policies"]
-    assert task["loop"] == "{{ policies_planned }}"
-    assert {name for name in given if re.search(rf"\bitem\.{name}\b", str(given[name]))} == {*SET_OPTIONS}
+    of_the_set = {name for name in given if re.search(rf"\b__policies_set\.{name}\b", str(given[name]))}
+    assert of_the_set == {*SET_OPTIONS}
     assert {*REACH_OPTIONS} <= {*given}
 
 
@@ -77,7 +79,7 @@ def test_no_other_task_puts_a_policy_set_together():
         for task in tasks_of(file)
         if {"platform", "src"} & {*task.get("hostfence.calico.policies", {})}
     ]
-    assert made == ["policies/write.yml"]
+    assert made == ["policies/set.yml"]
 
 
 def kept_by(role: str) -> set[str]:

@@ -59,7 +59,7 @@ class Foreign:
 
 
 @dataclass(frozen=True)
-class Plan:
+class HostEndpointPlan:
     """What has to be written, and what was seen on the way."""
 
     selected: Sequence[str]
@@ -68,7 +68,7 @@ class Plan:
     foreign: Sequence[Foreign] = field(default_factory=tuple)
 
 
-def plan(wanted: Sequence[Object], node_names: Iterable[str], heps: Iterable[Object]) -> Plan:
+def plan(wanted: Sequence[Object], node_names: Iterable[str], heps: Iterable[Object]) -> HostEndpointPlan:
     """What to write so that every selected node has its HostEndpoint, and no orphan of Hostfence is left.
 
     :param wanted: for each selected node the HostEndpoint, or those, that it should have
@@ -80,7 +80,7 @@ def plan(wanted: Sequence[Object], node_names: Iterable[str], heps: Iterable[Obj
     _refuse_foreign_names(wanted, others)
     # Hostfence's that no node has claimed are orphans.
     changes = [c for c in (_change(w, ours.pop(w["metadata"]["name"], None)) for w in wanted) if c]
-    return Plan(
+    return HostEndpointPlan(
         selected=list(dict.fromkeys(str(w["spec"]["node"]) for w in wanted)),
         changes=changes + [_deletion(h) for h in ours.values()],
         unchanged=len(wanted) - len(changes),
@@ -88,9 +88,9 @@ def plan(wanted: Sequence[Object], node_names: Iterable[str], heps: Iterable[Obj
     )
 
 
-def plan_removal(heps: Sequence[Object]) -> Plan:
+def plan_removal(heps: Sequence[Object]) -> HostEndpointPlan:
     """What to write so that no HostEndpoint of Hostfence is left."""
-    return Plan(selected=(), changes=[_deletion(h) for h in heps if is_ours(h)], unchanged=0)
+    return HostEndpointPlan(selected=(), changes=[_deletion(h) for h in heps if is_ours(h)], unchanged=0)
 
 
 def coverage(nodes: Iterable[str], heps: Iterable[Object]) -> dict[str, str]:

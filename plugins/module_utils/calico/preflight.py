@@ -42,7 +42,7 @@ class HostEndpointFact:
 
 
 @dataclass(frozen=True)
-class Workload:
+class ControllerPods:
     """A Deployment or DaemonSet and how many of its pods are ready."""
 
     namespace: str
@@ -91,15 +91,15 @@ class Facts:
     migration: str = ""
     nodes: Sequence[NodeFact] = ()
     host_endpoints: Sequence[HostEndpointFact] = ()
-    felix: Optional[Workload] = None
-    kube_controllers: Optional[Workload] = None
+    felix: Optional[ControllerPods] = None
+    kube_controllers: Optional[ControllerPods] = None
     workloads_visible: bool = True
     auto: AutoHostEndpointsFact = field(default_factory=AutoHostEndpointsFact)
     missing_permissions: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PreflightWanted:
     """What is about to be done.
 
     :ivar mode: ``host_endpoints_mode``
@@ -112,7 +112,7 @@ class Wanted:
     permissions_checked: bool = False
 
 
-def judge(facts: Facts, wanted: Wanted) -> list[Finding]:
+def judge(facts: Facts, wanted: PreflightWanted) -> list[Finding]:
     """All findings, in the order in which a reader wants them."""
     checks = (
         _server,
@@ -140,7 +140,7 @@ def wildcard_collisions(heps: Iterable[HostEndpointFact]) -> dict[str, list[str]
     return {node: sorted(names) for node, names in by_node.items() if len(names) > 1}
 
 
-def _server(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
+def _server(facts: Facts, _wanted: PreflightWanted) -> Iterator[Finding]:
     name, version = "Kubernetes", parse_version(facts.server_version)
     if version and version < SERVER_SIDE_APPLY:
         yield Finding(
@@ -160,7 +160,7 @@ def _server(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
         yield Finding(name, OK, f"server {facts.server_version}")
 
 
-def _calico(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
+def _calico(facts: Facts, _wanted: PreflightWanted) -> Iterator[Finding]:
     if facts.flavour == "none":
         yield Finding(
             "Calico",
@@ -192,7 +192,7 @@ def _calico(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
         yield Finding("Calico", INFO, f"known fault {fault.id} ({where}): {fault.what}", fault.way_out)
 
 
-def _kinds(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
+def _kinds(facts: Facts, _wanted: PreflightWanted) -> Iterator[Finding]:
     absent = [kind for kind in NEEDED_KINDS if kind not in facts.kinds]
     if facts.flavour == "none" or not absent:
         return
@@ -212,7 +212,7 @@ def _kinds(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
     )
 
 
-def _datastore(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
+def _datastore(facts: Facts, _wanted: PreflightWanted) -> Iterator[Finding]:
     if facts.migration:
         yield Finding(
             "datastore",
@@ -238,7 +238,7 @@ def _datastore(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
         )
 
 
-def _felix(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
+def _felix(facts: Facts, _wanted: PreflightWanted) -> Iterator[Finding]:
     if not facts.workloads_visible:
         yield Finding(
             "Felix",
@@ -265,7 +265,7 @@ def _felix(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
         yield Finding("Felix", OK, str(facts.felix))
 
 
-def _kube_controllers(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
+def _kube_controllers(facts: Facts, wanted: PreflightWanted) -> Iterator[Finding]:
     name, found = "kube-controllers", facts.kube_controllers
     if found is not None and found.ready:
         yield Finding(name, OK, str(found))
@@ -289,7 +289,7 @@ def _kube_controllers(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
     yield Finding(name, WARNING, problem, f"{remedy}; mode {wanted.mode} does not depend on it")
 
 
-def _permissions(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
+def _permissions(facts: Facts, wanted: PreflightWanted) -> Iterator[Finding]:
     if facts.missing_permissions:
         yield Finding(
             "permissions",
@@ -301,7 +301,7 @@ def _permissions(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
         yield Finding("permissions", OK, "all that will be needed")
 
 
-def _nodes(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
+def _nodes(facts: Facts, _wanted: PreflightWanted) -> Iterator[Finding]:
     total = len(facts.nodes)
     unready = [node.name for node in facts.nodes if not node.ready]
     if not total and "list nodes" in facts.missing_permissions:
@@ -320,7 +320,7 @@ def _nodes(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
         yield Finding("nodes", OK, f"{total} Ready, {control_plane} of them control plane")
 
 
-def _inventory(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
+def _inventory(facts: Facts, wanted: PreflightWanted) -> Iterator[Finding]:
     if wanted.hosts is None:
         return
     names = {node.name for node in facts.nodes}
@@ -344,7 +344,7 @@ def _inventory(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
         yield Finding("inventory", OK, "holds every node")
 
 
-def _host_endpoints(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
+def _host_endpoints(facts: Facts, wanted: PreflightWanted) -> Iterator[Finding]:
     makers: dict[str, int] = {}
     for hep in facts.host_endpoints:
         makers[hep.made_by] = makers.get(hep.made_by, 0) + 1
@@ -382,7 +382,7 @@ def _taken_names(facts: Facts, foreign: Sequence[HostEndpointFact]) -> list[str]
     return [hep.name for hep in foreign if hep.name in needed]
 
 
-def _wildcards(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
+def _wildcards(facts: Facts, _wanted: PreflightWanted) -> Iterator[Finding]:
     collisions: Mapping[str, list[str]] = wildcard_collisions(facts.host_endpoints)
     if not collisions:
         return
@@ -395,7 +395,7 @@ def _wildcards(facts: Facts, _wanted: Wanted) -> Iterator[Finding]:
     )
 
 
-def _auto(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
+def _auto(facts: Facts, wanted: PreflightWanted) -> Iterator[Finding]:
     auto = facts.auto
     if auto.environment is not None and (wanted.mode == AUTO) != (auto.environment == "enabled"):
         yield Finding(
@@ -416,7 +416,7 @@ def _auto(facts: Facts, wanted: Wanted) -> Iterator[Finding]:
         yield Finding("auto HostEndpoints", OK, "on" if auto.enabled else "off")
 
 
-def _unset(kube_controllers: Optional[Workload]) -> str:
+def _unset(kube_controllers: Optional[ControllerPods]) -> str:
     namespace = kube_controllers.namespace if kube_controllers else "calico-system"
     name = kube_controllers.name if kube_controllers else "calico-kube-controllers"
     return f"kubectl -n {namespace} set env deployment/{name} AUTO_HOST_ENDPOINTS-"

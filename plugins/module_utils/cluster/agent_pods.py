@@ -30,7 +30,7 @@ _COLLECTIONS = {
 
 
 @dataclass(frozen=True)
-class Workload:
+class AgentWorkload:
     """A DaemonSet or Job of Hostfence's agents."""
 
     kind: str
@@ -84,7 +84,7 @@ class Progress:
         return f"{self.ready} of {self.total} nodes"
 
 
-def wait(cluster: Cluster, workload: Workload, seen: int, patience: float) -> Progress:
+def wait(cluster: Cluster, workload: AgentWorkload, seen: int, patience: float) -> Progress:
     """Wait until there is something to tell: more nodes than those seen, or the end.
 
     :param seen: how many nodes were ready in the last report
@@ -105,7 +105,7 @@ def wait(cluster: Cluster, workload: Workload, seen: int, patience: float) -> Pr
         time.sleep(POLL_SECONDS)
 
 
-def read(cluster: Cluster, workload: Workload) -> Progress:
+def read(cluster: Cluster, workload: AgentWorkload) -> Progress:
     """How far a workload is now.
 
     :raises ApiError: it does not exist
@@ -142,7 +142,7 @@ def _daemonset(cluster: Cluster, stored: Object, pods: Sequence[Object]) -> Prog
     )
 
 
-def _job(cluster: Cluster, workload: Workload, stored: Object, pods: Sequence[Object]) -> Progress:
+def _job(cluster: Cluster, workload: AgentWorkload, stored: Object, pods: Sequence[Object]) -> Progress:
     succeeded = int((stored.get("status") or {}).get("succeeded", 0))
     failed = is_true(stored, "Failed")
     newest = max(pods, key=lambda p: str(p["metadata"]["creationTimestamp"]), default=None)
@@ -227,7 +227,7 @@ def _log(cluster: Cluster, pod: Object) -> list[str]:
         return [str(error)]
 
 
-def _given_up(cluster: Cluster, workload: Workload, found: Progress, patience: float) -> str:
+def _given_up(cluster: Cluster, workload: AgentWorkload, found: Progress, patience: float) -> str:
     what = f"{workload.kind} {workload.namespace}/{workload.name}"
     if workload.kind == DAEMONSET:
         what += f": {found.summary} have a ready agent"
@@ -240,7 +240,7 @@ def _given_up(cluster: Cluster, workload: Workload, found: Progress, patience: f
     return f"{what}{waited} - {'; '.join(told)}{log}"
 
 
-def _event(cluster: Cluster, workload: Workload) -> Optional[str]:
+def _event(cluster: Cluster, workload: AgentWorkload) -> Optional[str]:
     """The last warning about a workload that lacks a pod: a quota, PodSecurity, an admission."""
     selector = f"involvedObject.kind={workload.kind},involvedObject.name={workload.name},type=Warning"
     events = list(cluster.list(f"/api/v1/namespaces/{workload.namespace}/events", fieldSelector=selector))

@@ -110,7 +110,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Plan:
+class AutoPlan:
     """What has to be written.
 
     :ivar patch: JSON merge patch of the configuration, empty where it is right
@@ -141,7 +141,7 @@ class Report:
     :ivar progress: how far kube-controllers has come; None where it has nothing to do
     """
 
-    plan: Plan
+    plan: AutoPlan
     before: Seen
     after: Seen
     findings: list[Advice]
@@ -235,12 +235,12 @@ def reconcile(
             "mode 'direct'"
         )
     nothing = Seen(KubeControllers(None, None), (), (), frozenset())
-    return Report(Plan(AutoHostEndpoints(), {}, {}, {}), nothing, nothing, [])
+    return Report(AutoPlan(AutoHostEndpoints(), {}, {}, {}), nothing, nothing, [])
 
 
 def plan_of(
     cluster: Cluster, flavour: Flavour, request: Request, seen: Seen
-) -> tuple[Plan, list[Object], list[Advice]]:
+) -> tuple[AutoPlan, list[Object], list[Advice]]:
     """What would be written, the HostEndpoints that kube-controllers would then hold, and what to know.
 
     :raises BadInput: kube-controllers would misread it, or this API does not know a field
@@ -321,14 +321,14 @@ class _Run:
             raise BadInput("node_selector", selector, "selects no node of this cluster")
         return names
 
-    def plan(self, seen: Seen) -> Plan:
+    def plan(self, seen: Seen) -> AutoPlan:
         """What is to be written, after the API has said that it would take it."""
         plan = self._plan(seen)
         _refuse(seen, plan, self._request.allow_uncovered)
         self._try_out(seen, plan)
         return plan
 
-    def _plan(self, seen: Seen) -> Plan:
+    def _plan(self, seen: Seen) -> AutoPlan:
         hands_off = self._request.state == ABSENT and not is_enabled_by_us(
             seen.kube_controllers.configuration
         )
@@ -338,7 +338,7 @@ class _Run:
         ours = {n["metadata"]["name"]: _labels_of_ours(n) for n in seen.nodes}
         wanted = {name: dict(self._request.node_labels) if name in seen.labelled else {} for name in ours}
         differing = {name: labels for name, labels in wanted.items() if labels != ours[name]}
-        return Plan(
+        return AutoPlan(
             config,
             patch={} if hands_off else _patch(seen, config),
             labels=differing,
@@ -356,7 +356,7 @@ class _Run:
             stored["templates"] = [template.spec() for template in self._request.templates]
         return AutoHostEndpoints.of_controllers({"node": {"hostEndpoint": stored}})
 
-    def _try_out(self, seen: Seen, plan: Plan) -> None:
+    def _try_out(self, seen: Seen, plan: AutoPlan) -> None:
         """Ask the API what it would store: whether it knows every field, and whether we may write.
 
         :raises BadInput: a field that this version of Calico does not have
@@ -367,7 +367,7 @@ class _Run:
         for name in list(plan.labels)[:1]:
             self._write_labels(seen, plan, name, dry_run=True)
 
-    def _look_ahead(self, seen: Seen, plan: Plan) -> reach.Outlook:
+    def _look_ahead(self, seen: Seen, plan: AutoPlan) -> reach.Outlook:
         """A HostEndpoint puts a node under all policy that is enforced, from the moment it is there.
 
         :raises CutOff: before anything is written
@@ -384,7 +384,7 @@ class _Run:
             lambda objects: [o for o in objects if o["kind"] != "HostEndpoint" or not is_auto(o)] + to_be,
         )
 
-    def host_endpoints_to_be(self, seen: Seen, plan: Plan) -> list[Object]:
+    def host_endpoints_to_be(self, seen: Seen, plan: AutoPlan) -> list[Object]:
         """What kube-controllers will make.
 
         One for a named interface is told by its addresses: by which interface a node is reached, nobody says.
@@ -405,11 +405,11 @@ class _Run:
                 to_be.append(host_endpoint)
         return to_be
 
-    def _configure(self, seen: Seen, plan: Plan) -> None:
+    def _configure(self, seen: Seen, plan: AutoPlan) -> None:
         if plan.patch:
             self._write_configuration(seen, plan)
 
-    def _write_configuration(self, seen: Seen, plan: Plan, dry_run: bool = False) -> Object:
+    def _write_configuration(self, seen: Seen, plan: AutoPlan, dry_run: bool = False) -> Object:
         path = self._flavour.path(KIND)
         if seen.kube_controllers.configuration is not None:
             return self._cluster.merge(f"{path}/{NAME}", plan.patch, dry_run)
@@ -423,7 +423,7 @@ class _Run:
         }
         return self._cluster.create(path, created, dry_run)
 
-    def _label(self, seen: Seen, plan: Plan) -> None:
+    def _label(self, seen: Seen, plan: AutoPlan) -> None:
         outcomes = write_all(plan.labels, lambda name: self._write_labels(seen, plan, name))
         failed = [o for o in outcomes if not o.done]
         if failed:
@@ -431,7 +431,7 @@ class _Run:
                 f"{len(failed)} of {len(outcomes)} Nodes could not be labelled, the first: {failed[0].error}"
             )
 
-    def _write_labels(self, seen: Seen, plan: Plan, name: str, dry_run: bool = False) -> None:
+    def _write_labels(self, seen: Seen, plan: AutoPlan, name: str, dry_run: bool = False) -> None:
         """Own exactly these labels of a Node.
 
         Not forced: a value that someone else set meanwhile is theirs. The uid keeps a Node that has gone
@@ -559,7 +559,7 @@ def _fields(patch: Object) -> Object:
     return host_endpoint_config((patch.get("spec") or {}).get("controllers"))
 
 
-def _refuse(seen: Seen, plan: Plan, allow_uncovered: bool) -> None:
+def _refuse(seen: Seen, plan: AutoPlan, allow_uncovered: bool) -> None:
     """Everything that must be known before anything is written."""
     if plan.hands_off:
         return
@@ -578,7 +578,7 @@ def _refuse(seen: Seen, plan: Plan, allow_uncovered: bool) -> None:
         )
 
 
-def _refuse_override(seen: Seen, plan: Plan) -> None:
+def _refuse_override(seen: Seen, plan: AutoPlan) -> None:
     override = seen.kube_controllers.override
     if not override:
         return
@@ -590,7 +590,7 @@ def _refuse_override(seen: Seen, plan: Plan) -> None:
         raise ClusterError(str(override))
 
 
-def _refuse_foreign_names(seen: Seen, plan: Plan) -> None:
+def _refuse_foreign_names(seen: Seen, plan: AutoPlan) -> None:
     in_the_way = coverage(plan.config, seen.nodes, seen.heps, {}).in_the_way
     if in_the_way:
         raise ClusterError(
@@ -599,7 +599,7 @@ def _refuse_foreign_names(seen: Seen, plan: Plan) -> None:
         )
 
 
-def _refuse_taken_labels(seen: Seen, plan: Plan) -> None:
+def _refuse_taken_labels(seen: Seen, plan: AutoPlan) -> None:
     for node in seen.nodes:
         name = node["metadata"]["name"]
         labels = node["metadata"].get("labels") or {}
@@ -646,7 +646,7 @@ def _left_to_do(report: Report) -> int:
     return waiting + (running is None or differs)
 
 
-def _findings(before: Seen, after: Seen, plan: Plan) -> list[Advice]:
+def _findings(before: Seen, after: Seen, plan: AutoPlan) -> list[Advice]:
     """What the user should know even when all goes well."""
     override = after.kube_controllers.override
     findings = [override] if override else []

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[T]):
+class WriteOutcome(Generic[T]):
     """What became of one write.
 
     :ivar error: why it was not done, or empty
@@ -31,7 +31,7 @@ class Outcome(Generic[T]):
         return not self.error
 
 
-def write_all(items: Iterable[T], write: Callable[[T], object]) -> list[Outcome[T]]:
+def write_all(items: Iterable[T], write: Callable[[T], object]) -> list[WriteOutcome[T]]:
     """Write every item over the client's parallel connections; one that is refused does not stop the others.
 
     Once the server no longer answers, the rest is not tried: thousands of items would each wait for it.
@@ -41,21 +41,21 @@ def write_all(items: Iterable[T], write: Callable[[T], object]) -> list[Outcome[
     """
     silent = Event()
 
-    def attempt(item: T) -> Outcome[T]:
+    def attempt(item: T) -> WriteOutcome[T]:
         if silent.is_set():
-            return Outcome(item, "not tried, because the API server no longer answered")
+            return WriteOutcome(item, "not tried, because the API server no longer answered")
         try:
             write(item)
         except NoAnswer as error:
             silent.set()
-            return Outcome(item, str(error))
+            return WriteOutcome(item, str(error))
         except ClusterError as error:
-            return Outcome(item, str(error))
-        return Outcome(item)
+            return WriteOutcome(item, str(error))
+        return WriteOutcome(item)
 
     # A future for each item would wake the caller thousands of times, a fifth of the processor's time.
     waiting = deque(enumerate(items))
-    outcomes: dict[int, Outcome[T]] = {}
+    outcomes: dict[int, WriteOutcome[T]] = {}
 
     def write_waiting() -> None:
         while True:

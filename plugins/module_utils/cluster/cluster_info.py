@@ -13,7 +13,7 @@ from typing import Any, Callable, Optional, TypeVar
 from ..calico.host_endpoint_auto import ENVIRONMENT_OVERRIDE, is_enabled, is_enabled_by_us
 from ..calico.host_endpoint_plan import made_by
 from ..calico.node_object import is_control_plane, is_true
-from ..calico.preflight import AutoHostEndpointsFact, Facts, HostEndpointFact, NodeFact, Workload
+from ..calico.preflight import AutoHostEndpointsFact, ControllerPods, Facts, HostEndpointFact, NodeFact
 from . import kube_controllers, permissions
 from .api_endpoints import endpoints_of
 from .client import CONCURRENCY, ApiError, Cluster, Object
@@ -145,10 +145,10 @@ def _hep_fact(hep: Object) -> HostEndpointFact:
     )
 
 
-def _deployment_fact(deployment: Optional[Object]) -> Optional[Workload]:
+def _deployment_fact(deployment: Optional[Object]) -> Optional[ControllerPods]:
     if deployment is None:
         return None
-    return Workload(
+    return ControllerPods(
         namespace=str(deployment["metadata"]["namespace"]),
         name=str(deployment["metadata"]["name"]),
         desired=int(deployment["spec"].get("replicas", 1)),
@@ -179,7 +179,7 @@ def _host_endpoints(view: HostView) -> list[Object]:
     return _unless_forbidden(lambda: view.of("HostEndpoint"), [])
 
 
-def _felix(view: HostView) -> tuple[Optional[Workload], bool]:
+def _felix(view: HostView) -> tuple[Optional[ControllerPods], bool]:
     daemonsets: Optional[list[Object]] = _unless_forbidden(lambda: view.of("DaemonSet"), None)
     if daemonsets is None:
         return None, False
@@ -187,7 +187,7 @@ def _felix(view: HostView) -> tuple[Optional[Workload], bool]:
     if found is None:
         return None, True
     status = found.get("status") or {}
-    return Workload(
+    return ControllerPods(
         namespace=str(found["metadata"]["namespace"]),
         name=str(found["metadata"]["name"]),
         desired=int(status.get("desiredNumberScheduled", 0)),

@@ -16,7 +16,7 @@ from ..calico.felix.configuration import (
     INBOUND_FIELD,
     OPTIONAL_FIELDS,
     OUTBOUND_FIELD,
-    Wanted,
+    FelixFields,
     changed_fields,
     edit_of,
     edited_lists,
@@ -55,7 +55,7 @@ TRIES = 3
 
 
 @dataclass
-class Outcome:
+class FelixOutcome:
     """What was, or would be, written.
 
     :ivar fields: the fields that differed, as wanted
@@ -71,13 +71,13 @@ class Outcome:
     remarks: list[str] = field(default_factory=list)
 
 
-def wanted_of(params: Mapping[str, Any]) -> Wanted:
+def wanted_of(params: Mapping[str, Any]) -> FelixFields:
     """What is wanted, of :data:`OPTIONS`.
 
     :raises BadInput: an entry that Felix would not start with, or read otherwise
     """
     lists = {option: _entries(params[option], option) for option in OPTIONS if option.startswith("failsafe_")}
-    return Wanted(
+    return FelixFields(
         params["node"],
         lists["failsafe_inbound_host_ports"],
         lists["failsafe_outbound_host_ports"],
@@ -111,7 +111,7 @@ def _entry(given: object, place: str) -> dict[str, Any]:
     return {key: value for key, value in result.validated_parameters.items() if value is not None}
 
 
-def write(cluster: Cluster, wanted: Wanted, params: Mapping[str, Any], check_mode: bool) -> Outcome:
+def write(cluster: Cluster, wanted: FelixFields, params: Mapping[str, Any], check_mode: bool) -> FelixOutcome:
     """Set fields of one FelixConfiguration, which is created if absent.
 
     :param params: of the module, :data:`reach.OPTIONS` among them
@@ -124,7 +124,7 @@ def write(cluster: Cluster, wanted: Wanted, params: Mapping[str, Any], check_mod
     if check_mode and served.kind is FlavourKind.NONE:
         # The role crds would have made the kind.
         spec = {**whole, **edited_lists(wanted, (), {})}
-        return Outcome(spec, remarks=_said(wanted, spec, ""))
+        return FelixOutcome(spec, remarks=_said(wanted, spec, ""))
     refuse_during_migration(cluster)
     for attempt in range(TRIES):
         try:
@@ -135,26 +135,26 @@ def write(cluster: Cluster, wanted: Wanted, params: Mapping[str, Any], check_mod
     raise AssertionError("unreachable")
 
 
-def _said(wanted: Wanted, spec: Mapping[str, Any], version: str) -> list[str]:
+def _said(wanted: FelixFields, spec: Mapping[str, Any], version: str) -> list[str]:
     return [f"{what}: {cost}" for what, cost in remarks(wanted, spec, version)]
 
 
 def _write_once(
     cluster: Cluster,
     served: Flavour,
-    wanted: Wanted,
+    wanted: FelixFields,
     whole: Mapping[str, Any],
     params: Mapping[str, Any],
     check_mode: bool,
-) -> Outcome:
+) -> FelixOutcome:
     live: Any = None
 
-    def plan() -> Outcome:
+    def plan() -> FelixOutcome:
         nonlocal live
         live = cluster.find(served.path(KIND, wanted.name))
         return _planned(cluster, served, wanted, whole, params, live)
 
-    def leaves_more_to_policy(planned: Outcome) -> bool:
+    def leaves_more_to_policy(planned: FelixOutcome) -> bool:
         return not check_mode and bool({INBOUND_FIELD, OUTBOUND_FIELD} & {*planned.fields})
 
     with lease.planned(cluster, plan, changes=leaves_more_to_policy) as (planned, _lease):
@@ -169,11 +169,11 @@ def _write_once(
 def _planned(
     cluster: Cluster,
     served: Flavour,
-    wanted: Wanted,
+    wanted: FelixFields,
     whole: Mapping[str, Any],
     params: Mapping[str, Any],
     live: Any,
-) -> Outcome:
+) -> FelixOutcome:
     name = wanted.name
     before = dict((live or {}).get("spec") or {})
     lists = wanted.inbound is not None or wanted.outbound is not None or wanted.edits
@@ -186,11 +186,11 @@ def _planned(
         unknown = unknown_fields(cluster, served, name, live, fields)
         fields = {item: value for item, value in fields.items() if item not in unknown}
     ahead = _look_ahead(cluster, served, name, fields, params)
-    return Outcome(fields, before, unknown, ahead, _said(wanted, spec, version))
+    return FelixOutcome(fields, before, unknown, ahead, _said(wanted, spec, version))
 
 
 def _applying(
-    cluster: Cluster, served: Flavour, wanted: Wanted
+    cluster: Cluster, served: Flavour, wanted: FelixFields
 ) -> tuple[list[dict[str, Any]], Mapping[str, str]]:
     """All FelixConfigurations, and the labels of the node that is meant."""
     labels: Mapping[str, str] = {}

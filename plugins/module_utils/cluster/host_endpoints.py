@@ -10,8 +10,8 @@ from typing import Any, Callable, TypeVar
 
 from ..calico.bad_input import BadInput
 from ..calico.host_endpoint import DEFAULT_ALLOW_PROFILE, correction, is_ours
-from ..calico.host_endpoint_plan import Change, Plan, made_by
-from .bulk import Outcome, write_all
+from ..calico.host_endpoint_plan import Change, HostEndpointPlan, made_by
+from .bulk import WriteOutcome, write_all
 from .client import ApiError, Cluster, ClusterError, Object
 from .flavour import Flavour, list_stored
 
@@ -89,8 +89,8 @@ def read(
 
 
 def carry_out(
-    cluster: Cluster, flavour: Flavour, planned: Plan, renew: Callable[[], None]
-) -> list[Outcome[Change]]:
+    cluster: Cluster, flavour: Flavour, planned: HostEndpointPlan, renew: Callable[[], None]
+) -> list[WriteOutcome[Change]]:
     """Write the plan: what is created or corrected first, then what goes.
 
     Orphans go last, and not at all where a write before them failed: a run that is cut short must
@@ -107,7 +107,7 @@ def carry_out(
     gone = [c for c in planned.changes if c.action == "delete"]
     outcomes = write_all(kept, write)
     if any(not o.done for o in outcomes):
-        return outcomes + [Outcome(c, "not tried, because writes before it failed") for c in gone]
+        return outcomes + [WriteOutcome(c, "not tried, because writes before it failed") for c in gone]
     return outcomes + write_all(gone, write)
 
 

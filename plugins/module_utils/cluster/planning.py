@@ -23,8 +23,7 @@ from ..calico.plan.model import CREATE, DELETE, UPDATE, Plan, Write
 from ..calico.plan.view import AutoView, Logins, View
 from ..calico.policy import planner
 from ..calico.policy.names import NETWORK_SET
-from ..calico.preflight import Facts, judge
-from ..calico.preflight import Wanted as PreflightWanted
+from ..calico.preflight import Facts, PreflightWanted, judge
 from ..calico.transaction.state import RECORD
 from ..calico.verdict.vital_flows import Networks, Surroundings, check_accepted
 from . import (
@@ -377,7 +376,7 @@ def _templates(given: Any) -> Any:
     return None if given is None else templates_of(given)
 
 
-def _auto_writes(configuration: Optional[Object], planned: auto_host_endpoints.Plan) -> tuple[Write, ...]:
+def _auto_writes(configuration: Optional[Object], planned: auto_host_endpoints.AutoPlan) -> tuple[Write, ...]:
     writes = []
     if planned.patch:
         action = UPDATE if configuration else CREATE

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
 from ..calico.policy.names import STAGED_POLICY, TIER
-from ..calico.policy.planner import KINDS, Inventory, Write, WritePlan, inventory_of, written_by_us
+from ..calico.policy.planner import KINDS, Inventory, WritePlan, inventory_of, written_by_us
+from ..calico.policy.write import PolicyWrite
 from .client import ApiError, Cluster, ClusterError, Object
 from .flavour import Flavour, calico_version, list_stored
 from .patience import Patience, is_passing
@@ -112,7 +113,7 @@ def carry_out(
 def _renewed(
     cluster: Cluster,
     flavour: Flavour,
-    write: Write,
+    write: PolicyWrite,
     written: dict[tuple[str, str], Object],
     renew: Callable[[], None],
 ) -> None:
@@ -120,7 +121,7 @@ def _renewed(
     _carry_out(cluster, flavour, write, written)
 
 
-def _is_refused_delete(write: Write, error: ApiError) -> bool:
+def _is_refused_delete(write: PolicyWrite, error: ApiError) -> bool:
     return write.action == "delete" and not (error.conflict or is_passing(error))
 
 
@@ -143,7 +144,7 @@ def namespaced_policies(cluster: Cluster, flavour: Flavour, tier: str) -> bool:
 
 
 def _carry_out(
-    cluster: Cluster, flavour: Flavour, write: Write, written: dict[tuple[str, str], Object]
+    cluster: Cluster, flavour: Flavour, write: PolicyWrite, written: dict[tuple[str, str], Object]
 ) -> None:
     """:param written: what earlier writes of the same plan stored; the new one is added"""
     path, key = flavour.path(write.kind, write.name), (write.kind, write.name)

@@ -21,7 +21,7 @@ from ..calico.policy.mixed import Mixed, sort_out, templates_like
 from ..calico.policy.names import EGRESS, INGRESS
 from ..calico.policy.planner import ABSENT, STAGED, STATES, PolicySet
 from ..calico.policy.reader import Document, parse
-from ..calico.policy.required_flows import PLATFORMS, Shape, Surroundings
+from ..calico.policy.required_flows import PLATFORMS, PlatformNetworks, Shape
 from .api_endpoints import endpoints_of
 from .policy_files import read_definitions, read_path
 from .variables import set_path
@@ -219,7 +219,7 @@ def _platform(
         api = api or found_api
         ports = ports or sorted({*found_ports, PLATFORMS[options["preset"]].api_port})
     networks = {key: tuple(options[key]) for key in ("nodes", "cluster", "control_plane", "dns", "ntp")}
-    around = Surroundings(
+    around = PlatformNetworks(
         **networks,
         local=tuple(options["local"]),
         ssh=tuple(options["ssh"]),

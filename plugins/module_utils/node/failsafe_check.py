@@ -17,7 +17,7 @@ from ..calico.failsafe.chains import FAILSAFE_IN, FAILSAFE_OUT
 from ..calico.failsafe.check import active_backend, verify
 from ..calico.failsafe.expectation import Expectation, expect
 from ..calico.failsafe.ruleset import Ruleset
-from ..calico.failsafe.vital_paths import NodeFacts, internal_addresses, path_findings, vital_paths
+from ..calico.failsafe.vital_paths import VitalFacts, internal_addresses, path_findings, vital_paths
 from ..calico.finding import ERROR, WARNING, Finding, is_ok
 from ..calico.version import noted_version
 from . import iptables_save, kernel, nft_json, vital
@@ -35,7 +35,7 @@ class Reading:
 
     rulesets: Sequence[Ruleset]
     bpf: failsafe_bpf.Kernel
-    facts: NodeFacts = field(default_factory=NodeFacts)
+    facts: VitalFacts = field(default_factory=VitalFacts)
     felix: kernel.FelixSettings = field(default_factory=kernel.FelixSettings)
     live: bool = False
 

@@ -14,7 +14,7 @@ from typing import Optional
 
 from ..calico.failsafe import chains
 from ..calico.failsafe.foreign import DROP_MARK, concerns_new_connections
-from ..calico.failsafe.ruleset import Chain, ForeignChain, Match, Rule, Ruleset, Table, is_watched
+from ..calico.failsafe.ruleset import Chain, DumpedRule, ForeignChain, Match, Ruleset, Table, is_watched
 from .limits import MAX_FOREIGN_CHAINS, MAX_KEPT_RULES, MAX_LINE, DumpProblems
 
 BUILT_IN = frozenset(("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"))
@@ -65,10 +65,10 @@ def parse(lines: Iterable[str], family: int, backend: str = "iptables") -> Rules
     :param backend: as known to the caller; the dump's own first line says more if it names one
     :returns: a ruleset whose ``problems`` is empty only where the dump was whole
     """
-    return _Reader(family, backend).read(lines)
+    return _SaveReader(family, backend).read(lines)
 
 
-class _Reader:
+class _SaveReader:
     def __init__(self, family: int, backend: str) -> None:
         self.ruleset = Ruleset(backend, family)
         self.problems = DumpProblems(self.ruleset.problems)
@@ -246,7 +246,7 @@ def _without_comments(line: str) -> str:
     return _QUOTED.sub('""', line).replace(' -m comment --comment ""', "")
 
 
-def parse_rule(line: str) -> Optional[Rule]:
+def parse_rule(line: str) -> Optional[DumpedRule]:
     """One ``-A`` line; None where it is none."""
     words = [plain or _ESCAPED.sub(r"\1", quoted) for quoted, plain in _WORD.findall(line)]
     if len(words) < 2 or words[0] != "-A":
@@ -263,7 +263,7 @@ class _RuleReader:
         self.hash = ""
         self.action, self.target = "none", ""
 
-    def read(self) -> Rule:
+    def read(self) -> DumpedRule:
         inverted = False
         module = ""
         while self.at < len(self.words):
@@ -281,7 +281,7 @@ class _RuleReader:
                 break
             self.read_option(word, inverted, module)
             inverted = False
-        return Rule(tuple(self.match), self.action, self.target, self.hash, tuple(self.comments))
+        return DumpedRule(tuple(self.match), self.action, self.target, self.hash, tuple(self.comments))
 
     def take(self) -> str:
         word = self.words[self.at] if self.at < len(self.words) else ""

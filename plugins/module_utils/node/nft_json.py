@@ -13,9 +13,9 @@ from ..calico.failsafe.ruleset import (
     NFTABLES,
     BaseChain,
     Chain,
+    DumpedRule,
     ForeignChain,
     Match,
-    Rule,
     Ruleset,
     Table,
     is_watched,
@@ -268,7 +268,7 @@ def is_iptables(family_name: str, table: str) -> bool:
     return family_name in ("ip", "ip6") and table in IPTABLES_TABLES
 
 
-def read_rule(rule: Object, layer: str) -> Rule:
+def read_rule(rule: Object, layer: str) -> DumpedRule:
     """A rule element in our form.
 
     :param layer: of Calico's table; its prefix is taken off jump targets
@@ -289,7 +289,7 @@ def read_rule(rule: Object, layer: str) -> Rule:
         match.extend(("?", f"{action} {target}".strip()) for action, target in actions[:-1])
     action, target = actions[-1] if actions else ("none", "")
     hash_, comments = _comment(rule.get("comment"))
-    return Rule(tuple(_with_protocol(match)), action, target, hash_, comments)
+    return DumpedRule(tuple(_with_protocol(match)), action, target, hash_, comments)
 
 
 def _action(kind: str, value: object, layer: str) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from ..calico.failsafe.vital_paths import NodeFacts, Target
+from ..calico.failsafe.vital_paths import Target, VitalFacts
 from .kernel import process_name, processes
 
 KUBECONFIGS = (
@@ -57,7 +57,7 @@ class Socket:
     inode: str
 
 
-def facts() -> NodeFacts:
+def facts() -> VitalFacts:
     """Look at this machine's configuration and sockets; what cannot be read is left out."""
     sockets = list(_sockets())
     clients = _inodes_of(API_CLIENTS)
@@ -66,7 +66,7 @@ def facts() -> NodeFacts:
     listening = frozenset(
         item.local for item in sockets if item.state == _LISTEN and not _loopback(item.local[0])
     )
-    return NodeFacts(
+    return VitalFacts(
         api=tuple(
             sorted({*_configured_api(), *(item.remote for item in ours if item.remote[1] in API_PORTS)})
         ),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import Surroundings, lint
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import LintSurroundings, lint
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.interface_owner import (
     parse_nodes,
 )
@@ -200,7 +200,7 @@ def ask(objects=OBJECTS, flows=FLOWS, nodes=NODES, dataplane="iptables"):
     try:
         options = Options(dataplane=dataplane, staged="compare")
         judge_objects(objects, flows, parse_nodes(nodes), options)
-        lint(objects, options, Surroundings(parse_nodes(nodes)))
+        lint(objects, options, LintSurroundings(parse_nodes(nodes)))
     except BadInput as bad:
         refused = bad
     if refused is None:

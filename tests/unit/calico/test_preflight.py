@@ -11,11 +11,11 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.preflight 
     AUTO,
     DIRECT,
     AutoHostEndpointsFact,
+    ControllerPods,
     Facts,
     HostEndpointFact,
     NodeFact,
-    Wanted,
-    Workload,
+    PreflightWanted,
     judge,
     wildcard_collisions,
 )
@@ -34,8 +34,8 @@ FIT = Facts(
     calico_version="v3.32.1",
     datastore_ready=True,
     nodes=NODES,
-    felix=Workload("calico-system", "calico-node", 2, 2),
-    kube_controllers=Workload("calico-system", "calico-kube-controllers", 1, 1),
+    felix=ControllerPods("calico-system", "calico-node", 2, 2),
+    kube_controllers=ControllerPods("calico-system", "calico-kube-controllers", 1, 1),
 )
 EMPTY = replace(
     FIT,
@@ -50,7 +50,7 @@ EMPTY = replace(
 
 def worse(facts, wanted=None):
     """Level and check of all findings that are not ok, with their texts."""
-    found = judge(facts, wanted or Wanted())
+    found = judge(facts, wanted or PreflightWanted())
     return {(f.severity, f.id): f"{f.message} - {f.remedy}" for f in found if f.severity != OK}
 
 
@@ -59,7 +59,7 @@ def hep(name, node="node1", interface="*", made_by="someone else"):
 
 
 def test_a_fit_cluster_has_only_ok():
-    found = judge(FIT, Wanted(AUTO, ["node1", "node2"], permissions_checked=True))
+    found = judge(FIT, PreflightWanted(AUTO, ["node1", "node2"], permissions_checked=True))
     told = [f for f in found if not f.message.startswith("known fault ")]
     assert {f.severity for f in told} == {OK}
     assert not any(f.remedy for f in told)
@@ -91,8 +91,8 @@ def test_a_cluster_without_calico_may_go_on_but_is_told_that_nothing_is_enforced
         ({"datastore_ready": False}, ("error", "datastore"), "not ready"),
         ({"datastore_ready": None}, ("warning", "datastore"), "never started"),
         ({"felix": None}, ("warning", "Felix"), "nothing is enforced"),
-        ({"felix": Workload("a", "b", 2, 1)}, ("warning", "Felix"), "a/b, 1 of 2 ready"),
-        ({"felix": Workload("a", "b", 0, 0)}, ("warning", "Felix"), "0 of 0"),
+        ({"felix": ControllerPods("a", "b", 2, 1)}, ("warning", "Felix"), "a/b, 1 of 2 ready"),
+        ({"felix": ControllerPods("a", "b", 0, 0)}, ("warning", "Felix"), "0 of 0"),
         ({"workloads_visible": False}, ("warning", "Felix"), "daemonsets"),
         ({"missing_permissions": ["create x", "list y"]}, ("error", "permissions"), "create x, list y"),
         ({"nodes": []}, ("error", "nodes"), "the cluster you mean"),
@@ -105,11 +105,11 @@ def test_what_is_wrong_is_named(change, expected, text):
     assert found[expected].partition(" - ")[2]
 
 
-@pytest.mark.parametrize("kube_controllers", [None, Workload("a", "calico-kube-controllers", 1, 0)])
+@pytest.mark.parametrize("kube_controllers", [None, ControllerPods("a", "calico-kube-controllers", 1, 0)])
 def test_kube_controllers_matter_to_the_mode_that_needs_them(kube_controllers):
     facts = replace(FIT, kube_controllers=kube_controllers)
-    assert ("warning", "kube-controllers") in worse(facts, Wanted(DIRECT))
-    assert ("error", "kube-controllers") in worse(facts, Wanted(AUTO))
+    assert ("warning", "kube-controllers") in worse(facts, PreflightWanted(DIRECT))
+    assert ("error", "kube-controllers") in worse(facts, PreflightWanted(AUTO))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_kube_controllers_matter_to_the_mode_that_needs_them(kube_controllers):
 )
 def test_an_environment_override_stops_what_it_contradicts(mode, environment, stops):
     facts = replace(FIT, auto=AutoHostEndpointsFact(environment=environment))
-    found = worse(facts, Wanted(mode))
+    found = worse(facts, PreflightWanted(mode))
     assert (("error", "auto HostEndpoints") in found) == stops
     if stops:
         assert (
@@ -139,21 +139,21 @@ def test_an_environment_override_stops_what_it_contradicts(mode, environment, st
 )
 def test_auto_host_endpoints_of_someone_else(mode, ours, warned):
     facts = replace(FIT, auto=AutoHostEndpointsFact(enabled=True, ours=ours))
-    assert (("warning", "auto HostEndpoints") in worse(facts, Wanted(mode))) == warned
+    assert (("warning", "auto HostEndpoints") in worse(facts, PreflightWanted(mode))) == warned
 
 
 def test_the_inventory_is_compared_both_ways():
-    found = worse(FIT, Wanted(hosts=["node1", "node1.example.org"]))["warning", "inventory"]
+    found = worse(FIT, PreflightWanted(hosts=["node1", "node1.example.org"]))["warning", "inventory"]
     assert "1 hosts are no nodes of this cluster: node1.example.org" in found
-    levels = [f for f in judge(FIT, Wanted(hosts=["node1"])) if f.id == "inventory"]
+    levels = [f for f in judge(FIT, PreflightWanted(hosts=["node1"])) if f.id == "inventory"]
     assert ["node2" in f.message for f in levels] == [True]
-    assert not [f for f in judge(FIT, Wanted()) if f.id == "inventory"]
+    assert not [f for f in judge(FIT, PreflightWanted()) if f.id == "inventory"]
 
 
 def test_a_name_that_we_need_stops_only_where_we_need_it():
     facts = replace(FIT, host_endpoints=[hep("node1-hostfence")])
-    assert "node1-hostfence" in worse(facts, Wanted(DIRECT))["error", "HostEndpoints"]
-    assert ("error", "HostEndpoints") not in worse(facts, Wanted(AUTO))
+    assert "node1-hostfence" in worse(facts, PreflightWanted(DIRECT))["error", "HostEndpoints"]
+    assert ("error", "HostEndpoints") not in worse(facts, PreflightWanted(AUTO))
 
 
 def test_who_made_the_host_endpoints():

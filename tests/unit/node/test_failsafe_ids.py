@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.check import verify
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.expectation import expect
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.vital_paths import (
-    NodeFacts,
+    VitalFacts,
     path_findings,
     vital_paths,
 )
@@ -123,7 +123,7 @@ def test_a_host_endpoint_found_by_addresses_that_are_not_known() -> None:
 
 def test_ssh_on_another_port_is_not_covered() -> None:
     expected = expect([HEP], "n", {"eth0": ["10.0.0.1"]})
-    paths = vital_paths(expected, [HEP], NodeFacts(ssh=(2222,)))
+    paths = vital_paths(expected, [HEP], VitalFacts(ssh=(2222,)))
     assert [item.id for item in path_findings(paths)] == ["vital.uncovered"]
 
 

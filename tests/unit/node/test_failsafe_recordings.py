@@ -85,10 +85,10 @@ def remember_rules() -> Iterator[None]:
 
 
 read_rule = nft_json.read_rule
-read_before: dict[tuple[int, str], failsafe_rules.Rule] = {}
+read_before: dict[tuple[int, str], failsafe_rules.DumpedRule] = {}
 
 
-def read_once(rule: dict[str, Any], layer: str) -> failsafe_rules.Rule:
+def read_once(rule: dict[str, Any], layer: str) -> failsafe_rules.DumpedRule:
     if id(rule) not in recorded:
         return read_rule(rule, layer)
     key = id(rule), layer

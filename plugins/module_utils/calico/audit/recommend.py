@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from ..policy.required_flows import Shape, Surroundings, policies, required_flows
+from ..policy.required_flows import PlatformNetworks, Shape, policies, required_flows
 from .observed import Document, ObservedFlow
 from .peers import NONE, Peers
 from .remedy import calico_protocol
@@ -25,7 +25,7 @@ _INGRESS, _EGRESS = "ingress", "egress"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedSet:
     """The set to make.
 
     :ivar directions: which are governed; a direction that is left out stays open
@@ -37,7 +37,7 @@ class Wanted:
     generalise: str
     directions: tuple[str, ...]
     platform: str
-    around: Surroundings
+    around: PlatformNetworks
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class _Evidence:
 class Recommendation:
     """Collects the documents of the nodes one by one."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: WantedSet) -> None:
         self._wanted = wanted
         self._seen: dict[_Service, _Evidence] = defaultdict(_Evidence)
         self.left_out: list[str] = []

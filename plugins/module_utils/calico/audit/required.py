@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from typing import Optional
 
 from ..address import Address, parse_address
-from ..policy.required_flows import Flow as RequiredFlow
-from ..policy.required_flows import Surroundings, Where, networks_of, required_flows
+from ..policy.required_flows import PlatformNetworks, RequiredFlow, Where, networks_of, required_flows
 from ..stored.model import Store
 from ..stored.rules import PROTOCOLS
 from ..verdict.flow import WITH_PORTS, Flow
@@ -18,7 +17,7 @@ from ..verdict.flow import WITH_PORTS, Flow
 CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"
 
 
-def packets(preset: str, around: Surroundings, store: Store) -> Iterator[tuple[str, Flow]]:
+def packets(preset: str, around: PlatformNetworks, store: Store) -> Iterator[tuple[str, Flow]]:
     """(purpose, packet): for each node, flow and net of its peers one, from an address within.
 
     Flows whose peers may be anywhere are left out: no packet stands for them.

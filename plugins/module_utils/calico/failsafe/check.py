@@ -27,8 +27,8 @@ from .foreign import foreign_findings
 from .ruleset import (
     NFTABLES,
     Chain,
+    DumpedRule,
     HashBreak,
-    Rule,
     Ruleset,
     Table,
     find_break,
@@ -358,9 +358,9 @@ class _Checker:
         if chain is not None:
             self.check_way(hook, chain, broken)
 
-    def check_jump(self, hook: Hook, jumps: Sequence[Rule]) -> None:
+    def check_jump(self, hook: Hook, jumps: Sequence[DumpedRule]) -> None:
         name = self.full_name(hook.table, hook.kernel_chain)
-        wanted = Rule((), "jump", hook.chain)
+        wanted = DumpedRule((), "jump", hook.chain)
         _state, hash_ = follow(start(name), render(wanted, name, self.ruleset.family, self.dialect)[0])
         first = jumps[0]
         if first.body != wanted.body:
@@ -388,7 +388,7 @@ class _Checker:
             self.add(
                 "path.conditional", hook.table, hook.chain, f"the jump to {hook.dispatch} is {_short(jump)}"
             )
-        last = chain.rules[-1] if chain.rules else Rule()
+        last = chain.rules[-1] if chain.rules else DumpedRule()
         if hook.last and (hook.table, hook.chain) not in broken and not _is_last(last, hook.last):
             self.add(
                 "chain.cut",
@@ -483,7 +483,7 @@ class _Checker:
             self.add("endpoint.missing", table, name, f"host endpoint {endpoint.name} has no chain {name}")
             return
         at = next((i for i, rule in enumerate(chain.rules) if rule.target == failsafe), None)
-        if at is None or chain.rules[at].body != Rule((), "jump", failsafe).body:
+        if at is None or chain.rules[at].body != DumpedRule((), "jump", failsafe).body:
             self.add(
                 "endpoint.no-failsafe", table, name,
                 f"no jump to {failsafe}" + ("" if at is None else f", but {_short(chain.rules[at])}"),
@@ -529,7 +529,7 @@ class _Checker:
 
     # -- the failsafe chains ---------------------------------------------------------------------
 
-    def expected_failsafes(self, table: str, chain: str) -> list[Rule]:
+    def expected_failsafes(self, table: str, chain: str) -> list[DumpedRule]:
         if chain not in (FAILSAFE_IN, FAILSAFE_OUT):
             return []
         return failsafe_rules(self.expectation.failsafes, chain, table, self.ruleset.family)
@@ -554,7 +554,7 @@ class _Checker:
                 "failsafe.no-chain", table, name, f"there is no chain {name}, although host endpoints need it"
             )
 
-    def compare(self, table: str, name: str, rules: Sequence[Rule], consistent: bool) -> None:
+    def compare(self, table: str, name: str, rules: Sequence[DumpedRule], consistent: bool) -> None:
         expected = self.expected_failsafes(table, name)
         wanted, held = [rule.body for rule in expected], [rule.body for rule in rules]
         if wanted == held:
@@ -606,22 +606,22 @@ class _Checker:
                 self.add("chain.absent", name, chain, f"a rule jumps to {chain}, which is not there")
 
 
-def _passes_on(rule: Rule) -> bool:
+def _passes_on(rule: DumpedRule) -> bool:
     """Whether a packet goes on after the rule, whatever it matches."""
     if rule.action == "?":
         return rule.target.split(" ")[0] in ("LOG", "CONNMARK", "log", "mangle")
     return rule.action in ("none", "dscp", "set-mark", "clear-mark", "nflog", "notrack")
 
 
-def _short(rule: Rule) -> str:
+def _short(rule: DumpedRule) -> str:
     return str(rule)[:120]
 
 
-def _shorts(rules: Sequence[Rule]) -> str:
+def _shorts(rules: Sequence[DumpedRule]) -> str:
     return ", ".join(_port(rule) for rule in rules[:12]) or "nothing"
 
 
-def _port(rule: Rule) -> str:
+def _port(rule: DumpedRule) -> str:
     said = dict(rule.match)
     port = said.get("dports") or (f"from {said['sports']}" if "sports" in said else "")
     if rule.action != "accept" or not port:
@@ -630,7 +630,7 @@ def _port(rule: Rule) -> str:
     return f"{said.get('proto', 'any')}/{port}" + (f" ({net})" if net else "")
 
 
-def _has_only(rule: Rule, needed: tuple[str, str]) -> bool:
+def _has_only(rule: DumpedRule, needed: tuple[str, str]) -> bool:
     """Whether a jump has exactly the condition that Felix puts there."""
     kind, value = needed
     if not kind:
@@ -641,7 +641,7 @@ def _has_only(rule: Rule, needed: tuple[str, str]) -> bool:
     return found == value if value else found.startswith("0x0/")
 
 
-def _is_last(rule: Rule, action: str) -> bool:
+def _is_last(rule: DumpedRule, action: str) -> bool:
     """Whether this is the rule with which Felix ends a hooked chain: let pass what is marked as accepted."""
     if len(rule.match) != 1 or rule.match[0][0] != "mark":
         return False
@@ -656,7 +656,7 @@ def _ends_closed(chain: Chain) -> bool:
     return last.action in ("drop", "reject") and not last.match
 
 
-def _may_stand_first(rule: Rule) -> bool:
+def _may_stand_first(rule: DumpedRule) -> bool:
     """Felix lets established connections pass, and drops what conntrack finds invalid, before failsafes."""
     if rule.match == (("ctstate", "RELATED,ESTABLISHED"),):
         return rule.action in ("accept", "return", "set-mark")

@@ -22,7 +22,7 @@ from ..stored.reader import inherited_labels, read
 from ..verdict.interface_owner import is_workload_interface, resolve_host_endpoints
 from ..verdict.packet_path import settings_of
 from .chains import FAILSAFE_IN
-from .ruleset import NFTABLES, Match, Rule
+from .ruleset import NFTABLES, DumpedRule, Match
 
 ANY_INTERFACE = "any-interface-at-all"
 
@@ -175,7 +175,7 @@ def endpoint_chain(prefix: str, interface: str, dialect: str) -> str:
     return f"{prefix}_{digest[: _IPTABLES_NAME_LIMIT - 1 - len(prefix)]}"
 
 
-def failsafe_rules(failsafes: Failsafes, chain: str, table: str, family: int) -> list[Rule]:
+def failsafe_rules(failsafes: Failsafes, chain: str, table: str, family: int) -> list[DumpedRule]:
     """The rules of a failsafe chain, in Felix's order and without hashes.
 
     In raw, before connection tracking, each chain also lets the answers of the other direction pass.
@@ -190,11 +190,11 @@ def failsafe_rules(failsafes: Failsafes, chain: str, table: str, family: int) ->
     ]
 
 
-def _failsafe_rule(entry: FailsafePort, ports: str, side: str) -> Rule:
+def _failsafe_rule(entry: FailsafePort, ports: str, side: str) -> DumpedRule:
     match: list[Match] = [("proto", entry.protocol), (ports, str(entry.port))]
     if entry.net is not None:
         match.append((side, entry.net))
-    return Rule(tuple(match), "accept")
+    return DumpedRule(tuple(match), "accept")
 
 
 def _addresses(interfaces: Mapping[str, Sequence[str]]) -> dict[str, list[Address]]:

@@ -9,7 +9,7 @@ from typing import Optional
 
 from ..felix.configuration import FailsafePort, Failsafes, built_in
 from .chains import hooked
-from .ruleset import NFTABLES, BaseChain, Chain, Rule, Ruleset, Table
+from .ruleset import NFTABLES, BaseChain, Chain, DumpedRule, Ruleset, Table
 
 DROP_MARK = 0x40000
 """The bit with which Calico's policies mark what they drop."""
@@ -93,11 +93,11 @@ def _built_in(ruleset: Ruleset, failsafes: Failsafes, before_calico: bool) -> It
             )  # fmt: skip
 
 
-def _accepts_all(rule: Rule) -> bool:
+def _accepts_all(rule: DumpedRule) -> bool:
     return rule.action == "accept" and not rule.match
 
 
-def _foreign_rules(chain: Chain, name: str, until_calico: bool) -> list[Rule]:
+def _foreign_rules(chain: Chain, name: str, until_calico: bool) -> list[DumpedRule]:
     calico = hooked(name)
     if until_calico:
         at = next(
@@ -107,7 +107,7 @@ def _foreign_rules(chain: Chain, name: str, until_calico: bool) -> list[Rule]:
     return [rule for rule in chain.rules if rule.target != calico and not _of_bpf_mode(rule)]
 
 
-def _of_bpf_mode(rule: Rule) -> bool:
+def _of_bpf_mode(rule: DumpedRule) -> bool:
     """Felix's own rules in the kernel's chains, in eBPF mode: signed, and each with a condition on Calico's
     marks that no packet meets which its programs let pass."""
     return bool(rule.hash) and any(kind.lstrip("!") == "mark" for kind, _value in rule.match)
@@ -135,7 +135,7 @@ def _base_chains(
 
 
 def _judge(
-    rules: Sequence[Rule],
+    rules: Sequence[DumpedRule],
     table: Table,
     table_name: str,
     name: str,
@@ -183,7 +183,7 @@ def _ports(failsafes: Failsafes, direction: str) -> tuple[FailsafePort, ...]:
     return failsafes.outbound or built_in().outbound
 
 
-def _reach(rule: Rule, ports: Sequence[FailsafePort]) -> str:
+def _reach(rule: DumpedRule, ports: Sequence[FailsafePort]) -> str:
     """``all`` where the rule meets new connections to a failsafe port from everybody, ``some``, or empty."""
     reach = "all"
     said = dict(rule.match)
@@ -213,7 +213,7 @@ def _in_ports(port: int, listed: str) -> bool:
     return False
 
 
-def concerns_new_connections(rule: Rule) -> bool:
+def concerns_new_connections(rule: DumpedRule) -> bool:
     """Whether a rule that drops may meet a connection from elsewhere to a failsafe port."""
     if dict(rule.match).get("ctstate") in _NOT_NEW:
         return False

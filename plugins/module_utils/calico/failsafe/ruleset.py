@@ -31,7 +31,7 @@ NUMBERED_PROTOCOLS = {"tcp": 6, "udp": 17, "ipip": 4, "icmpv6": 58}
 
 
 @dataclass(frozen=True)
-class Rule:
+class DumpedRule:
     """A rule of any back end.
 
     :ivar match: conditions in the order of the back end's listing
@@ -68,7 +68,7 @@ class Chain:
     :ivar policy: of a base chain
     """
 
-    rules: list[Rule] = field(default_factory=list)
+    rules: list[DumpedRule] = field(default_factory=list)
     hook: str = ""
     policy: str = ""
 
@@ -120,7 +120,7 @@ class BaseChain:
     hook: str
     policy: str
     of_iptables: bool = False
-    rules: list[Rule] = field(default_factory=list)
+    rules: list[DumpedRule] = field(default_factory=list)
 
 
 @dataclass
@@ -172,7 +172,7 @@ def is_watched(chain: str) -> bool:
     return chain.startswith(WATCHED_PREFIXES)
 
 
-def render(rule: Rule, chain: str, family: int, dialect: str) -> list[str]:
+def render(rule: DumpedRule, chain: str, family: int, dialect: str) -> list[str]:
     """Texts that Felix may have hashed for a rule; more than one where a listing does not tell them apart.
 
     :param chain: name with nftables' layer where there is one
@@ -194,7 +194,7 @@ def follow(before: bytes, text: str) -> tuple[bytes, str]:
     return after, base64.urlsafe_b64encode(after).decode()[:16]
 
 
-def chain_hashes(rules: Iterable[Rule], chain: str, family: int, dialect: str) -> list[str]:
+def chain_hashes(rules: Iterable[DumpedRule], chain: str, family: int, dialect: str) -> list[str]:
     """The hashes that Felix writes for a chain that is expected here; the first rendering of each rule is
     taken."""
     state, hashes = start(chain), []
@@ -217,7 +217,7 @@ class HashBreak:
 
 
 def find_break(
-    rules: Sequence[Rule], chain: str, family: int, dialect: str, expected: Sequence[Rule] = ()
+    rules: Sequence[DumpedRule], chain: str, family: int, dialect: str, expected: Sequence[DumpedRule] = ()
 ) -> Optional[HashBreak]:
     """The first rule whose hash does not follow from its text and the rules before it, or None.
 
@@ -247,7 +247,7 @@ def _next_state(before: bytes, texts: Iterable[str], written: str) -> Optional[b
     return None
 
 
-def _render_iptables(rule: Rule, chain: str) -> list[str]:
+def _render_iptables(rule: DumpedRule, chain: str) -> list[str]:
     action = _iptables_action(rule)
     if action is None:
         return []
@@ -314,7 +314,7 @@ def _iptables_match(kind: str, value: str) -> list[str]:
     return [template.format(inverted, value)] if template else []
 
 
-def _iptables_action(rule: Rule) -> Optional[str]:
+def _iptables_action(rule: DumpedRule) -> Optional[str]:
     plain = {"accept": "ACCEPT", "drop": "DROP", "reject": "REJECT", "return": "RETURN", "notrack": "NOTRACK"}
     if rule.action in plain:
         return f"--jump {plain[rule.action]}"
@@ -336,7 +336,7 @@ def _iptables_action(rule: Rule) -> Optional[str]:
     return "" if rule.action == "none" else None
 
 
-def _render_nftables(rule: Rule, chain: str, family: int) -> list[str]:
+def _render_nftables(rule: DumpedRule, chain: str, family: int) -> list[str]:
     action = _nftables_action(rule, chain)
     if action is None:
         return []
@@ -388,7 +388,7 @@ def _nftables_match(kind: str, value: str, family: int, protocol: str) -> list[s
     return [template.format(address, unequal, value)] if template else []
 
 
-def _nftables_action(rule: Rule, chain: str) -> Optional[str]:
+def _nftables_action(rule: DumpedRule, chain: str) -> Optional[str]:
     if rule.action in ("accept", "drop", "reject", "return", "notrack"):
         return rule.action
     if rule.action in ("jump", "goto"):

@@ -38,7 +38,7 @@ Target = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class NodeFacts:
+class VitalFacts:
     """What was found out on the node itself; empty where a dump is checked.
 
     :ivar api: API servers that this node's own configuration and connections use
@@ -88,7 +88,7 @@ class VitalPath:
 def vital_paths(
     expectation: Expectation,
     resources: Iterable[Mapping[str, Any]],
-    facts: NodeFacts,
+    facts: VitalFacts,
     interfaces: Optional[Mapping[str, Sequence[str]]] = None,
 ) -> list[VitalPath]:
     """The flows of this node, each once, and what its failsafes do for them.
@@ -124,7 +124,7 @@ def path_findings(paths: Iterable[VitalPath]) -> Iterator[Finding]:
 Path = tuple[str, str, str, int, str]
 
 
-def _ingress(node: str, objects: Sequence[Mapping[str, Any]], facts: NodeFacts) -> Iterator[Path]:
+def _ingress(node: str, objects: Sequence[Mapping[str, Any]], facts: VitalFacts) -> Iterator[Path]:
     for port in facts.ssh or (22,):
         yield "ssh", "in", "tcp", port, ""
     nodes = [item for item in objects if item.get("kind") == "Node"]

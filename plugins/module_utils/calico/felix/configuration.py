@@ -293,7 +293,7 @@ def effective(
     return Failsafes(inbound, outbound, inbound_source, outbound_source, tuple(undefined))
 
 
-def remarks(wanted: Wanted, spec: Mapping[str, Any], calico_version: str = "") -> list[tuple[str, str]]:
+def remarks(wanted: FelixFields, spec: Mapping[str, Any], calico_version: str = "") -> list[tuple[str, str]]:
     """What wanted lists mean, where they leave ports to policy alone: what, and what that costs.
 
     :param spec: the lists to be, by field
@@ -347,7 +347,7 @@ def edit_of(add: Sequence[Object], remove: Sequence[Object], field: str) -> Edit
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FelixFields:
     """The fields of one FelixConfiguration that are to be set; None leaves a field alone.
 
     :ivar node: name of the node whose own configuration it is; empty for all nodes (``default``)
@@ -383,7 +383,7 @@ class Wanted:
 
 
 def edited_lists(
-    wanted: Wanted,
+    wanted: FelixFields,
     configurations: Iterable[Object],
     node_labels: Mapping[str, str],
     calico_version: str = "",
@@ -423,7 +423,7 @@ _SERVICE = re.compile(r"k8s-service:[a-z0-9-]+(/[a-z0-9-]+)?")
 _WITH_PORT = re.compile(r"(?P<server>k8s-service:[^:]+|\[[^\]]+\]|[^:]+):(?P<port>\d{1,5})")
 
 
-def wanted_spec(wanted: Wanted) -> dict[str, Any]:
+def wanted_spec(wanted: FelixFields) -> dict[str, Any]:
     """The fields of the spec to write.
 
     :raises BadInput: a value that Felix would not start with

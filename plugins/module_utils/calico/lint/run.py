@@ -56,7 +56,7 @@ _FIRST = ("failsafe-shadows-deny",)
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class LintSurroundings:
     """What the objects do not say.
 
     ``nodes`` as in :func:`..endpoints.parse_nodes`; ``ssh_ports`` are where sshd listens; ``api_ports`` where
@@ -73,7 +73,7 @@ class Surroundings:
 def lint(
     objects: Iterable[Raw],
     options: Optional[Options] = None,
-    surroundings: Optional[Surroundings] = None,
+    surroundings: Optional[LintSurroundings] = None,
     focus: Optional[Collection[str]] = None,
 ) -> list[Finding]:
     """Find the traps in a set of objects.
@@ -89,7 +89,7 @@ def lint(
     :raises BadInput: an object that cannot be read at all
     """
     options = options or Options()
-    around = surroundings or Surroundings()
+    around = surroundings or LintSurroundings()
     objects = [obj for obj in opened(objects) if not _is_copy(obj)]
     context = LintContext(
         read(objects, options.native_v3),

@@ -12,12 +12,12 @@ from ..bad_input import BadInput
 from ..felix.configuration import (
     INBOUND_FIELD,
     OUTBOUND_FIELD,
+    FelixFields,
     changed_fields,
     edited_lists,
     remarks,
     wanted_spec,
 )
-from ..felix.configuration import Wanted as FelixFields
 from ..finding import ERROR, INFO, WARNING, Finding
 from ..host_endpoint import is_auto, is_ours
 from ..host_endpoint_auto import desired_by_templates, refuse_names_of_two

@@ -14,7 +14,7 @@ from typing import Any, Optional
 from ..finding import SEVERITIES, Finding
 from ..host_endpoint import DEFAULT_ALLOW_PROFILE
 from ..host_endpoint_plan import Change
-from ..lint.run import Surroundings, lint, place_of
+from ..lint.run import LintSurroundings, lint, place_of
 from ..verdict.dataplanes import Dataplanes
 from ..verdict.judge import Options
 from ..verdict.reach import Obstacle, remedy, sentences
@@ -27,7 +27,7 @@ def traps(
     objects: Sequence[Object],
     options: Options,
     focus: Optional[Collection[str]] = None,
-    around: Optional[Surroundings] = None,
+    around: Optional[LintSurroundings] = None,
     dataplanes: Optional[Dataplanes] = None,
 ) -> list[Finding]:
     """Traps in objects, by the rules of every data plane that nodes with a HostEndpoint have.
@@ -36,7 +36,7 @@ def traps(
     :param around: left out, the objects are all that a cluster holds
     :param dataplanes: where the objects alone do not say them
     """
-    around = around or Surroundings(live=True)
+    around = around or LintSurroundings(live=True)
     found: dict[object, Finding] = {}
     for dataplane in (dataplanes or Dataplanes(objects)).in_use:
         for finding in lint(objects, replace(options, dataplane=dataplane), around, focus):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ..bad_input import BadInput
-from ..felix.configuration import Wanted as FelixFields
+from ..felix.configuration import FelixFields
 from ..host_endpoint import HostEndpointTemplate
 from ..host_endpoint_auto import AutoHostEndpoints
 from ..policy.planner import PolicySet

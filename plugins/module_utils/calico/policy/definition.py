@@ -37,7 +37,7 @@ class ServiceAccounts:
 
 
 @dataclass(frozen=True)
-class Entity:
+class EntityDefinition:
     """One side of a rule; ports are numbers, ``first:last`` or names."""
 
     nets: tuple[str, ...] = ()
@@ -57,15 +57,15 @@ class RuleMetadata:
 
 
 @dataclass(frozen=True)
-class Rule:
+class RuleDefinition:
     action: str
     ip_version: Optional[int] = declare(default=None, metadata={"wire": "ipVersion"})
     protocol: Optional[Protocol] = None
     not_protocol: Optional[Protocol] = declare(default=None, metadata={"wire": "notProtocol"})
     icmp: Optional[Icmp] = None
     not_icmp: Optional[Icmp] = declare(default=None, metadata={"wire": "notICMP"})
-    source: Entity = Entity()
-    destination: Entity = Entity()
+    source: EntityDefinition = EntityDefinition()
+    destination: EntityDefinition = EntityDefinition()
     metadata: Optional[RuleMetadata] = None
 
 
@@ -79,8 +79,8 @@ class PolicySpec:
     selector: str = ""
     namespace_selector: str = declare(default="", metadata={"wire": "namespaceSelector"})
     service_account_selector: str = declare(default="", metadata={"wire": "serviceAccountSelector"})
-    ingress: tuple[Rule, ...] = ()
-    egress: tuple[Rule, ...] = ()
+    ingress: tuple[RuleDefinition, ...] = ()
+    egress: tuple[RuleDefinition, ...] = ()
     do_not_track: bool = declare(default=False, metadata={"wire": "doNotTrack"})
     pre_dnat: bool = declare(default=False, metadata={"wire": "preDNAT"})
     apply_on_forward: bool = declare(default=False, metadata={"wire": "applyOnForward"})
@@ -97,7 +97,7 @@ class Metadata:
 
 
 @dataclass(frozen=True)
-class Policy:
+class PolicyDefinition:
     """A global policy, staged or not: which of the two is decided by the set's state."""
 
     metadata: Metadata
@@ -110,14 +110,14 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class NetworkSet:
+class NetworkSetDefinition:
     metadata: Metadata
     nets: tuple[str, ...]
     source: str = ""
 
 
 @dataclass(frozen=True)
-class Tier:
+class TierDefinition:
     """``default_action`` is None where the user leaves it to the set."""
 
     metadata: Metadata
@@ -130,9 +130,9 @@ class Tier:
 class Definitions:
     """The objects of one set, names unique in each kind."""
 
-    policies: tuple[Policy, ...] = ()
-    network_sets: tuple[NetworkSet, ...] = ()
-    tiers: tuple[Tier, ...] = ()
+    policies: tuple[PolicyDefinition, ...] = ()
+    network_sets: tuple[NetworkSetDefinition, ...] = ()
+    tiers: tuple[TierDefinition, ...] = ()
 
 
 def infer_types(has_ingress: bool, has_egress: bool) -> tuple[str, ...]:

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import audited
 from .names import INGRESS, NETWORK_SET, PASS, POLICY, TIER
-
-if TYPE_CHECKING:
-    from .planner import Write
+from .write import PolicyWrite
 
 Object = dict[str, Any]
 
@@ -31,14 +29,14 @@ def selects_nothing(spec: Mapping[str, Any]) -> bool:
     return spec.get("selector") == NOTHING
 
 
-def neutral_first(writes: Sequence[Write], api_version: str) -> tuple[Write, ...]:
+def neutral_first(writes: Sequence[PolicyWrite], api_version: str) -> tuple[PolicyWrite, ...]:
     """The same writes, where each delete of what decides is an update in its place, and a delete at the end.
 
     The effect of each write, and so the order of effects, stays as it was.
     """
     contents: dict[tuple[str, str], Object] = {}
-    kept: list[Write] = []
-    gone: list[Write] = []
+    kept: list[PolicyWrite] = []
+    gone: list[PolicyWrite] = []
     for write in writes:
         key = (write.kind, write.name)
         before = contents.get(key) or dict(write.live or {})
@@ -54,13 +52,13 @@ def neutral_first(writes: Sequence[Write], api_version: str) -> tuple[Write, ...
     return (*kept, *_in_order(gone))
 
 
-def _in_order(deletes: Iterable[Write]) -> list[Write]:
+def _in_order(deletes: Iterable[PolicyWrite]) -> list[PolicyWrite]:
     """A tier goes after what is in it."""
     listed = list(deletes)
     return [w for w in listed if w.kind != TIER] + [w for w in listed if w.kind == TIER]
 
 
-def _update(write: Write, before: Object, api_version: str) -> Write:
+def _update(write: PolicyWrite, before: Object, api_version: str) -> PolicyWrite:
     metadata = before["metadata"]
     told = {key: dict(metadata[key]) for key in ("labels", "annotations") if metadata.get(key)}
     wanted = {

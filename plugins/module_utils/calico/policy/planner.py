@@ -17,7 +17,15 @@ from typing import Any, Optional
 from ..bad_input import BadInput
 from ..host_endpoint import FIELD_MANAGER, METADATA_ANNOTATION, OWNER, OWNER_LABEL, effective_labels
 from . import audited, neutral, transition
-from .definition import Definitions, Metadata, NetworkSet, Policy, Tier, normal_spec, wire
+from .definition import (
+    Definitions,
+    Metadata,
+    NetworkSetDefinition,
+    PolicyDefinition,
+    TierDefinition,
+    normal_spec,
+    wire,
+)
 from .names import (
     BUILTIN_TIERS,
     DEFAULT_TIER,
@@ -35,6 +43,7 @@ from .names import (
     stored_name,
     stores_default_prefix,
 )
+from .write import PolicyWrite
 
 Object = dict[str, Any]
 
@@ -138,30 +147,12 @@ class Inventory:
 
 
 @dataclass(frozen=True)
-class Write:
-    """One write.
-
-    :ivar action: ``create``, ``update`` or ``delete``
-    :ivar wanted: the object to write, or None to delete
-    :ivar live: what is stored when the run begins, or None
-    :ivar interim: belongs to the way only, and is not what stays at the end
-    """
-
-    action: str
-    kind: str
-    name: str
-    wanted: Optional[Object]
-    live: Optional[Object]
-    interim: bool = False
-
-
-@dataclass(frozen=True)
 class WritePlan:
     """:ivar not_stored: names of policies that this version of Calico has no kind to store as staged
     :ivar left_out: what of an audited set the kernel does not count, and why
     """
 
-    writes: tuple[Write, ...] = ()
+    writes: tuple[PolicyWrite, ...] = ()
     not_stored: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -307,7 +298,7 @@ def _is_neutral(policy: Object) -> bool:
     return audited.is_copy(POLICY, policy) or neutral.selects_nothing(policy.get("spec") or {})
 
 
-def _decides(write: Write, enforced: Sequence[Live]) -> bool:
+def _decides(write: PolicyWrite, enforced: Sequence[Live]) -> bool:
     ends = [obj for obj in (write.live, write.wanted) if obj]
     if write.kind == POLICY:
         # What deletes a bridge has no end: the bridge is neither there before nor after.
@@ -435,7 +426,7 @@ class _Planner:
 
     # What is wanted.
 
-    def _placed(self) -> Iterator[Policy]:
+    def _placed(self) -> Iterator[PolicyDefinition]:
         """The policies in the tiers they can be stored in: before tiers were, there was only one."""
         seen: dict[str, str] = {}
         for policy in self.wanted.definitions.policies:
@@ -475,12 +466,14 @@ class _Planner:
             found[live.name] = self._tier_without_us(live)
         return found
 
-    def _declared_tiers(self) -> dict[str, Tier]:
+    def _declared_tiers(self) -> dict[str, TierDefinition]:
         declared = {t.metadata.name: t for t in self.wanted.definitions.tiers}
-        declared.setdefault(self.wanted.tier, Tier(Metadata(self.wanted.tier), self.wanted.tier_order))
+        declared.setdefault(
+            self.wanted.tier, TierDefinition(Metadata(self.wanted.tier), self.wanted.tier_order)
+        )
         return declared
 
-    def _tier(self, tier: Tier) -> Object:
+    def _tier(self, tier: TierDefinition) -> Object:
         live = self.inventory.find(TIER, tier.metadata.name)
         wish = self._end_of(tier)
         if self.wanted.state != ENFORCED:
@@ -489,7 +482,7 @@ class _Planner:
             tier.metadata, tier.order, {**(wishes(live.stored) if live else {}), self.wanted.name: wish}
         )
 
-    def _end_of(self, tier: Tier) -> str:
+    def _end_of(self, tier: TierDefinition) -> str:
         """What ends a tier of Hostfence once the set is enforced, if no other set wants otherwise."""
         return tier.default_action or self.wanted.default_action
 
@@ -637,28 +630,30 @@ class _Planner:
         others = wishes(self.tiers[tier])
         return DENY if DENY in (self._end_of(declared), *others.values()) else PASS
 
-    def _copy_writes(self) -> Iterator[Write]:
+    def _copy_writes(self) -> Iterator[PolicyWrite]:
         """Tiers before the copies in them, and away after them. At no time does any of them decide."""
         for (kind, name), wanted in self.copies.items():
             live = self.inventory.find(kind, name)
             same = live and live.spec == normal_spec(wanted["spec"]) and _same_metadata(live.stored, wanted)
             if not same:
-                yield Write("update" if live else "create", kind, name, wanted, live.stored if live else None)
+                yield PolicyWrite(
+                    "update" if live else "create", kind, name, wanted, live.stored if live else None
+                )
         for live in self.inventory.of_set(self.wanted.name, POLICY):
             if live.is_copy and (POLICY, live.name) not in self.copies:
-                yield Write("delete", POLICY, live.stored_name, None, live.stored)
+                yield PolicyWrite("delete", POLICY, live.stored_name, None, live.stored)
         for live in self.inventory.objects:
             if live.kind == TIER and live.is_copy and (TIER, live.name) not in self.copies:
                 yield from self._without_us(live)
 
-    def _without_us(self, tier: Live) -> Iterator[Write]:
+    def _without_us(self, tier: Live) -> Iterator[PolicyWrite]:
         if self.wanted.name not in wishes(tier.stored):
             return
         wanted = self._tier_without_us(tier)
         if wishes(wanted) or self._is_used_by_others(tier.name):
-            yield Write("update", TIER, tier.name, wanted, tier.stored)
+            yield PolicyWrite("update", TIER, tier.name, wanted, tier.stored)
         else:
-            yield Write("delete", TIER, tier.name, None, tier.stored)
+            yield PolicyWrite("delete", TIER, tier.name, None, tier.stored)
 
     def _left_out(self) -> tuple[str, ...]:
         if self.wanted.state != AUDITED:
@@ -702,7 +697,7 @@ class _Planner:
         )
         return old, new
 
-    def _members_to_be(self, network_set: NetworkSet) -> transition.Members:
+    def _members_to_be(self, network_set: NetworkSetDefinition) -> transition.SetMembers:
         """Labels that others put there stay, and decide too."""
         members = _members(self._set_object(network_set))
         live = self.inventory.find(NETWORK_SET, network_set.metadata.name)
@@ -712,24 +707,24 @@ class _Planner:
         others = {k: v for k, v in effective_labels(live.stored).items() if k not in ours}
         return replace(members, labels={**others, **members.labels})
 
-    def _set_object(self, network_set: NetworkSet) -> Object:
+    def _set_object(self, network_set: NetworkSetDefinition) -> Object:
         meta = network_set.metadata
         spec = normal_spec({"nets": list(network_set.nets)})
         return self._object(NETWORK_SET, meta.name, spec, meta.labels, meta.annotations)
 
-    def _decisive_writes(self, steps: Iterable[transition.Step]) -> Iterator[Write]:
+    def _decisive_writes(self, steps: Iterable[transition.Step]) -> Iterator[PolicyWrite]:
         written: set[tuple[str, str]] = set()
         for step in steps:
             live = self.inventory.find(step.kind, step.name)
             stored = live.stored if live else None
             if step.deletes:
                 name = live.stored_name if live else self._name_to_store(step.name)
-                yield Write("delete", step.kind, name, None, stored, interim=live is None)
+                yield PolicyWrite("delete", step.kind, name, None, stored, interim=live is None)
                 continue
             wanted, interim = self._wanted(step)
             action = "update" if live or (step.kind, step.name) in written else "create"
             written.add((step.kind, step.name))
-            yield Write(action, step.kind, wanted["metadata"]["name"], wanted, stored, interim)
+            yield PolicyWrite(action, step.kind, wanted["metadata"]["name"], wanted, stored, interim)
 
     def _wanted(self, step: transition.Step) -> tuple[Object, bool]:
         """The object that a step writes, and whether it is only for the way."""
@@ -751,7 +746,7 @@ class _Planner:
         metadata = {**tier["metadata"], **({"annotations": kept} if kept else {})}
         return {**tier, "metadata": metadata, "spec": {**tier["spec"], "defaultAction": PASS}}
 
-    def _metadata_writes(self) -> Iterator[Write]:
+    def _metadata_writes(self) -> Iterator[PolicyWrite]:
         """Objects whose decision stays as it is, and whose labels or annotations do not."""
         enforced = self.policies if self.wanted.state == ENFORCED else ()
         objects = [(POLICY, p.name, self._final(POLICY, p)) for p in enforced]
@@ -760,12 +755,12 @@ class _Planner:
         for kind, name, wanted in objects:
             live = self.inventory.find(kind, name)
             if live and not _same_metadata(live.stored, wanted):
-                yield Write("update", kind, live.stored_name, wanted, live.stored)
+                yield PolicyWrite("update", kind, live.stored_name, wanted, live.stored)
 
-    def _final(self, kind: str, policy: Policy) -> Object:
+    def _final(self, kind: str, policy: PolicyDefinition) -> Object:
         return self._policy_object(kind, policy.name, wire(policy.spec), policy.metadata)
 
-    def _staged_writes(self) -> Iterator[Write]:
+    def _staged_writes(self) -> Iterator[PolicyWrite]:
         if STAGED_POLICY not in self.inventory.serves:
             return
         staged = self.policies if self.wanted.state in (STAGED, AUDITED) else ()
@@ -778,18 +773,18 @@ class _Planner:
                 or not _same_metadata(live.stored, wanted)
             ):
                 action, stored = ("update", live.stored) if live else ("create", None)
-                yield Write(action, STAGED_POLICY, wanted["metadata"]["name"], wanted, stored)
+                yield PolicyWrite(action, STAGED_POLICY, wanted["metadata"]["name"], wanted, stored)
         kept = {p.name for p in staged}
         for live in self.inventory.of_set(self.wanted.name, STAGED_POLICY):
             if live.name not in kept:
-                yield Write("delete", STAGED_POLICY, live.stored_name, None, live.stored)
+                yield PolicyWrite("delete", STAGED_POLICY, live.stored_name, None, live.stored)
 
-    def _taken_back(self) -> Iterator[Write]:
+    def _taken_back(self) -> Iterator[PolicyWrite]:
         """What an earlier run made to decide nothing, and could not delete."""
         wanted = {p.name for p in self.policies} if self.wanted.state == ENFORCED else set()
         for live in self.inventory.of_set(self.wanted.name, POLICY):
             if not (live.enforces or live.is_copy) and live.name not in wanted:
-                yield Write("delete", POLICY, live.stored_name, None, live.stored)
+                yield PolicyWrite("delete", POLICY, live.stored_name, None, live.stored)
 
     def _not_stored(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         stores = self.wanted.state not in (STAGED, AUDITED) or STAGED_POLICY in self.inventory.serves
@@ -825,9 +820,9 @@ def _ranked(spec: Mapping[str, Any]) -> transition.Ranked:
     return transition.Ranked(spec.get("order"), str(spec.get("defaultAction") or DENY))
 
 
-def _members(obj: Object) -> transition.Members:
+def _members(obj: Object) -> transition.SetMembers:
     nets: Iterable[str] = (obj.get("spec") or {}).get("nets") or ()
-    return transition.Members(frozenset(nets), effective_labels(obj))
+    return transition.SetMembers(frozenset(nets), effective_labels(obj))
 
 
 def _same_metadata(live: Object, wanted: Object) -> bool:

@@ -11,11 +11,11 @@ from typing import Any
 from .names import API_VERSION, INGRESS, POLICY
 from .required_flows import (
     NODE_FLOWS,
-    Flow,
     Peer,
+    PlatformNetworks,
     Port,
+    RequiredFlow,
     Shape,
-    Surroundings,
     policies,
     required_flows,
     rules_of,
@@ -58,7 +58,7 @@ class Clause:
     """
 
     action: str
-    flows: tuple[Flow, ...] = ()
+    flows: tuple[RequiredFlow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class PresetPolicy:
     clauses: tuple[Clause, ...] = field(default_factory=tuple)
 
 
-def _from(peer: Peer, purpose: str, protocol: str = "", *ports: Port) -> Flow:
-    return Flow(purpose, INGRESS, peer, protocol, ports)
+def _from(peer: Peer, purpose: str, protocol: str = "", *ports: Port) -> RequiredFlow:
+    return RequiredFlow(purpose, INGRESS, peer, protocol, ports)
 
 
 _NODES = _from(Peer.NODES, "nodes")
@@ -91,7 +91,7 @@ LOCKDOWN = (
 )
 
 
-def preset(name: str, platform: str, around: Surroundings, shape: Shape, ports: NodePorts) -> Rules:
+def preset(name: str, platform: str, around: PlatformNetworks, shape: Shape, ports: NodePorts) -> Rules:
     """The policies of a shipped set.
 
     :param platform: whose flows the sets platform-flows and platform-tier allow
@@ -104,8 +104,8 @@ def preset(name: str, platform: str, around: Surroundings, shape: Shape, ports: 
     return policies(required_flows(platform, around), around, shape)
 
 
-def _lockdown(around: Surroundings) -> Iterator[PresetPolicy]:
-    ssh = Flow("administrators", INGRESS, Peer.ANYONE, "TCP", (around.ssh_port,), nets=around.ssh)
+def _lockdown(around: PlatformNetworks) -> Iterator[PresetPolicy]:
+    ssh = RequiredFlow("administrators", INGRESS, Peer.ANYONE, "TCP", (around.ssh_port,), nets=around.ssh)
     for policy in LOCKDOWN:
         if policy.suffix == "inbound" and around.ssh:
             yield replace(policy, clauses=(*policy.clauses, Clause(ALLOW, (ssh,))))
@@ -113,23 +113,23 @@ def _lockdown(around: Surroundings) -> Iterator[PresetPolicy]:
             yield policy
 
 
-def _rendered(policy: PresetPolicy, around: Surroundings, shape: Shape) -> dict[str, Any]:
+def _rendered(policy: PresetPolicy, around: PlatformNetworks, shape: Shape) -> dict[str, Any]:
     rules = [rule for clause in policy.clauses for rule in _rules(clause, around)]
     return _policy(policy, shape, rules)
 
 
-def _rules(clause: Clause, around: Surroundings) -> Iterable[dict[str, Any]]:
+def _rules(clause: Clause, around: PlatformNetworks) -> Iterable[dict[str, Any]]:
     if not clause.flows:
         return [{"action": clause.action}]
     return [{**rule, "action": clause.action} for flow in clause.flows for rule in rules_of(flow, around)]
 
 
-def _nodeport(around: Surroundings, shape: Shape, ports: NodePorts) -> dict[str, Any]:
+def _nodeport(around: PlatformNetworks, shape: Shape, ports: NodePorts) -> dict[str, Any]:
     """One policy, so that any change of it is one write."""
     # Pods' own traffic meets this policy too, and it is none of this set's business.
     rules = list(_rules(Clause(PASS, (_NODE_ITSELF, _NODES, _CLUSTER)), around))
     for protocol in ("TCP", "UDP", "SCTP"):
-        users = Flow("users of NodePorts", INGRESS, Peer.ANYONE, protocol, ports.ports)
+        users = RequiredFlow("users of NodePorts", INGRESS, Peer.ANYONE, protocol, ports.ports)
         if ports.sources:
             rules += _rules(Clause(ALLOW, (replace(users, nets=ports.sources),)), around)
         if ports.source_selector:

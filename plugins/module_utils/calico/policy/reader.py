@@ -24,19 +24,19 @@ from ..commercial import is_commercial
 from ..host_endpoint import OWNER, OWNER_LABEL, PORT_NAME_REMEDY, is_port_name
 from .definition import (
     Definitions,
-    Entity,
+    EntityDefinition,
     Icmp,
     Metadata,
-    NetworkSet,
-    Policy,
+    NetworkSetDefinition,
+    PolicyDefinition,
     PolicySpec,
     Port,
     Protocol,
-    Rule,
+    RuleDefinition,
     RuleMetadata,
     Service,
     ServiceAccounts,
-    Tier,
+    TierDefinition,
     infer_types,
     wire,
 )
@@ -93,9 +93,9 @@ def parse(documents: Iterable[Document], default_tier: str = DEFAULT_TIER) -> De
     read = [_parse_one(document, default_tier) for document in documents]
     _refuse_twins(read)
     return Definitions(
-        policies=tuple(o for o in read if isinstance(o, Policy)),
-        network_sets=tuple(o for o in read if isinstance(o, NetworkSet)),
-        tiers=tuple(o for o in read if isinstance(o, Tier)),
+        policies=tuple(o for o in read if isinstance(o, PolicyDefinition)),
+        network_sets=tuple(o for o in read if isinstance(o, NetworkSetDefinition)),
+        tiers=tuple(o for o in read if isinstance(o, TierDefinition)),
     )
 
 
@@ -114,7 +114,7 @@ def check_network(text: str, path: str) -> str:
     )
 
 
-class _Reader:
+class _DefinitionReader:
     """One mapping of the user's; every field that is not asked for is unknown."""
 
     def __init__(self, value: object, path: str) -> None:
@@ -158,9 +158,9 @@ class _Reader:
                 raise BadInput(f"{self.at(key)}[{index}]", item, "must be a string")
         return found  # type: ignore[return-value]
 
-    def mapping(self, key: str) -> Optional[_Reader]:
+    def mapping(self, key: str) -> Optional[_DefinitionReader]:
         value = self.take(key, "a mapping of fields", lambda v: isinstance(v, Mapping))
-        return None if value is None else _Reader(value, self.at(key))
+        return None if value is None else _DefinitionReader(value, self.at(key))
 
     def selector(self, key: str, prefix: str = "", *, allow_global: bool = False) -> str:
         """A selector.
@@ -197,14 +197,16 @@ class _Reader:
             raise BadInput(self.at(str(key)), value, f"Calico has no such field; {hint}")
 
 
-def _parse_one(document: Document, default_tier: str) -> Union[Policy, NetworkSet, Tier]:
+def _parse_one(
+    document: Document, default_tier: str
+) -> Union[PolicyDefinition, NetworkSetDefinition, TierDefinition]:
     source = document.place
     try:
-        reader = _Reader(document.value, "")
+        reader = _DefinitionReader(document.value, "")
         kind = _read_kind(reader)
         metadata = _read_metadata(reader)
         source = ", ".join(filter(None, (document.place, f"{kind} {metadata.name}")))
-        spec = reader.mapping("spec") or _Reader({}, "spec")
+        spec = reader.mapping("spec") or _DefinitionReader({}, "spec")
         reader.refuse("status", "status is Calico's to write: remove it")
         reader.finish()
         return _READERS[kind](metadata, spec, source, default_tier)
@@ -212,7 +214,7 @@ def _parse_one(document: Document, default_tier: str) -> Union[Policy, NetworkSe
         raise bad.within("", source)
 
 
-def _read_kind(reader: _Reader) -> str:
+def _read_kind(reader: _DefinitionReader) -> str:
     kind = reader.text("kind")
     if kind in _NAMESPACED:
         raise BadInput("kind", kind, f"namespaced policy cannot select host endpoints: write {POLICY}")
@@ -230,7 +232,7 @@ def _read_kind(reader: _Reader) -> str:
     return kind
 
 
-def _read_metadata(reader: _Reader) -> Metadata:
+def _read_metadata(reader: _DefinitionReader) -> Metadata:
     meta = reader.mapping("metadata")
     if meta is None:
         raise BadInput("metadata", None, "must hold at least the name")
@@ -253,7 +255,7 @@ def _read_metadata(reader: _Reader) -> Metadata:
     return Metadata(name, labels, annotations)
 
 
-def _read_strings(reader: _Reader, key: str) -> dict[str, str]:
+def _read_strings(reader: _DefinitionReader, key: str) -> dict[str, str]:
     found = reader.take(key, "a mapping of strings", lambda v: isinstance(v, Mapping)) or {}
     for name, value in found.items():
         if not isinstance(name, str) or not isinstance(value, str):
@@ -289,7 +291,9 @@ def _check_qualified(path: str, key: str) -> None:
         raise BadInput(path, key, "the key must be a name of at most 63 characters, after a DNS name and '/'")
 
 
-def _read_tier(metadata: Metadata, spec: _Reader, source: str, _default_tier: str) -> Tier:
+def _read_tier(
+    metadata: Metadata, spec: _DefinitionReader, source: str, _default_tier: str
+) -> TierDefinition:
     if not is_simple_name(metadata.name):
         raise BadInput("metadata.name", metadata.name, "a tier's name has no dot, and at most 63 characters")
     if metadata.name in BUILTIN_TIERS:
@@ -297,16 +301,20 @@ def _read_tier(metadata: Metadata, spec: _Reader, source: str, _default_tier: st
     order = spec.number("order")
     action = spec.choice("defaultAction", (DENY, PASS))
     spec.finish()
-    return Tier(metadata, order, action, source)
+    return TierDefinition(metadata, order, action, source)
 
 
-def _read_network_set(metadata: Metadata, spec: _Reader, source: str, _default_tier: str) -> NetworkSet:
+def _read_network_set(
+    metadata: Metadata, spec: _DefinitionReader, source: str, _default_tier: str
+) -> NetworkSetDefinition:
     nets = _read_nets(spec, "nets", bare_addresses=True)
     spec.finish()
-    return NetworkSet(metadata, nets, source)
+    return NetworkSetDefinition(metadata, nets, source)
 
 
-def _read_staged_policy(metadata: Metadata, spec: _Reader, source: str, default_tier: str) -> Policy:
+def _read_staged_policy(
+    metadata: Metadata, spec: _DefinitionReader, source: str, default_tier: str
+) -> PolicyDefinition:
     action = spec.text("stagedAction")
     if action not in ("", "Set"):
         raise BadInput(
@@ -317,7 +325,9 @@ def _read_staged_policy(metadata: Metadata, spec: _Reader, source: str, default_
     return _read_policy(metadata, spec, source, default_tier)
 
 
-def _read_policy(metadata: Metadata, spec: _Reader, source: str, default_tier: str) -> Policy:
+def _read_policy(
+    metadata: Metadata, spec: _DefinitionReader, source: str, default_tier: str
+) -> PolicyDefinition:
     tier = spec.text("tier") or default_tier
     if not is_simple_name(tier):
         raise BadInput("spec.tier", tier, "a tier's name has no dot, and at most 63 characters")
@@ -359,7 +369,7 @@ def _read_policy(metadata: Metadata, spec: _Reader, source: str, default_tier: s
         performance_hints=hints,
     )
     _check_class(read)
-    return Policy(replace(metadata, name=name), read, source)
+    return PolicyDefinition(replace(metadata, name=name), read, source)
 
 
 def _check_class(spec: PolicySpec) -> None:
@@ -371,7 +381,7 @@ def _check_class(spec: PolicySpec) -> None:
         raise BadInput("spec.applyOnForward", False, "must be true with preDNAT or doNotTrack")
 
 
-def _read_types(spec: _Reader) -> tuple[str, ...]:
+def _read_types(spec: _DefinitionReader) -> tuple[str, ...]:
     types = spec.texts("types")
     for index, direction in enumerate(types):
         if direction not in (INGRESS, EGRESS):
@@ -381,11 +391,11 @@ def _read_types(spec: _Reader) -> tuple[str, ...]:
     return tuple(types)
 
 
-def _mappings(reader: _Reader, key: str) -> list[_Reader]:
-    return [_Reader(item, f"{reader.at(key)}[{i}]") for i, item in enumerate(reader.items(key))]
+def _mappings(reader: _DefinitionReader, key: str) -> list[_DefinitionReader]:
+    return [_DefinitionReader(item, f"{reader.at(key)}[{i}]") for i, item in enumerate(reader.items(key))]
 
 
-def _read_rule(reader: _Reader, direction: str) -> Rule:
+def _read_rule(reader: _DefinitionReader, direction: str) -> RuleDefinition:
     action = reader.choice("action", _ACTIONS)
     if action is None:
         raise BadInput(reader.at("action"), None, f"must be one of {', '.join(_ACTIONS)}")
@@ -394,7 +404,7 @@ def _read_rule(reader: _Reader, direction: str) -> Rule:
     if metadata:
         _check_annotations(metadata.at("annotations"), annotations)
         metadata.finish()
-    rule = Rule(
+    rule = RuleDefinition(
         action=action,
         ip_version=reader.choice("ipVersion", (4, 6)),
         protocol=_read_protocol(reader, "protocol"),
@@ -417,7 +427,7 @@ def _read_rule(reader: _Reader, direction: str) -> Rule:
     return rule
 
 
-def _read_protocol(reader: _Reader, key: str) -> Optional[Protocol]:
+def _read_protocol(reader: _DefinitionReader, key: str) -> Optional[Protocol]:
     value = reader.take(key, "a protocol's name or number", _is_protocol_like)
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value)
@@ -428,7 +438,7 @@ def _read_protocol(reader: _Reader, key: str) -> Optional[Protocol]:
     raise BadInput(reader.at(key), value, hint)
 
 
-def _read_icmp(reader: _Reader, key: str) -> Optional[Icmp]:
+def _read_icmp(reader: _DefinitionReader, key: str) -> Optional[Icmp]:
     inner = reader.mapping(key)
     if inner is None:
         return None
@@ -441,11 +451,11 @@ def _read_icmp(reader: _Reader, key: str) -> Optional[Icmp]:
     return Icmp(kind, code)
 
 
-def _read_entity(reader: _Reader, key: str) -> Entity:
+def _read_entity(reader: _DefinitionReader, key: str) -> EntityDefinition:
     inner = reader.mapping(key)
     if inner is None:
-        return Entity()
-    entity = Entity(
+        return EntityDefinition()
+    entity = EntityDefinition(
         nets=_read_nets(inner, "nets"),
         not_nets=_read_nets(inner, "notNets"),
         selector=inner.selector("selector"),
@@ -463,7 +473,7 @@ def _read_entity(reader: _Reader, key: str) -> Entity:
     return entity
 
 
-def _read_nets(reader: _Reader, key: str, bare_addresses: bool = False) -> tuple[str, ...]:
+def _read_nets(reader: _DefinitionReader, key: str, bare_addresses: bool = False) -> tuple[str, ...]:
     found: list[str] = []
     for index, text in enumerate(reader.texts(key)):
         path = f"{reader.at(key)}[{index}]"
@@ -474,7 +484,7 @@ def _read_nets(reader: _Reader, key: str, bare_addresses: bool = False) -> tuple
     return tuple(found)
 
 
-def _read_ports(reader: _Reader, key: str) -> tuple[Port, ...]:
+def _read_ports(reader: _DefinitionReader, key: str) -> tuple[Port, ...]:
     return tuple(_read_port(v, f"{reader.at(key)}[{i}]") for i, v in enumerate(reader.items(key)))
 
 
@@ -501,7 +511,7 @@ def _read_port(value: object, path: str) -> Port:
     raise BadInput(path, value, f"{PORT_NAME_REMEDY}; Felix drops the policy" if name else whole)
 
 
-def _read_service(reader: _Reader) -> Optional[Service]:
+def _read_service(reader: _DefinitionReader) -> Optional[Service]:
     inner = reader.mapping("services")
     if inner is None:
         return None
@@ -513,7 +523,7 @@ def _read_service(reader: _Reader) -> Optional[Service]:
     return found
 
 
-def _read_service_accounts(reader: _Reader) -> Optional[ServiceAccounts]:
+def _read_service_accounts(reader: _DefinitionReader) -> Optional[ServiceAccounts]:
     inner = reader.mapping("serviceAccounts")
     if inner is None:
         return None
@@ -529,7 +539,7 @@ def _read_service_accounts(reader: _Reader) -> Optional[ServiceAccounts]:
     return found
 
 
-def _check_ports_fit(rule: Rule, path: str) -> None:
+def _check_ports_fit(rule: RuleDefinition, path: str) -> None:
     for side, entity in (("source", rule.source), ("destination", rule.destination)):
         for key, ports in (("ports", entity.ports), ("notPorts", entity.not_ports)):
             unnamed = [p for p in ports if isinstance(p, int) or _PORT_RANGE.match(p)]
@@ -541,7 +551,7 @@ def _check_ports_fit(rule: Rule, path: str) -> None:
                 )
 
 
-def _check_icmp_fits(rule: Rule, path: str) -> None:
+def _check_icmp_fits(rule: RuleDefinition, path: str) -> None:
     for key, icmp in (("icmp", rule.icmp), ("notICMP", rule.not_icmp)):
         if icmp and rule.protocol not in ("ICMP", "ICMPv6"):
             raise BadInput(f"{path}.{key}", wire(icmp), "the rule needs protocol ICMP or ICMPv6")
@@ -551,7 +561,7 @@ def _check_icmp_fits(rule: Rule, path: str) -> None:
             raise BadInput(f"{path}.ipVersion", rule.ip_version, f"must be {family} with {key} {protocol}")
 
 
-def _check_family(rule: Rule, path: str) -> None:
+def _check_family(rule: RuleDefinition, path: str) -> None:
     seen: dict[int, str] = {rule.ip_version: "ipVersion"} if rule.ip_version else {}
     for side, entity in (("source", rule.source), ("destination", rule.destination)):
         for key, nets in (("nets", entity.nets), ("notNets", entity.not_nets)):
@@ -567,11 +577,11 @@ def _check_family(rule: Rule, path: str) -> None:
                     )
 
 
-def _check_services(rule: Rule, path: str, direction: str) -> None:
+def _check_services(rule: RuleDefinition, path: str, direction: str) -> None:
     wrong, right = ("destination", "source") if direction == INGRESS else ("source", "destination")
     if getattr(rule, wrong).services:
         raise BadInput(f"{path}.{wrong}.services", "…", f"belongs in {right} of an {direction.lower()} rule")
-    entity: Entity = getattr(rule, right)
+    entity: EntityDefinition = getattr(rule, right)
     if not entity.services:
         return
     beside = {
@@ -588,7 +598,7 @@ def _check_services(rule: Rule, path: str, direction: str) -> None:
             raise BadInput(f"{path}.{right}.{key}", wire(value), "cannot go with services: remove one")
 
 
-def _refuse_twins(objects: Iterable[Union[Policy, NetworkSet, Tier]]) -> None:
+def _refuse_twins(objects: Iterable[Union[PolicyDefinition, NetworkSetDefinition, TierDefinition]]) -> None:
     seen: dict[tuple[type, str], str] = {}
     for obj in objects:
         key = (type(obj), obj.metadata.name)
@@ -616,7 +626,12 @@ def _is_address(text: str) -> bool:
         return False
 
 
-_READERS: dict[str, Callable[[Metadata, _Reader, str, str], Union[Policy, NetworkSet, Tier]]] = {
+_READERS: dict[
+    str,
+    Callable[
+        [Metadata, _DefinitionReader, str, str], Union[PolicyDefinition, NetworkSetDefinition, TierDefinition]
+    ],
+] = {
     POLICY: _read_policy,
     STAGED_POLICY: _read_staged_policy,
     NETWORK_SET: _read_network_set,

@@ -48,7 +48,7 @@ class Where(str, Enum):
 
 
 @dataclass(frozen=True)
-class Flow:
+class RequiredFlow:
     """A flow that must work: connections are set up in ``direction`` as seen by the host.
 
     ``ports`` and ``source_ports`` empty mean any; ``nets`` replaces the peer's networks where the
@@ -68,7 +68,7 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class PlatformNetworks:
     """The networks of one cluster; each a CIDR, of either IP version.
 
     An empty ``api``, ``dns`` or ``ntp`` means: wherever it may be; an empty ``control_plane``: any node.
@@ -100,29 +100,29 @@ class Platform:
 
     name: str
     api_port: int
-    flows: tuple[Flow, ...] = ()
+    flows: tuple[RequiredFlow, ...] = ()
     metadata: tuple[str, ...] = ()
     metadata_ports: tuple[Port, ...] = (80,)
 
 
-def _into(purpose: str, peer: Peer, protocol: str, *ports: Port, **more: Any) -> Flow:
-    return Flow(purpose, INGRESS, peer, protocol, ports, **more)
+def _into(purpose: str, peer: Peer, protocol: str, *ports: Port, **more: Any) -> RequiredFlow:
+    return RequiredFlow(purpose, INGRESS, peer, protocol, ports, **more)
 
 
-def _out_to(purpose: str, peer: Peer, protocol: str, *ports: Port, **more: Any) -> Flow:
-    return Flow(purpose, EGRESS, peer, protocol, ports, **more)
+def _out_to(purpose: str, peer: Peer, protocol: str, *ports: Port, **more: Any) -> RequiredFlow:
+    return RequiredFlow(purpose, EGRESS, peer, protocol, ports, **more)
 
 
 def _between(
     purpose: str, protocol: str, *ports: Port, where: Where = Where.ALL, peer: Peer = Peer.NODES
-) -> tuple[Flow, Flow]:
+) -> tuple[RequiredFlow, RequiredFlow]:
     return (
         _into(purpose, peer, protocol, *ports, where=where),
         _out_to(purpose, peer, protocol, *ports, where=where),
     )
 
 
-def _overlays() -> tuple[Flow, ...]:
+def _overlays() -> tuple[RequiredFlow, ...]:
     # Felix allows these by itself among the nodes it knows; a node that has just joined may not be known.
     return (
         *_between("Calico BGP", "TCP", 179),
@@ -133,7 +133,7 @@ def _overlays() -> tuple[Flow, ...]:
     )
 
 
-def _common() -> tuple[Flow, ...]:
+def _common() -> tuple[RequiredFlow, ...]:
     """Needed by the hosts of every cluster."""
     return (
         *_between("the node itself", "", peer=Peer.LOCAL),
@@ -141,16 +141,20 @@ def _common() -> tuple[Flow, ...]:
             flow
             for kind in (*ICMPV6_NEEDED, *ICMPV6_ERRORS)
             for flow in (
-                Flow("IPv6 neighbours, routers and path MTU", INGRESS, Peer.ANYONE, "ICMPv6", icmp_type=kind),
-                Flow("IPv6 neighbours, routers and path MTU", EGRESS, Peer.ANYONE, "ICMPv6", icmp_type=kind),
+                RequiredFlow(
+                    "IPv6 neighbours, routers and path MTU", INGRESS, Peer.ANYONE, "ICMPv6", icmp_type=kind
+                ),
+                RequiredFlow(
+                    "IPv6 neighbours, routers and path MTU", EGRESS, Peer.ANYONE, "ICMPv6", icmp_type=kind
+                ),
             )
         ),
         *(
             flow
             for kind in ICMP_ERRORS
             for flow in (
-                Flow("IPv4 errors and path MTU", INGRESS, Peer.ANYONE, "ICMP", icmp_type=kind),
-                Flow("IPv4 errors and path MTU", EGRESS, Peer.ANYONE, "ICMP", icmp_type=kind),
+                RequiredFlow("IPv4 errors and path MTU", INGRESS, Peer.ANYONE, "ICMP", icmp_type=kind),
+                RequiredFlow("IPv4 errors and path MTU", EGRESS, Peer.ANYONE, "ICMP", icmp_type=kind),
             )
         ),
         _into("DHCP", Peer.ANYONE, "UDP", 68, source_ports=(67,), ip_version=4),
@@ -174,7 +178,7 @@ def _common() -> tuple[Flow, ...]:
     )
 
 
-def _keeps_the_node(flow: Flow) -> bool:
+def _keeps_the_node(flow: RequiredFlow) -> bool:
     """Without neighbour discovery a node loses IPv6 altogether, failsafe ports included."""
     basic = flow.protocol in ("ICMP", "ICMPv6") or flow.purpose.startswith("DHCP") or flow.peer is Peer.LOCAL
     return flow.direction == INGRESS and basic
@@ -274,7 +278,7 @@ PLATFORMS: Mapping[str, Platform] = {
 }
 
 
-def required_flows(preset: str, around: Surroundings) -> tuple[Flow, ...]:
+def required_flows(preset: str, around: PlatformNetworks) -> tuple[RequiredFlow, ...]:
     """All flows that a platform's hosts need.
 
     :raises BadInput: no such preset
@@ -310,7 +314,7 @@ class Shape:
     pre_dnat: bool = False
 
 
-def policies(flows: Iterable[Flow], around: Surroundings, shape: Shape) -> list[dict[str, Any]]:
+def policies(flows: Iterable[RequiredFlow], around: PlatformNetworks, shape: Shape) -> list[dict[str, Any]]:
     """The policies that allow the flows: one for each direction and kind of host.
 
     :returns: ``projectcalico.org/v3`` objects, to be read by policy.parse like any others
@@ -360,7 +364,7 @@ def _policy(
     return {"apiVersion": API_VERSION, "kind": POLICY, "metadata": {"name": name}, "spec": spec}
 
 
-def rules_of(flow: Flow, around: Surroundings) -> Iterator[dict[str, Any]]:
+def rules_of(flow: RequiredFlow, around: PlatformNetworks) -> Iterator[dict[str, Any]]:
     """A flow's rules: one, or one for each IP version where networks are named."""
     nets = flow.nets or networks_of(flow.peer, around)
     if nets is None:
@@ -372,7 +376,7 @@ def rules_of(flow: Flow, around: Surroundings) -> Iterator[dict[str, Any]]:
             yield _rule(flow, family)
 
 
-def _rule(flow: Flow, nets: tuple[str, ...]) -> dict[str, Any]:
+def _rule(flow: RequiredFlow, nets: tuple[str, ...]) -> dict[str, Any]:
     far = "source" if flow.direction == INGRESS else "destination"
     sides: dict[str, dict[str, Any]] = {"source": {}, "destination": {}}
     if nets:
@@ -395,7 +399,7 @@ def _rule(flow: Flow, nets: tuple[str, ...]) -> dict[str, Any]:
     return rule
 
 
-def networks_of(peer: Peer, around: Surroundings) -> Optional[tuple[str, ...]]:
+def networks_of(peer: Peer, around: PlatformNetworks) -> Optional[tuple[str, ...]]:
     """The networks of a peer; None for anywhere, empty for nowhere."""
     if peer in (Peer.ANYONE, Peer.PLATFORM, Peer.METADATA):
         return None

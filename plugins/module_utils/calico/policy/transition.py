@@ -42,7 +42,7 @@ class Ranked:
 
 
 @dataclass(frozen=True)
-class Members:
+class SetMembers:
     """What of a network set decides: its networks and the labels that rules find it by."""
 
     nets: frozenset[str]
@@ -58,7 +58,7 @@ class State:
     """
 
     policies: Mapping[str, Wire] = field(default_factory=dict)
-    network_sets: Mapping[str, Members] = field(default_factory=dict)
+    network_sets: Mapping[str, SetMembers] = field(default_factory=dict)
     tiers: Mapping[str, Ranked] = field(default_factory=dict)
 
     def content(self, kind: str, name: str) -> Any:

@@ -154,6 +154,14 @@ def count_verdicts(verdicts: Iterable[Verdict]) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
+class _Undecided:
+    """A stage that may let the packet pass or not, and what that depends on."""
+
+    reason: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class _Branch:
     """One way that a packet may take, as far as it has come."""
 
@@ -162,7 +170,7 @@ class _Branch:
     trace: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    pending: tuple[str, ...] = ()
+    pending: tuple[_Undecided, ...] = ()
 
 
 class Judge:
@@ -533,7 +541,7 @@ def _grown(branch: _Branch, outcome: Outcome, step: Union[Stage, Settled]) -> _B
         and outcome.verdict == CONTINUE
         and outcome.reason
     ):
-        pending = (*pending, outcome.reason, *outcome.notes)
+        pending = (*pending, _Undecided(outcome.reason, outcome.notes))
     else:
         notes = (*notes, *(note for note in outcome.notes if note not in notes))
     if outcome.reason != "forward-undecided":
@@ -569,8 +577,8 @@ def _summary(branches: Sequence[_Branch]) -> Verdict:
     last = branch.last or Outcome(ALLOW, "no-host-endpoint", DecidedBy())
     if all(other == answer for other, _branch in answers):
         if answer == UNDETERMINED:
-            assumed = (*branch.pending[1::2], *branch.notes)
-            return Verdict(UNDETERMINED, branch.pending[-2], last.decided_by, branch.trace, assumed)
+            assumed = (*(note for stage in branch.pending for note in stage.notes), *branch.notes)
+            return Verdict(UNDETERMINED, branch.pending[-1].reason, last.decided_by, branch.trace, assumed)
         sure = next((found for _answer_, found in answers if not found.conditions), branch)
         last = sure.last or last
         return Verdict(answer, last.reason, last.decided_by, sure.trace, sure.notes)

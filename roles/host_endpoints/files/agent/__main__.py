@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from . import configuration
-from .api import CREDENTIALS, Api, ApiError
+from .api import CREDENTIALS, AgentApiError, Api
 from .bad_input import BadInput
 from .health import Health
 from .keep import Keeper
@@ -41,7 +41,7 @@ def main() -> int:
     except BadInput as refused:
         say(ERROR, "cannot work with this configuration", reason=str(refused))
         return BAD_CONFIGURATION
-    except ApiError as error:
+    except AgentApiError as error:
         say(ERROR, "the API did not let us finish", reason=str(error))
     return 1
 

@@ -35,7 +35,7 @@ _TCP_OPTIONS = (
 Object = dict[str, Any]
 
 
-class ApiError(Exception):
+class AgentApiError(Exception):
     """A request that did not succeed.
 
     :ivar status: HTTP status, 0 where there was no answer
@@ -76,7 +76,7 @@ class Api:
         """One object, or None where it does not exist."""
         try:
             return self._request("GET", path)
-        except ApiError as error:
+        except AgentApiError as error:
             if error.status == 404:
                 return None
             raise
@@ -119,7 +119,7 @@ class Api:
         taken: socket.socket = connection.sock
         try:
             return Stream(connection, taken, self._send(connection, "GET", path, {**query, "watch": "true"}))
-        except ApiError:
+        except AgentApiError:
             connection.close()
             raise
 
@@ -133,8 +133,8 @@ class Api:
             found: Object = json.loads(answer.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
             connection.close()
-            raise ApiError(f"{method} {path}: {_why(error)}")
-        except ApiError:
+            raise AgentApiError(f"{method} {path}: {_why(error)}")
+        except AgentApiError:
             connection.close()
             raise
         if self._keep_connection:
@@ -153,7 +153,7 @@ class Api:
             for option in _TCP_OPTIONS:
                 connection.sock.setsockopt(*option)
         except OSError as error:
-            raise ApiError(f"no connection to {self._host}:{self._port}: {_why(error)}")
+            raise AgentApiError(f"no connection to {self._host}:{self._port}: {_why(error)}")
         return connection
 
     def _send(
@@ -184,8 +184,8 @@ class Api:
                 return answer
             said = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            raise ApiError(f"{method} {path}: {_why(error)}")
-        raise ApiError(
+            raise AgentApiError(f"{method} {path}: {_why(error)}")
+        raise AgentApiError(
             f"{method} {path}: {answer.status} {_message(said)}", answer.status, _retry_after(answer)
         )
 
@@ -219,7 +219,7 @@ class Stream:
                     return
                 yield json.loads(line)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise ApiError(_why(error))
+            raise AgentApiError(_why(error))
 
     def close(self) -> None:
         self._answer.close()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from typing import Any, Optional
 
-from .api import Api, ApiError
+from .api import AgentApiError, Api
 from .backoff import Backoff
 from .bad_input import BadInput
 from .configuration import Configuration
@@ -113,7 +113,7 @@ class Keeper:
                 self._api.create(collection, wanted)
             else:
                 self._api.replace(f"{collection}/{self._name}", wanted)
-        except ApiError as error:
+        except AgentApiError as error:
             wait = self._after_failure.next(error.retry_after)
             # 409: it is newer than what we saw, and the watch is about to tell.
             if error.status != 409:

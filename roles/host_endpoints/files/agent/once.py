@@ -7,12 +7,12 @@ from __future__ import annotations
 import time
 from typing import Any, Callable, TypeVar
 
-from .api import Api, ApiError
+from .api import AgentApiError, Api
 from .backoff import Backoff
 from .bad_input import BadInput
 from .configuration import Configuration
 from .host_endpoint_auto import desired_by_templates, refuse_names_of_two
-from .host_endpoint_plan import Change, Plan, plan
+from .host_endpoint_plan import Change, HostEndpointPlan, plan
 from .log import ERROR, INFO, say
 
 NODES = "/api/v1/nodes"
@@ -49,7 +49,7 @@ def reconcile(api: Api, configuration: Configuration) -> bool:
     return not left
 
 
-def _plan(api: Api, configuration: Configuration) -> Plan:
+def _plan(api: Api, configuration: Configuration) -> HostEndpointPlan:
     selector = {"labelSelector": configuration.node_selector} if configuration.node_selector else {}
     wanted = _patiently(lambda: _wanted(api, configuration, selector))
     heps = _patiently(lambda: api.list(configuration.host_endpoints))["items"]
@@ -79,7 +79,7 @@ def _wanted(api: Api, configuration: Configuration, selector: dict[str, str]) ->
     return wanted
 
 
-def _carry_out(api: Api, configuration: Configuration, planned: Plan) -> bool:
+def _carry_out(api: Api, configuration: Configuration, planned: HostEndpointPlan) -> bool:
     """Orphans last, and not at all if a write before them failed; returns whether another look may help."""
     kept = [change for change in planned.changes if change.action != "delete"]
     gone = [change for change in planned.changes if change.action == "delete"]
@@ -92,7 +92,7 @@ def _carry_out(api: Api, configuration: Configuration, planned: Plan) -> bool:
 def _write(api: Api, configuration: Configuration, change: Change) -> bool:
     try:
         _patiently(lambda: _send(api, configuration.host_endpoints, change))
-    except ApiError as error:
+    except AgentApiError as error:
         say(ERROR, f"could not {change.action} the HostEndpoint", name=change.name, reason=str(error))
         return False
     say(INFO, f"{change.action}d the HostEndpoint", name=change.name)
@@ -114,7 +114,7 @@ def _patiently(request: Callable[[], T]) -> T:
     for left in reversed(range(TRIES)):
         try:
             return request()
-        except ApiError as error:
+        except AgentApiError as error:
             if not left or error.status not in WORTH_ANOTHER_TRY:
                 raise
             time.sleep(backoff.next(error.retry_after))

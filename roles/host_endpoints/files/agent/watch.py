@@ -9,7 +9,7 @@ import threading
 import time
 from typing import Any, Callable, Optional
 
-from .api import Api, ApiError, Stream
+from .api import AgentApiError, Api, Stream
 from .backoff import Backoff
 from .log import INFO, WARNING, say
 
@@ -116,7 +116,7 @@ class Watch(threading.Thread):
                 obj, self._version = self._read()
                 self._board.put(self._kind, obj)
             self._follow()
-        except ApiError as error:
+        except AgentApiError as error:
             if error.status == 410:
                 # What we saw last is older than what the server remembers. It is there, so not for long.
                 self._version = None
@@ -156,12 +156,12 @@ class Watch(threading.Thread):
             stream.close()
         # A server that goes down ends all watches at once; who then comes back at once would be a herd.
         if time.monotonic() - begun < asked - 1:
-            raise ApiError("the watch ended before its time")
+            raise AgentApiError("the watch ended before its time")
 
     def _take(self, event: Object, stream: Stream) -> None:
         kind, obj = event["type"], event["object"]
         if kind == "ERROR":
-            raise ApiError(str(obj.get("message")), int(obj.get("code") or 0))
+            raise AgentApiError(str(obj.get("message")), int(obj.get("code") or 0))
         if kind == "BOOKMARK":
             self._sends_bookmarks = True
             stream.patience(SILENT_SECONDS)
@@ -169,7 +169,7 @@ class Watch(threading.Thread):
             self._board.put(self._kind, None if kind == "DELETED" else obj)
         self._version = obj["metadata"]["resourceVersion"]
 
-    def _say_lost(self, error: ApiError) -> None:
+    def _say_lost(self, error: AgentApiError) -> None:
         """Once, however often it is tried again."""
         if not self._lost:
             self.times_lost += 1

@@ -17,7 +17,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.repo
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.required import packets
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
-    Surroundings,
+    PlatformNetworks,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.dataplanes import Dataplanes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
@@ -360,7 +360,7 @@ def test_what_the_platform_needs_fails_though_nobody_saw_it():
     for raw in all_nodes():
         audit.add(Document(raw, "flows"))
     asked = Asked(Wishes("none", {}), (), DAY, TODAY, 100, anonymise=False)
-    needed = packets("kubeadm", Surroundings(nodes=("10.0.3.0/24",)), audit.store)
+    needed = packets("kubeadm", PlatformNetworks(nodes=("10.0.3.0/24",)), audit.store)
 
     result = conclude(audit, asked, needed)
 

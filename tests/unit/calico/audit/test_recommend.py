@@ -12,21 +12,21 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.cand
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import Document
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.recommend import (
     Recommendation,
-    Wanted,
+    WantedSet,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
-    Surroundings,
+    PlatformNetworks,
 )
 
 from tests.unit.calico.audit.test_audit import Object, all_nodes, audited, cluster, document, record
 
-AROUND = Surroundings(nodes=("10.0.3.0/24",), cluster=("10.244.0.0/16",))
+AROUND = PlatformNetworks(nodes=("10.0.3.0/24",), cluster=("10.244.0.0/16",))
 
 
 def recommended(*documents: Object, generalise: str = "none", **wanted: Any) -> Recommendation:
     given = {"directions": ("Ingress", "Egress"), **wanted}
     recommendation = Recommendation(
-        Wanted(
+        WantedSet(
             tier="observed",
             selector="host-endpoint == 'ingress'",
             control_plane_selector="has(cp)",

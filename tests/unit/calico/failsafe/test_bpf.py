@@ -22,7 +22,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.e
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.ruleset import (
     Chain,
-    Rule,
+    DumpedRule,
     Ruleset,
     Table,
     chain_hashes,
@@ -131,9 +131,9 @@ UNTRACKED = builders.policy(
 )
 
 
-def signed(name: str, *rules: Rule) -> Chain:
+def signed(name: str, *rules: DumpedRule) -> Chain:
     hashes = chain_hashes(rules, name, 4, "iptables")
-    chain = [Rule(rule.match, rule.action, rule.target, text) for rule, text in zip(rules, hashes)]
+    chain = [DumpedRule(rule.match, rule.action, rule.target, text) for rule, text in zip(rules, hashes)]
     return Chain(chain)
 
 
@@ -141,22 +141,22 @@ def raw(expected: Expectation) -> Ruleset:
     """What Felix leaves in raw in eBPF mode for untracked egress policy."""
     bypass = ("mark", "0x3000000/0xffffffff")
     chains = {
-        "OUTPUT": signed("OUTPUT", Rule((), "jump", "cali-OUTPUT")),
+        "OUTPUT": signed("OUTPUT", DumpedRule((), "jump", "cali-OUTPUT")),
         "cali-OUTPUT": signed(
             "cali-OUTPUT",
-            Rule((), "clear-mark", "0x1b0000"),
-            Rule((), "jump", "cali-to-host-endpoint"),
-            Rule((("mark", "0x10000/0x10000"),), "set-mark", "0x3000000/0xffffffff"),
-            Rule((bypass,), "accept"),
+            DumpedRule((), "clear-mark", "0x1b0000"),
+            DumpedRule((), "jump", "cali-to-host-endpoint"),
+            DumpedRule((("mark", "0x10000/0x10000"),), "set-mark", "0x3000000/0xffffffff"),
+            DumpedRule((bypass,), "accept"),
         ),
         "cali-to-host-endpoint": signed(
-            "cali-to-host-endpoint", Rule((("oif", "eth0"),), "goto", "cali-th-eth0")
+            "cali-to-host-endpoint", DumpedRule((("oif", "eth0"),), "goto", "cali-th-eth0")
         ),
         "cali-th-eth0": signed(
             "cali-th-eth0",
-            Rule((), "jump", FAILSAFE_OUT),
-            Rule((), "clear-mark", "0x30000"),
-            Rule((), "jump", "cali-po-p"),
+            DumpedRule((), "jump", FAILSAFE_OUT),
+            DumpedRule((), "clear-mark", "0x30000"),
+            DumpedRule((), "jump", "cali-po-p"),
         ),
         FAILSAFE_OUT: signed(FAILSAFE_OUT, *failsafe_rules(expected.failsafes, FAILSAFE_OUT, "raw", 4)),
     }
@@ -204,10 +204,10 @@ def test_chains_of_another_mode_are_leftovers() -> None:
 
 def test_felixs_own_rules_in_the_kernels_chains_are_no_strangers_and_others_are() -> None:
     mark = ("!mark", "0x1000000/0x1000000")
-    own = Rule((("iif", "cali+"), mark), "drop", "", "AAAAAAAAAAAAAAAA")
+    own = DumpedRule((("iif", "cali+"), mark), "drop", "", "AAAAAAAAAAAAAAAA")
     chain = Chain([own], "INPUT", "ACCEPT")
     ruleset = Ruleset("iptables-nft", 4, {"filter": Table({"INPUT": chain})})
     assert ids(expectation(), {"eth0": BOTH}, (ruleset,), masters={}) == []
-    chain.rules.append(Rule((), "drop", "", "AAAAAAAAAAAAAAAA"))
+    chain.rules.append(DumpedRule((), "drop", "", "AAAAAAAAAAAAAAAA"))
     found = ids(expectation(), {"eth0": BOTH}, (ruleset,), masters={})
     assert ("foreign.drop", "error") in found

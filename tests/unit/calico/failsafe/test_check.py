@@ -27,13 +27,13 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.r
     NFTABLES,
     BaseChain,
     Chain,
-    Rule,
+    DumpedRule,
     Ruleset,
     Table,
     chain_hashes,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.vital_paths import (
-    NodeFacts,
+    VitalFacts,
     VitalPath,
     vital_paths,
 )
@@ -218,7 +218,7 @@ def test_a_configuration_that_felix_would_not_start_with() -> None:
 def calico(backend: str, hooked: bool) -> Ruleset:
     chain = Chain(hook="INPUT")
     if hooked:
-        chain.rules.append(Rule((), "jump", "cali-INPUT", "Cz_u1IQiXIMmKD4c"))
+        chain.rules.append(DumpedRule((), "jump", "cali-INPUT", "Cz_u1IQiXIMmKD4c"))
     table = Table(chains={"INPUT": chain}, declared={"cali-INPUT"}, jumps={"INPUT": {"cali-INPUT"}})
     return Ruleset(backend, 4, {"filter": table})
 
@@ -243,7 +243,7 @@ def test_chains_of_a_family_that_felix_was_told_to_leave_alone() -> None:
 
 def test_somebody_elses_nftables_chain_that_drops_all() -> None:
     ruleset = calico("iptables-nft", True)
-    base = BaseChain("inet evil in", "input", "accept", rules=[Rule((), "drop")])
+    base = BaseChain("inet evil in", "input", "accept", rules=[DumpedRule((), "drop")])
     other = Ruleset("nftables", 4, hooked=[base])
     found = verify(expect([], "n1", {"lo": ["127.0.0.1/8"]}), [ruleset, other])
     assert [(item.id, item.severity) for item in found] == [
@@ -267,7 +267,7 @@ def test_somebody_elses_nftables_chain_that_drops_all() -> None:
 )
 def test_how_bad_a_foreign_drop_before_calico_is(match: Any, severity: str | None) -> None:
     ruleset = calico("iptables-nft", True)
-    ruleset.tables["filter"].chains["INPUT"].rules.insert(0, Rule(match, "drop"))
+    ruleset.tables["filter"].chains["INPUT"].rules.insert(0, DumpedRule(match, "drop"))
     found = verify(expect([], "n1", {"lo": ["127.0.0.1/8"]}), [ruleset])
     drops = [item.severity for item in found if item.id == "foreign.drop"]
     assert drops == ([severity] if severity else [])
@@ -334,10 +334,10 @@ def test_a_map_is_read_as_bpftool_writes_it() -> None:
 # -- vital paths --------------------------------------------------------------------------------
 
 
-NOTHING_KNOWN = NodeFacts()
+NOTHING_KNOWN = VitalFacts()
 
 
-def paths(objects: list[dict[str, Any]], facts: NodeFacts = NOTHING_KNOWN) -> dict[str, VitalPath]:
+def paths(objects: list[dict[str, Any]], facts: VitalFacts = NOTHING_KNOWN) -> dict[str, VitalPath]:
     found = vital_paths(expect(objects, "n1", INTERFACES), objects, facts)
     return {f"{path.name} {path.protocol}/{path.port} {path.peer}".strip(): path for path in found}
 
@@ -359,7 +359,7 @@ def test_an_api_on_443_is_not_covered_by_the_default_list() -> None:
 
 
 def test_dns_over_tcp_is_not_covered_and_a_moved_ssh_port_is_not() -> None:
-    found = paths([hep("a", "*")], NodeFacts(dns=("10.0.0.10",), ssh=(2222,)))
+    found = paths([hep("a", "*")], VitalFacts(dns=("10.0.0.10",), ssh=(2222,)))
     assert {name: path.status for name, path in found.items()} == {
         "ssh tcp/2222": "uncovered",
         "dns udp/53 10.0.0.10": "covered",

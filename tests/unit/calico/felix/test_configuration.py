@@ -12,7 +12,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix.conf
     INBOUND_ENV,
     Edit,
     FailsafePort,
-    Wanted,
+    FelixFields,
     built_in,
     changed_fields,
     check_entries,
@@ -200,12 +200,12 @@ def test_what_felix_would_not_start_with_is_told_and_not_guessed() -> None:
 
 
 def test_a_list_that_says_the_same_is_left_alone() -> None:
-    spec = wanted_spec(Wanted(inbound=[{"protocol": "TCP", "port": 22, "net": "10.0.0.0/8"}]))
+    spec = wanted_spec(FelixFields(inbound=[{"protocol": "TCP", "port": 22, "net": "10.0.0.0/8"}]))
     live = {FIELD: [{"protocol": "TCP", "port": 22, "net": "10.0.0.0/8"}], "logSeverityScreen": "Info"}
     assert changed_fields(live, spec) == {}
     assert changed_fields({FIELD: tcp(22)}, spec) == spec
     assert changed_fields({}, spec) == spec
-    assert changed_fields({FIELD: []}, wanted_spec(Wanted(inbound=[]))) == {}
+    assert changed_fields({FIELD: []}, wanted_spec(FelixFields(inbound=[]))) == {}
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_a_list_that_says_the_same_is_left_alone() -> None:
     ],
 )
 def test_trusted_servers_are_addresses_and_services(server: str) -> None:
-    assert wanted_spec(Wanted(dns_trusted_servers=[server])) == {"dnsTrustedServers": [server]}
+    assert wanted_spec(FelixFields(dns_trusted_servers=[server])) == {"dnsTrustedServers": [server]}
 
 
 @pytest.mark.parametrize(
@@ -237,11 +237,11 @@ def test_trusted_servers_are_addresses_and_services(server: str) -> None:
 )
 def test_what_can_be_no_trusted_server_is_refused(server: str) -> None:
     with pytest.raises(BadInput, match="dnsTrustedServers"):
-        wanted_spec(Wanted(dns_trusted_servers=[server]))
+        wanted_spec(FelixFields(dns_trusted_servers=[server]))
 
 
-@pytest.mark.parametrize("wanted", [Wanted(node="Node_1"), Wanted(inbound=[{}])])
-def test_wanted_fields_are_checked_before_they_are_written(wanted: Wanted) -> None:
+@pytest.mark.parametrize("wanted", [FelixFields(node="Node_1"), FelixFields(inbound=[{}])])
+def test_wanted_fields_are_checked_before_they_are_written(wanted: FelixFields) -> None:
     with pytest.raises(BadInput):
         wanted_spec(wanted)
 
@@ -269,35 +269,35 @@ def test_single_entries_change_and_the_same_edit_again_changes_nothing(edit: Edi
 def test_what_is_edited_is_the_list_that_applies() -> None:
     add = edit_of([{"protocol": "TCP", "port": 2222}], [], FIELD)
     everywhere = [configuration("default", tcp(22))]
-    [(field, ports)] = edited_lists(Wanted(inbound_edit=add), everywhere, {}).items()
+    [(field, ports)] = edited_lists(FelixFields(inbound_edit=add), everywhere, {}).items()
     assert (field, ports) == (FIELD, [{"protocol": "tcp", "port": p} for p in (22, 2222)])
     # A node without a list of its own starts from that of its labels, else from that of all nodes.
-    of_node = Wanted("n1", inbound_edit=add)
+    of_node = FelixFields("n1", inbound_edit=add)
     scoped = configuration("by-label", tcp(23), selector="zone == 'a'")
     assert edited_lists(of_node, everywhere, {})[FIELD][0]["port"] == 22
     assert edited_lists(of_node, [*everywhere, scoped], {"zone": "a"})[FIELD][0]["port"] == 23
     # The list of all nodes does not start from that of some.
-    assert edited_lists(Wanted(inbound_edit=add), [scoped], {"zone": "a"})[FIELD][:-1] == [
+    assert edited_lists(FelixFields(inbound_edit=add), [scoped], {"zone": "a"})[FIELD][:-1] == [
         entry.as_object() for entry in built_in().inbound
     ]
     # What is so already is not written.
-    assert edited_lists(Wanted(inbound_edit=edit_of(tcp(22), [], FIELD)), [], {}) == {}
+    assert edited_lists(FelixFields(inbound_edit=edit_of(tcp(22), [], FIELD)), [], {}) == {}
 
 
 def test_a_list_that_felix_cannot_read_is_not_edited() -> None:
     broken = [configuration("default", [{"protocol": "sctp", "port": 1}])]
     with pytest.raises(BadInput, match="write it as a whole"):
-        edited_lists(Wanted(inbound_edit=Edit(add=(SSH,))), broken, {})
+        edited_lists(FelixFields(inbound_edit=Edit(add=(SSH,))), broken, {})
 
 
 def test_a_list_is_given_as_a_whole_or_edited() -> None:
     with pytest.raises(BadInput, match="as a whole"):
-        Wanted(inbound=tcp(22), inbound_edit=Edit(add=(SSH,)))
+        FelixFields(inbound=tcp(22), inbound_edit=Edit(add=(SSH,)))
 
 
 def test_default_ports_that_a_list_leaves_out_are_named_with_who_uses_them() -> None:
     def said(**given: Any) -> str:
-        wanted = Wanted(**given)
+        wanted = FelixFields(**given)
         spec = {**wanted_spec(wanted), **edited_lists(wanted, [], {})}
         return "; ".join(": ".join(remark) for remark in remarks(wanted, spec))
 

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.address import parse_address
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import (
     RULES,
-    Surroundings,
+    LintSurroundings,
     as_dicts,
     count_findings,
     errors_of,
@@ -587,7 +587,7 @@ def test_forward_in_one_direction_is_harmless_before_3_29() -> None:
 
 
 def test_the_ports_of_this_site_are_asked_for() -> None:
-    around = Surroundings(ssh_ports=(2222,), api_ports=(8443,))
+    around = LintSurroundings(ssh_ports=(2222,), api_ports=(8443,))
     messages = " ".join(found.message for found in lint([hep()], surroundings=around))
     assert "tcp/2222 (SSH)" in messages
     assert "tcp/8443 (the API server)" in messages

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix.configuration import Wanted
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix.configuration import FelixFields
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.finding import ERROR, Finding
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint import (
     HostEndpointTemplate,
@@ -38,7 +38,7 @@ RECORDING = Path(__file__).parents[2] / "recordings" / "clusters" / "three-nodes
 LABELS = {"host-endpoint": "ingress"}
 NODES = ("sim-0001", "sim-0002", "sim-0003")
 HEPS = HostEndpointsWish("direct", HostEndpointTemplate(LABELS), "")
-CLOSED = FelixWish(Wanted(inbound=[{"protocol": "tcp", "port": 6443}]))
+CLOSED = FelixWish(FelixFields(inbound=[{"protocol": "tcp", "port": 6443}]))
 
 
 @pytest.fixture

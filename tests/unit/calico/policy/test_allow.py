@@ -9,8 +9,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import presets
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.allow import policies
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
+    PlatformNetworks,
     Shape,
-    Surroundings,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import judge_objects
 
@@ -83,7 +83,7 @@ def test_what_is_no_list_of_entries(entries):
 
 def judged(sets, allowed, source="198.18.0.9", port=9100):
     """What becomes of a packet to a node on which shipped sets are enforced, each in its own tier."""
-    around = Surroundings(
+    around = PlatformNetworks(
         nodes=("10.99.0.0/24",),
         cluster=("10.244.0.0/16",),
         control_plane=(),

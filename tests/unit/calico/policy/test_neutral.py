@@ -13,7 +13,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.nam
     TIER,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.neutral import neutral_first
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.planner import Write
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.write import PolicyWrite
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,11 +36,11 @@ def stored(kind: str, name: str, **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": name, "uid": "u", "labels": {"l": "m"}}, "spec": {**SPECS[kind], **spec}}
 
 
-def delete(kind: str, name: str, **spec: Any) -> Write:
-    return Write("delete", kind, name, None, stored(kind, name, **spec))
+def delete(kind: str, name: str, **spec: Any) -> PolicyWrite:
+    return PolicyWrite("delete", kind, name, None, stored(kind, name, **spec))
 
 
-def told(writes: tuple[Write, ...]) -> list[str]:
+def told(writes: tuple[PolicyWrite, ...]) -> list[str]:
     return [f"{write.action} {write.kind} {write.name}" for write in writes]
 
 
@@ -57,8 +57,8 @@ def test_a_policy_selects_nothing_before_it_is_deleted() -> None:
 
 
 def test_deletes_come_last_and_tiers_after_what_is_in_them() -> None:
-    opened = Write("update", TIER, "t", stored(TIER, "t", defaultAction="Pass"), stored(TIER, "t"))
-    create = Write("create", STAGED_POLICY, "t.p", stored(STAGED_POLICY, "t.p"), None)
+    opened = PolicyWrite("update", TIER, "t", stored(TIER, "t", defaultAction="Pass"), stored(TIER, "t"))
+    create = PolicyWrite("create", STAGED_POLICY, "t.p", stored(STAGED_POLICY, "t.p"), None)
     writes = [opened, delete(POLICY, "t.p"), delete(NETWORK_SET, "s"), delete(TIER, "t"), create]
     assert told(neutral_first(writes, V1)) == [
         "update Tier t",
@@ -78,8 +78,8 @@ def test_a_tier_that_denies_passes_before_it_is_deleted() -> None:
 
 
 def test_a_bridge_of_the_same_run_selects_nothing_before_it_is_deleted() -> None:
-    bridge = Write("create", POLICY, "t.b", stored(POLICY, "t.b"), None, interim=True)
-    gone = Write("delete", POLICY, "t.b", None, None, interim=True)
+    bridge = PolicyWrite("create", POLICY, "t.b", stored(POLICY, "t.b"), None, interim=True)
+    gone = PolicyWrite("delete", POLICY, "t.b", None, None, interim=True)
     made = neutral_first([bridge, delete(POLICY, "t.p"), gone], V1)
     assert told(made) == [
         "create GlobalNetworkPolicy t.b",
@@ -108,7 +108,7 @@ def test_the_order_of_effects_stays_whatever_is_written(plan: list[tuple[str, bo
     writes = [
         delete(kind, f"n{index}")
         if goes
-        else Write("create", kind, f"n{index}", stored(kind, f"n{index}"), None)
+        else PolicyWrite("create", kind, f"n{index}", stored(kind, f"n{index}"), None)
         for index, (kind, goes) in enumerate(plan)
     ]
     made = neutral_first(writes, V1)

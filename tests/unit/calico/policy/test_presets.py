@@ -27,15 +27,15 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.pre
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.reader import Document, parse
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
     PLATFORMS,
+    PlatformNetworks,
     Shape,
-    Surroundings,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import judge_objects
 
 from tests.unit import builders
 from tests.unit.builders import V3
 
-AROUND = Surroundings(
+AROUND = PlatformNetworks(
     nodes=("10.99.0.0/24", "fd99::/64"),
     cluster=("10.244.0.0/16", "10.96.0.0/16"),
     ssh=("192.0.2.0/24", "2001:db8::/32"),

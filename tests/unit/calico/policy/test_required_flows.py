@@ -9,13 +9,13 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.reader import Document, parse
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
     PLATFORMS,
+    PlatformNetworks,
     Shape,
-    Surroundings,
     policies,
     required_flows,
 )
 
-AROUND = Surroundings(
+AROUND = PlatformNetworks(
     nodes=("10.99.0.0/24", "fd99::/64"),
     cluster=("10.244.0.0/16", "10.96.0.0/16", "fd44::/48"),
     ssh=("192.0.2.0/24", "2001:db8::/32"),
@@ -93,7 +93,7 @@ def test_control_plane_flows_are_for_control_plane_hosts_only():
 
 
 def test_an_api_on_443_is_allowed_where_it_is():
-    around = Surroundings(api=("203.0.113.7/32",), api_ports=(443,))
+    around = PlatformNetworks(api=("203.0.113.7/32",), api_ports=(443,))
     found = rules(written("eks", around), "egress")
     assert {"action": "Allow", "protocol": "TCP"}.items() <= next(
         r for r in found if r.get("destination", {}).get("nets") == ["203.0.113.7/32"]
@@ -101,13 +101,13 @@ def test_an_api_on_443_is_allowed_where_it_is():
 
 
 def test_nobody_may_log_in_unless_said():
-    found = rules(written("kubeadm", Surroundings(nodes=("10.99.0.0/24",))), "ingress")
+    found = rules(written("kubeadm", PlatformNetworks(nodes=("10.99.0.0/24",))), "ingress")
     assert not allows(found, "TCP", 22)
     assert allows(rules(written("kubeadm"), "ingress"), "TCP", 22, "2001:db8::/32")
 
 
 def test_nodes_that_are_not_named_are_nowhere_not_everywhere():
-    found = rules(written("kubeadm", Surroundings()), "ingress")
+    found = rules(written("kubeadm", PlatformNetworks()), "ingress")
     assert not any(10250 in r.get("destination", {}).get("ports", []) for r in found)
 
 
@@ -131,5 +131,5 @@ def test_unknown_preset_and_bad_network():
     with pytest.raises(BadInput, match="kubeadm"):
         required_flows("minikube", AROUND)
     with pytest.raises(BadInput) as refused:
-        Surroundings(dns=("10.0.0.0/33",))
+        PlatformNetworks(dns=("10.0.0.0/33",))
     assert refused.value.field == "platform.dns[0]"

@@ -15,8 +15,8 @@ from dataclasses import replace
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico import selector
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.transition import (
-    Members,
     Ranked,
+    SetMembers,
     State,
     Step,
     is_bridge,
@@ -180,7 +180,7 @@ def specs(draw, tier):
 NAMES = {"t.one": "t", "t.two": "t", "u.one": "u", "u.two": "u", "one": "default", "two": "default"}
 ranks = st.builds(Ranked, st.sampled_from([None, 1, 2]), st.sampled_from(["Pass", "Deny"]))
 members = st.builds(
-    Members,
+    SetMembers,
     st.frozensets(st.sampled_from(ADDRESSES)),
     st.sampled_from([{"set": "x"}, {"set": "y"}]),
 )
@@ -242,7 +242,7 @@ def ingress(tier, order, *rules):
 
 # Chance finds these too rarely. A set that comes into being feeds a deny that was there before it ...
 STANDING_DENY = {"t.two": ingress("t", 5, rule_of("Deny", selector="set == 'x'"))}
-X = {"x": Members(frozenset(ADDRESSES), {"set": "x"})}
+X = {"x": SetMembers(frozenset(ADDRESSES), {"set": "x"})}
 PASS_TIERS = {"t": Ranked(1, "Pass"), "u": Ranked(2, "Pass")}
 SET_BEFORE_ITS_ALLOW = (
     State(STANDING_DENY, {}, PASS_TIERS),
