@@ -11,7 +11,14 @@ from typing import Any, Optional
 
 from ..calico.felix.configuration import OPTIONAL_FIELDS, changed_fields, wanted_spec
 from ..calico.finding import WARNING, Finding
-from ..calico.host_endpoint import HostEndpointTemplate, NamedPort, is_auto
+from ..calico.host_endpoint import (
+    OWNER,
+    OWNER_LABEL,
+    HostEndpointTemplate,
+    NamedPort,
+    effective_labels,
+    is_auto,
+)
 from ..calico.host_endpoint_auto import KIND as CONTROLLERS
 from ..calico.host_endpoint_auto import NAME as CONTROLLERS_NAME
 from ..calico.host_endpoint_auto import AutoHostEndpoints, is_enabled, is_enabled_by_us, templates_of
@@ -22,7 +29,7 @@ from ..calico.plan.definitions import VERSIONS, absent_kinds
 from ..calico.plan.model import CREATE, DELETE, UPDATE, Plan, Write
 from ..calico.plan.view import AutoView, Logins, View
 from ..calico.policy import planner
-from ..calico.policy.names import NETWORK_SET
+from ..calico.policy.names import NETWORK_SET, POLICY
 from ..calico.preflight import Facts, judge
 from ..calico.preflight import Wanted as PreflightWanted
 from ..calico.transaction.state import RECORD
@@ -33,6 +40,7 @@ from . import (
     cluster_info,
     enforcement,
     felix_configuration,
+    lease,
     permissions,
     reach,
 )
@@ -218,12 +226,17 @@ class _Planning:
             auto=auto.result(),
             agents=agents.result(),
             transaction=self._transaction(objects[NETWORK_SET]),
+            unproved=self._unproved(objects[POLICY]),
         )
 
     def _transaction(self, network_sets: Sequence[Object]) -> dict[str, Any]:
         if not any(o["metadata"]["name"] == RECORD for o in network_sets):
             return {}
         return enforcement.description(self._cluster, self._flavour)
+
+    def _unproved(self, policies: Sequence[Object]) -> dict[str, str]:
+        ours = any(effective_labels(policy).get(OWNER_LABEL) == OWNER for policy in policies)
+        return lease.unproved(self._cluster) if ours else {}
 
     def _group(self, bare: View, wishes: wish.Wishes) -> str:
         """The API group: that of definitions that are there but not served, else as asked for."""

@@ -70,6 +70,7 @@ class View:
     :ivar unknown_felix_fields: fields that the API drops
     :ivar agents: writes to the objects of the modes daemonset and job
     :ivar transaction: the one that is under way, or the last one
+    :ivar unproved: since when and by whom policy sets are enforced without a proof, by their names
     :ivar findings: of preflight
     """
 
@@ -87,6 +88,7 @@ class View:
     logins: Logins = field(default_factory=Logins)
     tiers_in_use: frozenset[str] = frozenset()
     transaction: Mapping[str, Any] = field(default_factory=dict)
+    unproved: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
     @property
