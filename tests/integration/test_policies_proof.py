@@ -184,3 +184,8 @@ def test_only_what_is_enforced_is_unproved(cluster):
     assert len(unproved(cluster)) == 1
     assert not bring(cluster, "staged")["failed"]
     assert lease(cluster) == []
+
+
+def test_ssh_by_way_of_a_jump_host_is_said_not_to_be_judged(cluster, tmp_path):
+    done = enforce(cluster, tmp_path, 100)
+    assert "place: SSH to sim-0001 comes from 192.0.2.1, which is no address of this machine" in done.text

@@ -338,6 +338,7 @@ class _Planning:
         reached = frozenset(login["node"] for login in tried if login["reached"])
         nodes = [view.typed("Node", node) for node in view.of("Node")]
         assumed = reach.assumed_logins(nodes, tried)
+        pools = [view.typed("IPPool", pool) for pool in view.of("IPPool")]
         slices = view.of("EndpointSlice")
         api = reach.of_api(self._cluster, nodes, slices)
         told = self._params["networks"]
@@ -348,7 +349,7 @@ class _Planning:
         around = Surroundings(
             tuple(reach.uses_of(self._params["uses"])),
             networks=networks,
-            controller=reach.controller_of(self._cluster, nodes, ways),
+            controllers=reach.controllers_of(self._cluster, nodes, ways),
         )
         return Logins(
             given,
@@ -358,6 +359,7 @@ class _Planning:
             tuple(api),
             around,
             check_accepted(self._params["accept_denied"]),
+            tuple(reach.unjudged(self._cluster, [*nodes, *pools], given, api)),
         )
 
 

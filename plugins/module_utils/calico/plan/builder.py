@@ -134,7 +134,7 @@ class _Builder:
         unproved = overview.still_unproved(self.stored, self.view.unproved)
         made = Plan(
             tuple(steps),
-            (*self.view.findings, *self._left_unproved(unproved, steps)),
+            (*self.view.findings, *self._left_unproved(unproved, steps), *self._unjudged(steps)),
             unproved=tuple(unproved),
             prepared=self._programmed(self.stored),
             programmed=self._programmed(self.inventory),
@@ -149,6 +149,11 @@ class _Builder:
         proves = self.wishes.prove and any(step.name == POLICIES and step.judged for step in steps)
         remedy = "this run proves it" if proves else "run hostfence.calico.policies, which logs in"
         return [_warning("unproved", f"set {name} is {text}", remedy) for name, text in unproved.items()]
+
+    def _unjudged(self, steps: Sequence[Step]) -> list[Finding]:
+        if not any(step.judged for step in steps):
+            return []
+        return [_warning("place", sentence, "") for sentence in self.view.logins.unjudged]
 
     def _programmed(self, inventory: planner.Inventory) -> Programmed:
         uses = {use.node: use for use in self.view.logins.around.uses}

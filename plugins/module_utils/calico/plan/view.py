@@ -47,6 +47,7 @@ class Logins:
     :ivar api: the connections to the API that end at nodes
     :ivar around: what else is known of nodes, networks and of this machine
     :ivar accepted: kinds of vital flows whose loss is accepted
+    :ivar unjudged: what of this machine's ways cannot be judged, one sentence each
     """
 
     given: tuple[Connection, ...] = ()
@@ -56,6 +57,7 @@ class Logins:
     api: tuple[Connection, ...] = ()
     around: Surroundings = field(default_factory=Surroundings)
     accepted: frozenset[str] = frozenset()
+    unjudged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
