@@ -404,10 +404,17 @@ logins:
   type: list
   elements: dict
 to_prove:
-  description: Names of the nodes that took a login and have a HostEndpoint once all is done.
+  description:
+    - The nodes that took a login and have a HostEndpoint once all is done, as
+      O(hostfence.calico.prove#module:nodes) with the policies that their kernels hold by then.
   returned: always
   type: list
-  elements: str
+  elements: dict
+to_prove_prepared:
+  description: The same as it is before the policy sets are written.
+  returned: always
+  type: list
+  elements: dict
 policy_sets:
   description: Names of the policy sets, in the order in which they are written.
   returned: always
@@ -425,6 +432,11 @@ policy_writes:
   returned: always
   type: list
   elements: dict
+unproved:
+  description: Names of the policy sets that an earlier run left enforced without a proof.
+  returned: always
+  type: list
+  elements: str
 way_back:
   description: How policy is brought back where nodes take no new login after the policy sets were written.
   returned: always
@@ -459,6 +471,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.model
     POLICIES,
     STEPS,
     Plan,
+    Programmed,
     WayBack,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.screen import (
@@ -582,7 +595,8 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         "steps_with_writes": [name for name in STEPS if planned.has_writes(name)],
         "governed": list(planned.governed),
         "logins": logins,
-        "to_prove": gates.provable(planned.governed, {one["node"] for one in logins if one["reached"]}),
+        "to_prove": _to_prove(params["nodes"], planned, logins, planned.programmed),
+        "to_prove_prepared": _to_prove(params["nodes"], planned, logins, planned.prepared),
         "policy_writes": [
             {"kind": write.kind, "name": write.name, "object": write.after}
             for step in planned.steps
@@ -596,6 +610,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         "deciding_steps": sorted({step.name for step in planned.steps if step.changes_enforcement}),
         "judged_steps": sorted({step.name for step in planned.steps if step.judged}),
         "enforces": planned.enforces,
+        "unproved": list(planned.unproved),
         "way_back": _way_back(planned.way_back),
         "stage_all": _way_back(planned.stage_all),
         "requests": cluster.requests_sent,
@@ -605,6 +620,14 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
 def _sets_to_write(planned: Plan, policies: dict[str, Any] | None) -> list[dict[str, Any]]:
     wanted = {one["name"]: one for one in planning.set_options(policies)}
     return [wanted[step.subject] for step in planned.steps if step.name == POLICIES and step.writes]
+
+
+def _to_prove(
+    nodes: list[dict[str, Any]], planned: Plan, logins: list[dict[str, Any]], programmed: Programmed
+) -> list[dict[str, Any]]:
+    """The option ``nodes`` of the module prove."""
+    names = gates.provable(planned.governed, {one["node"] for one in logins if one["reached"]})
+    return [{**node, **programmed.of(node["node"])} for node in nodes if node["node"] in names]
 
 
 def _way_back(way: WayBack) -> dict[str, Any]:

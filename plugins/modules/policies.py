@@ -452,10 +452,23 @@ def _work(module: AnsibleModule, cluster: Cluster, patience: Patience) -> dict[s
         return _run(module, cluster, served, inventory, wanted, None, patience)
     if wanted.state != planner.ENFORCED and any(o.enforces for o in inventory.of_set(wanted.name)):
         patience.seconds = max(patience.seconds, policies.AT_LEAST)
-    with lease.held(cluster) as ours:
+    decides = planner.changes_enforcement(inventory, _plan(cluster, served, inventory, wanted)[0])
+    enforcing = wanted.name if decides and wanted.state == planner.ENFORCED else ""
+    with lease.held(cluster, enforcing) as ours:
         # Another run may have written until it gave the Lease back.
         inventory = policies.read(cluster, served)
-        return _run(module, cluster, served, inventory, planner.settled(inventory, asked), ours, patience)
+        try:
+            result = _run(
+                module, cluster, served, inventory, planner.settled(inventory, asked), ours, patience
+            )
+        except Unfinished:
+            raise
+        except (BadInput, ClusterError):
+            ours.wrote_nothing()
+            raise
+        if wanted.state != planner.ENFORCED:
+            ours.needs_no_proof(wanted.name)
+        return result
 
 
 class Conflict(Unfinished):

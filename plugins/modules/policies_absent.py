@@ -147,6 +147,8 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
                 carried = policies.carry_out(
                     cluster, served, removal.planned, module.params["settle"], ours.renew, patience
                 )
+                if not carried.problem:
+                    ours.needs_no_proof()
         changed = changed or carried.changed
         if not policies.is_conflict(carried.problem) or attempt == TRIES - 1:
             break

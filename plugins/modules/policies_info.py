@@ -73,6 +73,11 @@ sets:
       description: What of an audited set the kernel does not count, and why.
       type: list
       elements: str
+    unproved:
+      description: >-
+        Since when, and by whom, it is enforced without a proof by new logins to the nodes, in words; empty
+        where it is proved or not enforced. The playbooks C(policies) and C(site) prove it.
+      type: str
     bridges:
       description: Policies that an interrupted run left, which allow all that they select. Run again.
       type: list
@@ -168,7 +173,12 @@ transaction:
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy import overview
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster import enforcement, flavour, policies
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
+    enforcement,
+    flavour,
+    lease,
+    policies,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
 
@@ -183,10 +193,12 @@ def work(_module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         return {"changed": False, **nothing, "transaction": {}}
     inventory = policies.read(cluster, served)
     host_endpoints = flavour.list_stored(cluster, served, "HostEndpoint")
+    enforced = any(o.enforces and o.ours for o in inventory.objects)
+    unproved = lease.unproved(cluster) if enforced else {}
     native = served.kind is flavour.FlavourKind.V3_NATIVE
     return {
         "changed": False,
-        "sets": overview.sets(inventory),
+        "sets": overview.sets(inventory, unproved),
         "tiers": overview.tiers(inventory),
         "foreign": overview.foreign(inventory, host_endpoints),
         "pending": overview.pending(inventory, native=native),

@@ -16,16 +16,19 @@ description:
   - A login counts only if the node tells by C(SSH_CONNECTION) that it came over a new connection.
   - Where it may look, as root or by C(sudo -n), it first waits until the node's kernel holds the chains of
     O(nodes[].policies). With eBPF there are none, so name none.
+  - A node whose kernel holds no chain of Calico at all takes logins whatever policy says. It is named in
+    RV(without_felix), and nothing is proved of it.
   - Nodes whose O(nodes[].connection) is no SSH connection count as failed.
   - The first failure ends it; logins that have begun are waited for.
   - Uses keys or an agent only; it never asks for a password.
 extends_documentation_fragment:
+  - hostfence.calico.connection
   - hostfence.calico.logins.proved
   - hostfence.calico.attributes
 attributes:
   check_mode:
     support: full
-    description: Logs in as well; nothing is changed on the nodes.
+    description: Logs in as well; nothing is changed on the nodes, nor noted in the cluster.
   diff_mode:
     support: none
   idempotent:
@@ -51,6 +54,14 @@ options:
     description: Whether the task fails if a node could not be logged in to.
     type: bool
     default: true
+  mark_proved:
+    description:
+      - Whether this proves all that is enforced. Once every node took its logins, the note is taken away that
+        M(hostfence.calico.policies) leaves in the cluster when it enforces a set, and the task has changed
+        something.
+      - Without it no API server is asked.
+    type: bool
+    default: false
   progress:
     description: >-
       A file for how far the work is. The action plugin fills it in, and shows it every few seconds.
@@ -98,6 +109,9 @@ nodes:
     programmed:
       description: Whether the kernel held the policies; null where the kernel could not be read.
       type: bool
+    without_felix:
+      description: Whether the kernel held no chain of Calico at all.
+      type: bool
     error:
       description: Why it is not proved, or empty.
       type: str
@@ -120,8 +134,18 @@ cut_off:
   description: For people, those that failed by themselves; nodes are not tried to the end once one failed.
   returned: always
   type: str
+without_felix:
+  description: Names of nodes whose kernel holds no chain of Calico. Felix is not running there.
+  returned: always
+  type: list
+  elements: str
 unlooked:
   description: Names of nodes whose kernel could not be read for the policies.
+  returned: always
+  type: list
+  elements: str
+marked_proved:
+  description: Names of the policy sets that were noted as unproved until now.
   returned: always
   type: list
   elements: str
@@ -135,6 +159,12 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import lease
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import (
+    CONNECTION_OPTIONS,
+    Cluster,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, conclude
 from ansible_collections.hostfence.calico.plugins.module_utils.controller import progress, targets
 from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins import (
     Proof,
@@ -150,6 +180,7 @@ OPTIONS: dict[str, Any] = {
     "timeout": {"type": "float", "default": 10},
     "patience": {"type": "float", "default": 30},
     "strict": {"type": "bool", "default": True},
+    "mark_proved": {"type": "bool", "default": False},
     **progress.OPTION,
 }
 
@@ -176,13 +207,20 @@ def _result(proofs: list[Proof]) -> dict[str, Any]:
         # One that failed by itself says more than one that was not tried to the end.
         first = min((p for p in proofs if not p.proved), key=lambda p: p.error.startswith("not tried"))
         text += f"; {first.target.node}: {first.error}"
+    without_felix = [p.target.node for p in proofs if p.without_felix]
+    if without_felix:
+        text += f"; not proved: Felix is not running on {', '.join(without_felix)} (no chain of Calico there)"
+    unlooked = [p.target.node for p in proofs if p.target.present and p.programmed is None and p.proved]
+    if unlooked:
+        text += f"; not seen whether Felix has the policy on {', '.join(unlooked)}: only root may look there"
     return {
         "nodes": [as_result(proof) for proof in proofs],
         "logins": [targets.login_of(proof) for proof in proofs],
         "proved": proved,
         "failed_nodes": failed,
         "cut_off": _cut_off([p for p in proofs if not p.proved]),
-        "unlooked": [p.target.node for p in proofs if p.target.present and p.programmed is None],
+        "without_felix": without_felix,
+        "unlooked": unlooked,
         "summary": text,
     }
 
@@ -194,16 +232,23 @@ def _cut_off(failed: list[Proof]) -> str:
     return f"{names} ({'; '.join(dict.fromkeys(p.error for p in own))})" if own else ""
 
 
+def _run(module: AnsibleModule) -> dict[str, Any]:
+    """:raises Unfinished: a node took no login, and the task is strict"""
+    marks = None
+    if module.params["mark_proved"] and not module.check_mode:
+        # Before the first login: what is enforced after it is not proved by it.
+        marks = lease.Marks(Cluster.of_module(module))
+    result = work(module.params)
+    if result["failed_nodes"] and module.params["strict"]:
+        raise Unfinished(result["summary"], result)
+    proved = bool(result["proved"]) and not (result["failed_nodes"] or result["without_felix"])
+    marked = [mark.subject for mark in marks.unproved] if marks and proved and marks.take_away() else []
+    return {**result, "changed": bool(marked), "marked_proved": marked}
+
+
 def main() -> None:
-    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
-    try:
-        result = work(module.params)
-    except BadInput as refused:
-        module.fail_json(msg=str(refused))
-    else:
-        if result["failed_nodes"] and module.params["strict"]:
-            module.fail_json(msg=result["summary"], **result)
-        module.exit_json(changed=False, **result)
+    module = AnsibleModule(argument_spec={**CONNECTION_OPTIONS, **OPTIONS}, supports_check_mode=True)
+    conclude(module, lambda: _run(module))
 
 
 if __name__ == "__main__":

@@ -140,6 +140,8 @@ class TestApi:
         if touched("namespaces"):
             for namespace in self.admin.list("/api/v1/namespaces", labelSelector=OWNED):
                 self.end_namespace(namespace)
+        if "/registry/leases/kube-system/hostfence" in self.control_plane.stored():
+            self.admin.delete("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/hostfence")
         installation.create_defaults(self.admin, kinds, self.calico_version)
         if touched("namespaces", "deployments", "daemonsets"):
             self._create_placeholders()

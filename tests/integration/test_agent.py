@@ -11,7 +11,7 @@ import signal
 import subprocess
 
 import pytest
-from agent_process import NAMESPACE, Agent, Busy, apply_objects, token
+from agent_process import NAMESPACE, Agent, Busy, apply_objects, replaces, token
 from module_run import run_module
 from waiting import eventually
 
@@ -319,3 +319,53 @@ def test_a_job_that_may_not_write_says_so_and_removes_nothing(clean_api, job):
     assert lines[-1]["message"] == "0 of 2 nodes have their HostEndpoint"
     assert " 403 " in lines[0]["reason"]
     assert find(clean_api, "gone") is not None
+
+
+TEMPLATES = [
+    {"generate_name": "uplink", "interface_cidrs": ["100.64.0.0/10"], "labels": {"network": "uplink"}},
+    {"generate_name": "nic", "interface_pattern": "^eth[0-9]$", "labels": {"host-endpoint": "nic"}},
+    {"generate_name": "elsewhere", "interface_cidrs": ["203.0.113.0/24"]},
+]
+INTERFACES = "projectcalico.org/Interfaces"
+
+
+@pytest.mark.one_flavour
+@pytest.mark.parametrize("create_default", [True, False])
+def test_keeps_one_for_each_network_that_its_node_is_in(clean_api, tmp_path, create_default):
+    apply_objects(clean_api, host_endpoints_templates=TEMPLATES, host_endpoints_create_default=create_default)
+    (node,) = clean_api.add_nodes(1)
+    agent = Agent(clean_api, tmp_path, node)
+    try:
+        eventually(agent.is_ready, 60, "ready")
+        options = {"templates": TEMPLATES, "create_default": create_default}
+
+        def differs():
+            planned = run_module("host_endpoints", clean_api, check=True, **options)
+            assert not planned["failed"], planned
+            return [(change["action"], change["name"]) for change in planned["changes"]]
+
+        def names():
+            heps = clean_api.admin.list(clean_api.path("HostEndpoint"))
+            return {hep["metadata"]["name"].removeprefix(f"{node}-") for hep in heps}
+
+        own = {"hostfence", "uplink-hostfence"} if create_default else {"uplink-hostfence"}
+        eventually(lambda: names() == own, BACK_SECONDS, "the networks of the node")
+        assert differs() == []
+        # calico-node tells of an interface.
+        reported = json.dumps([{"name": "eth1", "addresses": ["192.0.2.5"]}])
+        clean_api.admin.patch(f"/api/v1/nodes/{node}", {"metadata": {"annotations": {INTERFACES: reported}}})
+        eventually(lambda: names() == {*own, "nic-eth1-hostfence"}, BACK_SECONDS, "the new interface")
+        assert differs() == []
+        clean_api.admin.delete(clean_api.path("HostEndpoint", f"{node}-uplink-hostfence"))
+        wrong = {"metadata": {"labels": {"host-endpoint": "wrong"}}}
+        clean_api.admin.patch(clean_api.path("HostEndpoint", f"{node}-nic-eth1-hostfence"), wrong)
+        eventually(lambda: differs() == [], 2 * BACK_SECONDS, "deleted and edited")
+        bearer, path = token(clean_api, node), clean_api.path("HostEndpoint", f"{node}-nic-eth1-hostfence")
+        hep = clean_api.admin.get(path)
+        labelled = {**hep["metadata"], "labels": {**hep["metadata"]["labels"], "host-endpoint": "ingress"}}
+        assert replaces(clean_api, bearer, path, hep) == 200
+        assert replaces(clean_api, bearer, path, {**hep, "metadata": labelled}) == 403
+        other = {**hep, "spec": {**hep["spec"], "interfaceName": "eth2"}}
+        assert replaces(clean_api, bearer, path, other) == 403
+    finally:
+        agent.stop()

@@ -78,17 +78,6 @@ def test_ports_are_the_same_however_they_are_written(clean_api):
     assert hep["spec"]["ports"] == ports
 
 
-TEMPLATES = [{"generate_name": "uplink", "interface_cidrs": ["10.0.0.0/8"]}]
-
-
-def test_an_agent_keeps_one_host_endpoint(clean_api):
-    clean_api.add_nodes(1)
-    refused = run(clean_api, host_endpoints_templates=TEMPLATES)
-    assert refused.code != 0
-    assert "host_endpoints_templates must be empty" in refused.text, refused.output
-    assert ours(clean_api) == {}
-
-
 def test_refused_where_tokens_do_not_name_the_node(clean_api):
     clean_api.add_nodes(1)
     # Stands in for a server before 1.30: which one it is, the role reads from the server's own version.

@@ -79,6 +79,8 @@ def test_a_second_run_is_told_who_holds_the_lease_and_writes_nothing(clean_api):
         live["spec"]["renewTime"] = "2026-01-01T00:00:00.000000Z"
         clean_api.admin.put(LEASE, live)
         assert not run_set(clean_api, "one", "enforced")["failed"]
+        assert clean_api.admin.get(LEASE)["spec"] == {}
+        assert not run_set(clean_api, "one", "absent")["failed"]
     finally:
         left = [item["metadata"]["name"] for item in clean_api.admin.list(LEASE.rpartition("/")[0])]
         if "hostfence" in left:

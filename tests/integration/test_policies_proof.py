@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from builders import GNP, policy
+from builders import GNP, LEASE, policy
 from module_run import run_module
 from role_run import ON_THE_CONTROLLER, end_of, start_playbook
 from test_policies import stored
@@ -22,6 +22,10 @@ printf '\\nhostfence-login 192.0.2.1 %s 100.64.0.1 22\\n' $((40000 + number))
 """
 
 
+RULE = {"action": "Deny", "protocol": "TCP", "destination": {"ports": [7]}}
+MINE = policy("mine", ingress=[RULE])
+
+
 @pytest.fixture
 def cluster(clean_api):
     clean_api.add_nodes(1)
@@ -33,8 +37,7 @@ def enforce(api, place, works, *flags, host=None, **variables):
     program = place / "ssh"
     program.write_text(SSH.format(place=place, works=works))
     program.chmod(0o755)
-    rule = {"action": "Deny", "protocol": "TCP", "destination": {"ports": [7]}}
-    (place / "mine.json").write_text(json.dumps(policy("mine", ingress=[rule])))
+    (place / "mine.json").write_text(json.dumps(MINE))
     own = {"ansible_ssh_executable": str(program), **(host or {})}
     inventory = {
         "all": {
@@ -107,9 +110,10 @@ def test_it_is_taken_back_where_a_login_fails(cluster, tmp_path, monkeypatch, wa
         monkeypatch.setenv(name, text)
     done = enforce(cluster, tmp_path, works)
     assert done.code != 0
-    assert logins(tmp_path) == works + 1
+    assert logins(tmp_path) == works + 1 + 3  # and whether the way back helped is tried three times
     assert "The policies were taken back" in done.text, done.text[-1500:]
     assert "sim-0001 (connect to host: Connection refused)" in done.text
+    assert "Still none after the way back: sim-0001" in done.text
     assert not enforced(cluster)
 
 
@@ -130,3 +134,59 @@ def test_what_is_enforced_is_proved_again_though_nothing_is_written(cluster, tmp
     shut = enforce(cluster, tmp_path, 0)
     assert shut.code != 0
     assert "cannot log in to them" in shut.text, shut.text[-1500:]
+
+
+def bring(api, state, **options):
+    """As a run that is killed before anybody logs in."""
+    given = {"name": "mine", "definitions": [MINE], "default_action": "Pass", "settle": 0, **options}
+    return run_module("policies", api, state=state, **given)
+
+
+def lease(api):
+    place, _, name = LEASE.rpartition("/")
+    return [found for found in api.admin.list(place) if found["metadata"]["name"] == name]
+
+
+def unproved(api):
+    return [s["unproved"] for s in run_module("policies_info", api)["sets"] if s["unproved"]]
+
+
+def test_what_an_interrupted_run_left_unproved_is_said_and_proved_once(cluster, tmp_path):
+    assert not bring(cluster, "enforced")["failed"]
+    (text,) = unproved(cluster)
+    assert text.startswith("not proved since ")
+    assert "process" in text
+    shut = enforce(cluster, tmp_path, 1)
+    assert shut.code != 0
+    assert "this run proves it" in shut.text
+    assert unproved(cluster) == [text]
+    (tmp_path / "count").unlink()
+    done = enforce(cluster, tmp_path, 100)
+    assert (done.code, done.changed) == (0, 1), done.text[-1500:]
+    assert "unproved: set mine is not proved since" in done.text
+    assert "this run proves it" in done.text
+    assert unproved(cluster) == []
+    assert lease(cluster) == []
+    (tmp_path / "count").unlink()
+    again = enforce(cluster, tmp_path, 100)
+    assert (again.code, again.changed) == (0, 0)
+    assert "unproved" not in again.text
+
+
+def test_only_what_is_enforced_is_unproved(cluster):
+    assert not bring(cluster, "staged")["failed"]
+    assert lease(cluster) == []
+    shut = policy("mine", ingress=[{"action": "Deny"}])
+    assert "denied" in bring(cluster, "enforced", definitions=[shut], logins=[{"node": "sim-0001"}])["msg"]
+    assert lease(cluster) == []
+    assert not bring(cluster, "enforced")["failed"]
+    assert cluster.admin.get(LEASE)["spec"] == {}
+    assert not bring(cluster, "enforced")["changed"]
+    assert len(unproved(cluster)) == 1
+    assert not bring(cluster, "staged")["failed"]
+    assert lease(cluster) == []
+
+
+def test_ssh_by_way_of_a_jump_host_is_said_not_to_be_judged(cluster, tmp_path):
+    done = enforce(cluster, tmp_path, 100)
+    assert "place: SSH to sim-0001 comes from 192.0.2.1, which is no address of this machine" in done.text

@@ -4,19 +4,24 @@
 
 Conflicts on single objects are seen by their resourceVersion. But two runs that each judge the cluster
 without the other's policy could cut off a node together, each harmless alone.
+
+The Lease also remembers what was enforced and not proved since: a run may end, or be killed, before anybody
+has logged in to the nodes. It goes once somebody has.
 """
 
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Lock
-from typing import Callable, Optional, TypeVar
+from typing import Any, Callable, Optional, TypeVar
 
 from ..calico.host_endpoint import OWNER, OWNER_LABEL
 from .client import ApiError, Cluster, ClusterError, Object
@@ -24,7 +29,7 @@ from .client import ApiError, Cluster, ClusterError, Object
 NAMESPACE, NAME = "kube-system", "hostfence"
 COLLECTION = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
 SECONDS = 120
-_PLACE, _PROCESS = "hostfence.io/place", "hostfence.io/process"
+_PLACE, _PROCESS, _UNPROVED = "hostfence.io/place", "hostfence.io/process", "hostfence.io/unproved"
 _TRIES = 3
 
 T = TypeVar("T")
@@ -34,12 +39,30 @@ class Held(ClusterError):
     """Another run is about to change what is enforced."""
 
 
+@dataclass(frozen=True)
+class Unproved:
+    """What was enforced, and nobody has logged in to the nodes since.
+
+    :ivar subject: name of the policy set
+    :ivar since: when the writes began, RFC 3339 in UTC
+    :ivar who: enforced it, ``user@host, process``
+    """
+
+    subject: str
+    since: str
+    who: str
+
+    def __str__(self) -> str:
+        return f"not proved since {self.who} enforced it at {self.since}"
+
+
 class Lease:
     """The Lease while this process holds it."""
 
-    def __init__(self, cluster: Cluster, stored: Object) -> None:
+    def __init__(self, cluster: Cluster, stored: Object, before: Optional[Object]) -> None:
         self._cluster = cluster
         self._stored = stored
+        self._marks_before = _marks(before or {})
         self._renewing = Lock()
 
     def renew(self) -> None:
@@ -63,20 +86,73 @@ class Lease:
                 )
             raise
 
+    def needs_no_proof(self, *subjects: str) -> None:
+        """Sets that are enforced no more; without a name, all."""
+        marks = _marks(self._stored) if subjects else {}
+        left = {name: told for name, told in marks.items() if name not in subjects}
+        self._stored = _with_marks(self._stored, left)
+
+    def wrote_nothing(self) -> None:
+        """There is no more to be proved than before."""
+        self._stored = _with_marks(self._stored, self._marks_before)
+
     def release(self) -> None:
-        """Let the next one have it; where that fails, it runs out by itself."""
+        """Let the next one have it; where that fails, it runs out by itself.
+
+        It stands, held by nobody, as long as it remembers what is to be proved.
+        """
         with suppress(ClusterError):
-            self._cluster.delete(f"{COLLECTION}/{NAME}", self._stored["metadata"]["uid"])
+            if _marks(self._stored):
+                self._cluster.replace(f"{COLLECTION}/{NAME}", {**self._stored, "spec": {}})
+            else:
+                self._cluster.delete(f"{COLLECTION}/{NAME}", self._stored["metadata"]["uid"])
+
+
+class Marks:
+    """What is to be proved, as it is when this is made; read before a proof, and taken away after it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._stored = cluster.find(f"{COLLECTION}/{NAME}")
+
+    @property
+    def unproved(self) -> list[Unproved]:
+        """In order of their names."""
+        return [
+            Unproved(name, str(told.get("since", "")), str(told.get("who", "")))
+            for name, told in sorted(_marks(self._stored or {}).items())
+        ]
+
+    def take_away(self) -> bool:
+        """All of it is proved.
+
+        :returns: whether there was anything; what another run enforced meanwhile is left to that run
+        """
+        if not self._stored or not self.unproved:
+            return False
+        metadata = self._stored["metadata"]
+        try:
+            return self._cluster.delete(f"{COLLECTION}/{NAME}", metadata["uid"], metadata["resourceVersion"])
+        except ApiError as error:
+            if error.conflict:
+                return False
+            raise
+
+
+def unproved(cluster: Cluster) -> dict[str, str]:
+    """Since when and by whom policy sets were enforced and nobody logged in to the nodes, by their names."""
+    return {mark.subject: str(mark) for mark in Marks(cluster).unproved}
 
 
 @contextmanager
-def held(cluster: Cluster) -> Iterator[Lease]:
+def held(cluster: Cluster, enforcing: str = "") -> Iterator[Lease]:
     """Hold the Lease as long as the block runs.
 
+    :param enforcing: a policy set that the block enforces, which is then to be proved
     :raises Held: another run has it; says who, and since when
     :raises ClusterError: it cannot be had for another reason
     """
-    lease = Lease(cluster, _acquired(cluster))
+    lease = Lease(cluster, *_acquired(cluster, enforcing))
     try:
         yield lease
     finally:
@@ -102,11 +178,14 @@ def planned(
         yield plan(), ours
 
 
-def _acquired(cluster: Cluster) -> Object:
+def _acquired(cluster: Cluster, enforcing: str) -> tuple[Object, Optional[Object]]:
+    """The Lease, and what stood before it."""
     for _attempt in range(_TRIES):
         wanted = _wanted()
+        marks = _marks_of(wanted, enforcing)
+        wanted = _with_marks(wanted, marks)
         try:
-            return cluster.create(COLLECTION, wanted)
+            return cluster.create(COLLECTION, wanted), None
         except ApiError as error:
             if not error.conflict:
                 raise
@@ -114,12 +193,13 @@ def _acquired(cluster: Cluster) -> Object:
         if live is None:
             continue  # released this moment
         if (live.get("spec") or {}).get("holderIdentity") == wanted["spec"]["holderIdentity"]:
-            return live  # the answer to our own first try was lost
+            return live, None  # the answer to our own first try was lost
         if _until(live) > _now() and not _has_died(live):
             raise Held(_who(live))
         try:
             metadata = {**live["metadata"], "annotations": wanted["metadata"]["annotations"]}
-            return cluster.replace(f"{COLLECTION}/{NAME}", {**wanted, "metadata": metadata})
+            ours = _with_marks({**wanted, "metadata": metadata}, {**_marks(live), **marks})
+            return cluster.replace(f"{COLLECTION}/{NAME}", ours), live
         except ApiError as error:
             if not (error.conflict or error.not_found):
                 raise
@@ -144,6 +224,27 @@ def _wanted() -> Object:
             "renewTime": now,
         },
     }
+
+
+def _marks_of(wanted: Object, enforcing: str) -> dict[str, Mapping[str, str]]:
+    if not enforcing:
+        return {}
+    return {enforcing: {"since": f"{_now():%Y-%m-%dT%H:%M:%SZ}", "who": wanted["spec"]["holderIdentity"]}}
+
+
+def _marks(stored: Object) -> dict[str, Mapping[str, str]]:
+    text: Any = ((stored.get("metadata") or {}).get("annotations") or {}).get(_UNPROVED, "")
+    # Anybody may have written it.
+    with suppress(TypeError, ValueError, AttributeError):
+        return {str(name): told for name, told in json.loads(text).items() if isinstance(told, dict)}
+    return {}
+
+
+def _with_marks(stored: Object, marks: Mapping[str, Mapping[str, str]]) -> Object:
+    metadata = stored["metadata"]
+    others = {k: text for k, text in (metadata.get("annotations") or {}).items() if k != _UNPROVED}
+    annotations = {**others, _UNPROVED: json.dumps(marks, sort_keys=True)} if marks else others
+    return {**stored, "metadata": {**metadata, "annotations": annotations}}
 
 
 def operator() -> str:
@@ -184,7 +285,7 @@ def _who(live: Object) -> str:
 
 def _until(lease: Object) -> datetime:
     spec = lease.get("spec") or {}
-    with suppress(TypeError, ValueError):
+    with suppress(KeyError, TypeError, ValueError):
         renewed = datetime.strptime(spec["renewTime"], "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)
         return renewed + timedelta(seconds=int(spec.get("leaseDurationSeconds") or SECONDS))
     return datetime.min.replace(tzinfo=timezone.utc)

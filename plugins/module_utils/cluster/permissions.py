@@ -58,6 +58,8 @@ _ALWAYS: _Table = {
     **{(_CALICO, plural): ("list",) for plural in (*_POLICY_KINDS, "globalnetworksets", "tiers")},
     # The transaction that is under way.
     (_CALICO, "globalnetworksets", RECORD): ("get",),
+    # What is enforced, and not proved.
+    ("coordination.k8s.io", "leases", lease.NAME): ("get",),
 }
 # Who changes what is enforced holds a Lease, of this one name.
 _LEASE: _Table = {("coordination.k8s.io", "leases", lease.NAME): ("create", "get", "update", "delete")}

@@ -11,7 +11,14 @@ from typing import Any, Optional
 
 from ..calico.felix.configuration import OPTIONAL_FIELDS, changed_fields, wanted_spec
 from ..calico.finding import WARNING, Finding
-from ..calico.host_endpoint import HostEndpointTemplate, NamedPort, is_auto
+from ..calico.host_endpoint import (
+    OWNER,
+    OWNER_LABEL,
+    HostEndpointTemplate,
+    NamedPort,
+    effective_labels,
+    is_auto,
+)
 from ..calico.host_endpoint_auto import KIND as CONTROLLERS
 from ..calico.host_endpoint_auto import NAME as CONTROLLERS_NAME
 from ..calico.host_endpoint_auto import AutoHostEndpoints, is_enabled, is_enabled_by_us, templates_of
@@ -22,7 +29,7 @@ from ..calico.plan.definitions import VERSIONS, absent_kinds
 from ..calico.plan.model import CREATE, DELETE, UPDATE, Plan, Write
 from ..calico.plan.view import AutoView, Logins, View
 from ..calico.policy import planner
-from ..calico.policy.names import NETWORK_SET
+from ..calico.policy.names import NETWORK_SET, POLICY
 from ..calico.preflight import Facts, PreflightWanted, judge
 from ..calico.transaction.state import RECORD
 from ..calico.verdict.vital_flows import Networks, Surroundings, check_accepted
@@ -32,6 +39,7 @@ from . import (
     cluster_info,
     enforcement,
     felix_configuration,
+    lease,
     permissions,
     reach,
 )
@@ -229,12 +237,17 @@ class _Planning:
             auto=auto.result(),
             agents=agents.result(),
             transaction=self._transaction(objects[NETWORK_SET]),
+            unproved=self._unproved(objects[POLICY]),
         )
 
     def _transaction(self, network_sets: Sequence[Object]) -> dict[str, Any]:
         if not any(o["metadata"]["name"] == RECORD for o in network_sets):
             return {}
         return enforcement.description(self._cluster, self._flavour)
+
+    def _unproved(self, policies: Sequence[Object]) -> dict[str, str]:
+        ours = any(effective_labels(policy).get(OWNER_LABEL) == OWNER for policy in policies)
+        return lease.unproved(self._cluster) if ours else {}
 
     def _group(self, bare: View, wishes: wish.Wishes) -> str:
         """The API group: that of definitions that are there but not served, else as asked for."""
@@ -336,6 +349,7 @@ class _Planning:
         reached = frozenset(login["node"] for login in tried if login["reached"])
         nodes = [view.typed("Node", node) for node in view.of("Node")]
         assumed = reach.assumed_logins(nodes, tried)
+        pools = [view.typed("IPPool", pool) for pool in view.of("IPPool")]
         slices = view.of("EndpointSlice")
         api = reach.of_api(self._cluster, nodes, slices)
         told = self._params["networks"]
@@ -346,7 +360,7 @@ class _Planning:
         around = Surroundings(
             tuple(reach.uses_of(self._params["uses"])),
             networks=networks,
-            controller=reach.controller_of(self._cluster, nodes, ways),
+            controllers=reach.controllers_of(self._cluster, nodes, ways),
         )
         return Logins(
             given,
@@ -356,6 +370,7 @@ class _Planning:
             tuple(api),
             around,
             check_accepted(self._params["accept_denied"]),
+            tuple(reach.unjudged(self._cluster, [*nodes, *pools], given, api)),
         )
 
 

@@ -16,6 +16,8 @@ from ..calico.policy import planner
 from ..calico.policy.names import POLICY
 from ..calico.verdict.judge import Options
 from ..calico.verdict.node_judges import NodeUse, parse_use
+from ..calico.verdict.place import Place
+from ..calico.verdict.place import unjudged as place_unjudged
 from ..calico.verdict.reach import (
     API,
     SSH,
@@ -173,16 +175,17 @@ def assess(
         tuple(given["nodes"]), tuple(given["cluster"]), tuple(given["ssh"]), given["ssh_port"]
     )
     warnings = check_networks(then, networks)
-    blocking = obstacles(now, then, [*logins, *of_api(cluster, then, slices)], options, uses)
+    api = of_api(cluster, then, slices)
+    blocking = obstacles(now, then, [*logins, *api], options, uses)
     around = Surroundings(
         tuple(uses.values()),
         tuple((login.node, login.destination) for login in logins),
         networks,
-        controller_of(cluster, then, logins),
+        controllers_of(cluster, then, logins),
     )
     lost = losses(now, then, around, options, accepted)
     _refuse(what, blocking, lost)
-    said = [*warnings, *sentences(blocking), *summaries(lost)]
+    said = [*warnings, *sentences(blocking), *summaries(lost), *unjudged(cluster, then, logins, api)]
     unseen = ""
     if assumed and any(obj["kind"] == POLICY for obj in then):
         unseen = (
@@ -208,24 +211,52 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + more
 
 
-def controller_of(
+def controllers_of(
     cluster: Cluster, objects: Sequence[Object], logins: Sequence[Connection]
-) -> Optional[Controller]:
-    """The node that this machine is, where its address towards the API, or towards nodes, is a Node's."""
+) -> tuple[Controller, ...]:
+    """The nodes from which the API and other nodes are reached: this machine where it is one, a jump host."""
     server = urlsplit(cluster.host)
     port = server.port or 443
     ends = _ends(str(server.hostname), port)
     nodes = _by_address(objects)
-    sources = [ends[0]] if ends else []
-    sources += [login.source for login in logins]
-    here = next((nodes[source] for source in sources if source in nodes), None)
-    if here is None:
-        return None
-    targets = [("the API", ends[1], port)] if ends else []
-    targets += [
-        (f"SSH of {login.node}", login.destination, login.port) for login in logins if login.node != here
-    ]
-    return Controller(here, tuple(targets))
+    targets: dict[str, list[tuple[str, Address, int]]] = {}
+    own = [login.source for login in logins if login.source in nodes and _is_own(login.source)]
+    here = next((nodes[source] for source in [*(ends or ())[:1], *own] if source in nodes), "")
+    if ends and here:
+        targets[here] = [("the API", ends[1], port)]
+    for login in logins:
+        node = nodes.get(login.source)
+        if node and node != login.node:
+            targets.setdefault(node, []).append((f"SSH of {login.node}", login.destination, login.port))
+    return tuple(Controller(node, tuple(of_node)) for node, of_node in targets.items())
+
+
+def unjudged(
+    cluster: Cluster, objects: Sequence[Object], logins: Sequence[Connection], api: Sequence[Connection]
+) -> list[str]:
+    """What of this machine's ways cannot be judged, one sentence each.
+
+    :param objects: Nodes and IPPools among them
+    :param api: as :func:`of_api`
+    """
+    server = urlsplit(cluster.host)
+    port = server.port or 443
+    ends = _ends(str(server.hostname), port)
+    own = [source for source in dict.fromkeys(login.source for login in logins) if _is_own(source)]
+    balancer = any(connection.doubt for connection in api)
+    place = Place(own, f"{server.hostname}:{port}", ends[0] if ends else None, balancer)
+    return place_unjudged(objects, place, logins)
+
+
+def _is_own(address: Address) -> bool:
+    """Whether it is an address of this machine, which nobody can bind to elsewhere."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
 
 
 def enforces(cluster: Cluster, served: Flavour) -> bool:

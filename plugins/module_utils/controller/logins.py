@@ -21,7 +21,10 @@ _MARK, _LOOKED = "hostfence-login", "hostfence-looked"
 # Names of Calico's chains in the kernel, where its rules may be read.
 _LOOK = (
     'PATH="$PATH:/usr/sbin:/sbin"; as() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }; '
-    "{ as iptables-nft-save; as iptables-legacy-save; as iptables-save; as nft list ruleset; } 2>/dev/null "
+    # Reading tables of iptables-legacy that nobody uses would load its module.
+    "{ as iptables-nft-save; as cat /proc/net/ip_tables_names | grep -q . && as iptables-legacy-save; "
+    "command -v iptables-nft-save || as iptables-save; "
+    "as nft list table ip calico; as nft list table ip6 calico; } 2>/dev/null "
     "| grep -o 'cali-[A-Za-z0-9_./-]*' | sort -u; as true 2>/dev/null && echo " + f"{_LOOKED}; "
 )
 _TELL = f"printf '\\n{_MARK} %s\\n' \"$SSH_CONNECTION\""
@@ -59,6 +62,7 @@ class Proof:
 
     :ivar logins: how many new logins worked
     :ivar programmed: whether its kernel holds the policy; None where it cannot be read
+    :ivar without_felix: whether its kernel holds no chain of Calico at all, so that there is nothing to prove
     :ivar error: why it is not proved, or nothing
     """
 
@@ -66,6 +70,7 @@ class Proof:
     logins: int = 0
     session: str = ""
     programmed: Optional[bool] = None
+    without_felix: bool = False
     error: str = ""
 
     @property
@@ -110,10 +115,10 @@ def _proved(
         return proof
     seen: set[str] = set()
     waited_until = time.monotonic() + wanted.patience
-    looks = bool(target.present or target.gone)
     while proof.logins < wanted.rounds:
         if failed.wait(wanted.pause if wanted.pause else 0):
             return replace(proof, error="not tried to the end: another node took no login")
+        looks = bool(target.present or target.gone) and not (proof.programmed or proof.without_felix)
         login = log_in(target, wanted.timeout, look=looks)
         logged_in()
         proof = _counted(proof, login, seen)
@@ -121,7 +126,9 @@ def _proved(
             failed.set()
             return proof
         missing = _missing(login, target) if looks else ""
-        if missing and login.chains is not None:
+        if missing and login.chains == frozenset():
+            proof = replace(proof, programmed=False, without_felix=True)
+        elif missing and login.chains is not None:
             # What was logged in to before the kernel held the policy says nothing.
             proof = replace(proof, logins=0, programmed=False)
             if time.monotonic() > waited_until:
@@ -188,5 +195,6 @@ def as_result(proof: Proof) -> dict[str, Any]:
         "port": target.port or 22,
         "logins": proof.logins,
         "programmed": proof.programmed,
+        "without_felix": proof.without_felix,
         "error": proof.error,
     }

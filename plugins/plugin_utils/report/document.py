@@ -243,6 +243,7 @@ def _set(item: Json) -> Json:
         "name": str(item["name"]),
         "state": str(item["state"]),
         "objects": [f"{o['kind']} {o['name']}" for o in item.get("objects") or ()],
+        "unproved": str(item.get("unproved") or ""),
     }
 
 
@@ -261,6 +262,7 @@ def _status(document: Json) -> str:
         counts["lint"]["error"],
         counts.get("would_be_denials"),
         counts["sets"].get("mixed"),
+        any(item["unproved"] for item in document["policy_sets"]),
         not counts["nodes"],
         counts["failsafes_verified"] < counts["nodes"],
         (document.get("audit") or {}).get("gate", "pass") != "pass",
@@ -321,6 +323,12 @@ def _next_steps(document: Json, counts: Json) -> list[str]:
         steps.append("Audit for longer before you enforce: too little traffic was seen to judge by.")
     if counts["sets"].get("mixed"):
         steps.append("Run hostfence.calico.policies again: it goes on from the interrupted state.")
+    unproved = [item["name"] for item in document["policy_sets"] if item["unproved"]]
+    if unproved:
+        steps.append(
+            f"Run hostfence.calico.policies: it proves what is enforced without a proof, "
+            f"{', '.join(unproved)}."
+        )
     if not steps and counts["sets"] and not counts["sets"].get("enforced"):
         steps.append("When the staged policy is what you want, run hostfence.calico.enforce.")
     return steps or ["Nothing. Run hostfence.calico.verify again after nodes join or configuration changes."]

@@ -75,14 +75,52 @@ def test_a_node_that_takes_no_login_ends_it_and_the_others_are_not_tried_to_the_
     assert first.logins < 50
 
 
+# Stands for OpenSSH and a node whose kernel may be read: a chain comes with the third login.
+_SSH = """#!/bin/sh
+number=$(cat {place}/count 2>/dev/null || echo 0); number=$((number + 1)); echo $number > {place}/count
+case "$*" in *list*table*)
+  printf '{chains}'; [ $number -lt 3 ] || printf '{late}'; echo hostfence-looked;; esac
+printf '\\nhostfence-login 192.0.2.1 %s 100.64.0.1 22\\n' $((40000 + number))
+"""
+
+
+def node_with(place, chains, late=""):
+    program = place / "ssh"
+    program.write_text(_SSH.format(place=place, chains=chains, late=late))
+    program.chmod(0o755)
+    wanted = {"present": (frozenset({"cali-pi-mine", "cali-po-mine"}),), "gone": frozenset({"cali-pi-old"})}
+    return Target("node1", "node1", executable=str(program), **wanted)
+
+
+def test_logins_count_once_the_kernel_holds_the_policy(tmp_path):
+    node = node_with(tmp_path, "cali-INPUT\\n", "cali-po-mine\\n")
+    (proof,) = prove([node], Wanted(rounds=2, patience=20))
+    assert (proof.programmed, proof.logins, proof.error) == (True, 2, "")
+    assert (tmp_path / "count").read_text().strip() == "4"
+
+
+@pytest.mark.parametrize(
+    ("chains", "says"),
+    [
+        ("cali-INPUT\\n", "no chain cali-pi-mine in its kernel"),
+        ("cali-po-mine\\ncali-pi-old\\n", "chain cali-pi-old is still in its kernel"),
+    ],
+)
+def test_a_felix_that_does_not_follow_counts_as_failed(tmp_path, chains, says):
+    (proof,) = prove([node_with(tmp_path, chains)], Wanted(patience=1))
+    assert (proof.proved, proof.programmed) == (False, False)
+    assert proof.error == f"Felix has not programmed it in 1 s: {says}"
+
+
+def test_a_kernel_without_any_chain_of_calico_is_not_waited_for_and_proves_nothing(tmp_path):
+    (proof,) = prove([node_with(tmp_path, "")], Wanted(rounds=2, patience=20))
+    assert (proof.without_felix, proof.programmed, proof.logins) == (True, False, 2)
+
+
 @needs_sshd
-@pytest.mark.parametrize(("present", "programmed"), [((), None), ((frozenset({"cali-pi-none"}),), False)])
-def test_a_kernel_without_the_policy_is_waited_for_and_then_counts_as_failed(server, present, programmed):
-    (proof,) = prove([server.target(present=present)], Wanted(patience=1))
-    assert proof.programmed is programmed
-    assert proof.proved is (not present)
-    if present:
-        assert "Felix has not programmed it in 1 s: no chain cali-pi-none in its kernel" in proof.error
+def test_the_kernel_of_this_machine_is_read(server):
+    (proof,) = prove([server.target(present=(frozenset({"cali-pi-none"}),))], Wanted(patience=1))
+    assert (proof.programmed, proof.without_felix) == (False, True)
 
 
 @pytest.mark.parametrize(

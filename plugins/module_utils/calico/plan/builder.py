@@ -23,7 +23,7 @@ from ..host_endpoint import is_auto, is_ours
 from ..host_endpoint_auto import desired_by_templates, refuse_names_of_two
 from ..host_endpoint_plan import Change
 from ..host_endpoint_plan import plan as plan_host_endpoints
-from ..policy import planner
+from ..policy import overview, planner
 from ..policy.names import STAGED_POLICY, TIER
 from ..verdict.judge import Options
 from ..verdict.reach import Connection, Obstacle, obstacles
@@ -46,10 +46,12 @@ from .model import (
     UPDATE,
     Object,
     Plan,
+    Programmed,
     State,
     Step,
     Write,
 )
+from .programmed import programmed
 from .protection import protection_of
 from .seen import seen_of
 from .view import View, nodes_of
@@ -129,15 +131,33 @@ class _Builder:
 
     def plan(self) -> Plan:
         steps = self.steps()
+        unproved = overview.still_unproved(self.stored, self.view.unproved)
         made = Plan(
             tuple(steps),
-            self.view.findings,
+            (*self.view.findings, *self._left_unproved(unproved, steps), *self._unjudged(steps)),
+            unproved=tuple(unproved),
+            prepared=self._programmed(self.stored),
+            programmed=self._programmed(self.inventory),
             seen=seen_of(self.view),
             way_back=as_before(self.stored, steps),
             stage_all=only_staged(self.stored),
             protection=self._protection(),
         )
         return self._with_gates(made)
+
+    def _left_unproved(self, unproved: Mapping[str, str], steps: Sequence[Step]) -> list[Finding]:
+        proves = self.wishes.prove and any(step.name == POLICIES and step.judged for step in steps)
+        remedy = "this run proves it" if proves else "run hostfence.calico.policies, which logs in"
+        return [_warning("unproved", f"set {name} is {text}", remedy) for name, text in unproved.items()]
+
+    def _unjudged(self, steps: Sequence[Step]) -> list[Finding]:
+        if not any(step.judged for step in steps):
+            return []
+        return [_warning("place", sentence, "") for sentence in self.view.logins.unjudged]
+
+    def _programmed(self, inventory: planner.Inventory) -> Programmed:
+        uses = {use.node: use for use in self.view.logins.around.uses}
+        return programmed(self.stored, inventory, self.around, self.options, uses)
 
     def _protection(self) -> Mapping[str, Any]:
         if not self.wishes.host_endpoints or self.view.flavour == "none":

@@ -103,6 +103,24 @@ class WayBack:
 
 
 @dataclass(frozen=True)
+class Programmed:
+    """What Felix makes chains of, so that it is to be seen in kernels.
+
+    :ivar policies: by node, names of enforced policies, as stored
+    :ivar gone: names of policies that are enforced no more
+    """
+
+    policies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
+
+    def of(self, node: str) -> dict[str, list[str]]:
+        """As the module prove takes it; nothing for a node whose Felix makes no chains."""
+        if node not in self.policies:
+            return {"policies": [], "absent_policies": []}
+        return {"policies": list(self.policies[node]), "absent_policies": list(self.gone)}
+
+
+@dataclass(frozen=True)
 class Plan:
     """What would be written, and what it means.
 
@@ -112,6 +130,9 @@ class Plan:
     :ivar seen: a short hash of everything that the plan rests on, by kind and name
     :ivar way_back: of the policy sets that it changes
     :ivar stage_all: the way back where failsafes or HostEndpoints change
+    :ivar prepared: what is to be seen in the kernels before the policy sets are written
+    :ivar programmed: and after it
+    :ivar unproved: names of the policy sets that an earlier run left enforced without a proof
     :ivar protection: what is protected before it; empty where the HostEndpoints were not looked at
     """
 
@@ -122,6 +143,9 @@ class Plan:
     seen: Mapping[str, str] = field(default_factory=dict)
     way_back: WayBack = field(default_factory=WayBack)
     stage_all: WayBack = field(default_factory=WayBack)
+    prepared: Programmed = field(default_factory=Programmed)
+    programmed: Programmed = field(default_factory=Programmed)
+    unproved: tuple[str, ...] = ()
     protection: Mapping[str, Any] = field(default_factory=dict)
 
     @property

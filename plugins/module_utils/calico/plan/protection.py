@@ -23,7 +23,7 @@ def protection_of(view: View, stored: Inventory) -> dict[str, Any]:
     return {
         "nodes": nodes,
         "summary": summary,
-        "sets": overview.sets(stored),
+        "sets": overview.sets(stored, view.unproved),
         "foreign": overview.foreign(stored, host_endpoints),
         "pending": overview.pending(stored, native=view.flavour == "v3-native"),
         "transaction": dict(view.transaction),

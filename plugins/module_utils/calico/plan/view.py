@@ -47,6 +47,7 @@ class Logins:
     :ivar api: the connections to the API that end at nodes
     :ivar around: what else is known of nodes, networks and of this machine
     :ivar accepted: kinds of vital flows whose loss is accepted
+    :ivar unjudged: what of this machine's ways cannot be judged, one sentence each
     """
 
     given: tuple[Connection, ...] = ()
@@ -56,6 +57,7 @@ class Logins:
     api: tuple[Connection, ...] = ()
     around: Surroundings = field(default_factory=Surroundings)
     accepted: frozenset[str] = frozenset()
+    unjudged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class View:
     :ivar unknown_felix_fields: fields that the API drops
     :ivar agents: writes to the objects of the modes daemonset and job
     :ivar transaction: the one that is under way, or the last one
+    :ivar unproved: since when and by whom policy sets are enforced without a proof, by their names
     :ivar findings: of preflight
     """
 
@@ -87,6 +90,7 @@ class View:
     logins: Logins = field(default_factory=Logins)
     tiers_in_use: frozenset[str] = frozenset()
     transaction: Mapping[str, Any] = field(default_factory=dict)
+    unproved: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
     @property

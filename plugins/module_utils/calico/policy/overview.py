@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..stored import reader
@@ -15,11 +15,26 @@ from .planner import Inventory, Live, Object
 from .transition import is_bridge
 
 
-def sets(inventory: Inventory) -> list[dict[str, Any]]:
-    """The sets by name; the shape is that of ``sets`` of the module policies_info."""
+def sets(inventory: Inventory, unproved: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The sets by name; the shape is that of ``sets`` of the module policies_info.
+
+    :param unproved: since when and by whom sets are enforced without a proof, by their names
+    """
     wished = {name for tier in _tiers(inventory) for name in planner.wishes(tier.stored)}
     names = {o.set_name for o in inventory.objects} | wished
-    return [_set(inventory, name) for name in sorted(names - {""})]
+    open_questions = still_unproved(inventory, unproved)
+    return [
+        {**_set(inventory, name), "unproved": open_questions.get(name, "")} for name in sorted(names - {""})
+    ]
+
+
+def still_unproved(inventory: Inventory, unproved: Mapping[str, str]) -> dict[str, str]:
+    """Of what was noted as unproved, the sets that are enforced now."""
+    return {
+        name: text
+        for name, text in sorted(unproved.items())
+        if any(o.enforces for o in inventory.of_set(name))
+    }
 
 
 def tiers(inventory: Inventory) -> list[dict[str, Any]]:

@@ -149,20 +149,21 @@ class NodeJudges:
         for interface, addresses in ((facts.interfaces or {}) if facts else {}).items():
             if own in addresses:
                 return replace(flow, interface=interface)
-        if flow.direction != "forward" and self._dataplane(flow.node) == EBPF:
+        if flow.direction != "forward" and self.dataplane_of(flow.node) == EBPF:
             return replace(flow, interface=_EBPF_INTERFACE)
         return flow
 
-    def _dataplane(self, node: str) -> str:
+    def dataplane_of(self, node: str) -> str:
+        """The data plane that the node was seen to have, or is configured for."""
         use = self._uses.get(node)
         return (use.dataplane if use else "") or self._dataplanes.of_node(node)
 
     def _judge(self, node: str, *, likely: bool = False) -> Judge:
         use = self._uses.get(node)
         environment = dict(use.environment) if use else {}
-        key = (likely, self._dataplane(node), *sorted(environment.items()))
+        key = (likely, self.dataplane_of(node), *sorted(environment.items()))
         if key not in self._judges:
-            options = replace(self.options, dataplane=self._dataplane(node))
+            options = replace(self.options, dataplane=self.dataplane_of(node))
             if environment:
                 options = replace(options, environment={**(options.environment or {}), **environment})
             facts = {**self._carriers, **self._facts} if likely else self._facts

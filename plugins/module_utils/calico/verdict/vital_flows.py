@@ -112,7 +112,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Controller:
-    """The node that this machine is, and where it goes from there.
+    """A node that this machine is, or its jump host, and where it goes from there.
 
     :ivar targets: (name, address, TCP port) of the API and of each node's SSH server
     """
@@ -137,13 +137,13 @@ class Surroundings:
 
     :ivar uses: what looks at nodes found out
     :ivar addresses: of nodes, by which this machine logs in to them; may be of a family that no object lists
-    :ivar controller: None where this machine is no node, or not known to be one
+    :ivar controllers: this machine, where it is known to be a node, and jump hosts that are
     """
 
     uses: tuple[NodeUse, ...] = ()
     addresses: tuple[tuple[str, Address], ...] = ()
     networks: Networks = field(default_factory=Networks)
-    controller: Optional[Controller] = None
+    controllers: tuple[Controller, ...] = ()
 
 
 def check_accepted(accepted: Iterable[str]) -> frozenset[str]:
@@ -442,9 +442,11 @@ class _Needs:
                 yield self._vital("ssh", node, "ingress", TCP, source, own, networks.ssh_port, what)
 
     def _controller(self) -> Iterator[VitalFlow]:
-        controller = self.around.controller
-        if controller is None or controller.node not in self.governed:
-            return
+        for controller in self.around.controllers:
+            if controller.node in self.governed:
+                yield from self._of_controller(controller)
+
+    def _of_controller(self, controller: Controller) -> Iterator[VitalFlow]:
         own = set(self.addresses.get(controller.node, {}).values())
         for name, target, port in controller.targets:
             source = self._own(controller.node, target.version)

@@ -112,7 +112,7 @@ class Api:
     def watch(self, path: str, query: Mapping[str, str]) -> Stream:
         """Events as they happen, until the server ends it.
 
-        :raises ApiError: no stream was opened
+        :raises AgentApiError: no stream was opened
         """
         connection = self._connect()
         # Kept here, because a connection forgets its socket once the answer to come has taken it over.
@@ -166,7 +166,7 @@ class Api:
     ) -> http.client.HTTPResponse:
         """The answer, its head read and its body not.
 
-        :raises ApiError: no answer, or one that is no success
+        :raises AgentApiError: no answer, or one that is no success
         """
         self.requests_sent += 1
         url = path + (f"?{urlencode(query)}" if query else "")
@@ -210,7 +210,7 @@ class Stream:
     def events(self) -> Iterator[Object]:
         """Events, until the server ends the watch, or a broken connection looks as if it had.
 
-        :raises ApiError: the connection broke, or was silent for too long
+        :raises AgentApiError: the connection broke, or was silent for too long
         """
         try:
             while True:

@@ -19,7 +19,7 @@ class Configuration:
     """The same for all nodes of a cluster.
 
     :ivar api_version: group and version that the cluster stores Calico's resources in
-    :ivar networks: which HostEndpoints a job makes of each node; an agent keeps the default one only
+    :ivar networks: which HostEndpoints each node has
     :ivar node_selector: which nodes a job is to cover; an agent covers the one that it runs on
     """
 

@@ -57,7 +57,7 @@ class Health(threading.Thread):
             "hostfence_agent_ready": int(self._keeper.ready),
             "hostfence_agent_api_requests_total": self._api.requests_sent,
             "hostfence_agent_writes_total": self._keeper.writes,
-            "hostfence_agent_watches_lost_total": sum(w.times_lost for w in self._keeper.watches),
+            "hostfence_agent_watches_lost_total": sum(w.times_lost for w in list(self._keeper.watches)),
         }
         return "".join(f"{name} {value}\n" for name, value in counters.items())
 

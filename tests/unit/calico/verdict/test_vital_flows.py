@@ -197,7 +197,7 @@ def test_a_host_endpoint_without_profile_is_like_a_deny():
 
 def test_the_controllers_own_node():
     target = ("the API", parse_address("203.0.113.9"), 6443)
-    around = Surroundings(uses=USES, controller=Controller("node1", (target,)))
+    around = Surroundings(uses=USES, controllers=(Controller("node1", (target,)),))
     found = lost(policy(deny("TCP", 6443), PASS, direction="Egress"), around=around)
     assert "controller" in kinds(found)
     assert "the API at 203.0.113.9, tcp/6443" in " ".join(summaries(found))
