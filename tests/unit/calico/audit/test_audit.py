@@ -354,16 +354,38 @@ def test_addresses_can_be_kept_out_of_the_result():
     assert "address-" in result["rows"][0]["text"]
 
 
-def test_what_the_platform_needs_fails_though_nobody_saw_it():
+def platform_audited(*accepted: Object) -> Object:
+    """What kubeadm's hosts need, judged though nobody saw it."""
     objects = cluster(ONLY_WEB)
     audit = Audit(objects, Options(calico_version="v3.32.1"), Dataplanes(objects))
     for raw in all_nodes():
         audit.add(Document(raw, "flows"))
-    asked = Asked(Wishes("none", {}), (), DAY, TODAY, 100, anonymise=False)
-    needed = packets("kubeadm", Surroundings(nodes=("10.0.3.0/24",)), audit.store)
+    asked = Asked(Wishes("none", {}), parse_accepted(accepted), DAY, TODAY, 100, anonymise=False)
+    return conclude(audit, asked, packets("kubeadm", Surroundings(nodes=("10.0.3.0/24",)), audit.store))
 
-    result = conclude(audit, asked, needed)
+
+def test_what_the_platform_needs_fails_though_nobody_saw_it():
+    result = platform_audited()
 
     assert result["gate"] == "fail"
     assert any("tcp/10250" in text and text.endswith("at 3 nodes") for text in result["unseen"])
-    assert conclude(audit, asked)["gate"] == "pass"
+    assert audited(cluster(ONLY_WEB), *all_nodes())["gate"] == "pass"
+
+
+def test_what_the_platform_needs_can_be_accepted_with_a_reason_and_a_day():
+    needed = platform_audited()["unseen"]
+    kubelet = {"protocol": "tcp", "port": 10250, "reason": "kubelets are read by their own network"}
+    kubelet["until"] = "2026-12-31"
+
+    for accepted in (kubelet, {**kubelet, "group": "unseen", "peer": "10.0.0.0/8"}):
+        result = platform_audited(accepted)
+        assert result["unseen"] == [text for text in needed if "tcp/10250" not in text]
+        assert result["accepted"] == len(needed) - len(result["unseen"]) > 0
+    of_one = platform_audited({**kubelet, "node": "n2"})
+    assert any("tcp/10250" in text and text.endswith("at 2 nodes") for text in of_one["unseen"])
+    for other in ({"until": "2026-11-27"}, {"group": "would_deny"}, {"peer": "10.0.3.0/25"}):
+        assert platform_audited({**kubelet, **other})["unseen"] == needed
+    everything = [{**kubelet, "direction": way, "group": "unseen"} for way in ("ingress", "egress")]
+    for entry in everything:
+        del entry["protocol"], entry["port"]
+    assert platform_audited(*everything)["gate"] == "pass"
