@@ -42,7 +42,7 @@ from .host_view import HostView
 from .kube_controllers import KubeControllers
 from .node_selector import match_expressions, selects
 from .policies import namespaced_policies
-from .policy_sets import checked, options_of, policy_set
+from .policy_sets import checked, options_of, policy_set, refuse_unlimited_log
 
 Params = Mapping[str, Any]
 LogIn = Callable[[], Sequence[Params]]
@@ -186,6 +186,8 @@ class _Planning:
         listed = [*given["sets"], *(options_of(entry, given["common"]) for entry in given["entries"])]
         options = [checked(one, f"policies.sets[{index}]") for index, one in enumerate(listed)]
         sets = [policy_set(one, self._view.api_slices, self._cluster.host) for one in options]
+        for one in sets:
+            refuse_unlimited_log(one, self._view.of("FelixConfiguration") if one.audit_log else ())
         return wish.PoliciesWish(sets, given["lint"], given["reach"])
 
     # What is seen.

@@ -52,6 +52,7 @@ class PolicySet:
 
     :ivar tier: tier of policies that name none; made by us with ``tier_order`` where it is used
     :ivar default_action: what ends such a tier once the set is enforced
+    :ivar audit_log: whether the kernel logs what would be denied while the set is audited
     :ivar remarks: what was left alone or rewritten where the definitions were read
     :ivar missing: names of the variables that are empty and without which the set must not be enforced
     """
@@ -64,6 +65,7 @@ class PolicySet:
     default_action: str = DENY
     remarks: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    audit_log: bool = False
 
     def __post_init__(self) -> None:
         if not is_simple_name(self.name):
@@ -580,6 +582,7 @@ class _Planner:
             [audited.CandidateTier(name, self._end(name)) for name in sorted(self._used_tiers())],
             min((order for order in orders if order is not None), default=None),
             self.wanted.name,
+            log=self.wanted.audit_log,
         )
         for copy in rendered.objects:
             name, spec = copy["metadata"]["name"], dict(copy["spec"])
