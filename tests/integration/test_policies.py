@@ -121,7 +121,8 @@ def test_what_would_be_denied_is_logged_only_where_felix_limits_it(clean_api):
     assert "audit_log: True: Felix has no limit for it" in refused["msg"]
     assert not stored(clean_api)
 
-    clean_api.create("FelixConfiguration", "default", {"logActionRateLimit": "10/minute"})
+    limited = {"spec": {"logActionRateLimit": "10/minute"}}
+    clean_api.admin.patch(clean_api.path("FelixConfiguration", "default"), limited)
     ok(run_set(clean_api, "audited", audit_log=True))
 
     # The rule that denies, and the end of the tier.

@@ -100,7 +100,8 @@ def options_of(entry: str, common: Mapping[str, Any]) -> dict[str, Any]:
 
     :param entry: name of a shipped set, or a path with a ``/`` in it
     :param common: ``state``, ``tier``, ``platform``, ``default_action``, ``strict``, ``audit_log``, and
-        ``platform_tier`` with ``name``, ``order`` and ``directions``; ``inventories``, beside which a path is looked for
+        ``platform_tier`` with ``name``, ``order`` and ``directions``; ``inventories``, beside which a path is
+        looked for
     :raises BadInput: no such set
     """
     if "/" in entry:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Callable, Optional, TypeVar
 
 from ...calico.bad_input import BadInput
-from .. import kernel
+from ..boot import boot_id
 from . import conntrack, document, flow_table
 from .routes import Routes
 from .sockets import Owners
@@ -30,6 +30,7 @@ GAPS = {
     "dumps-late": "Reading the table of connections took long, so that it was read too seldom to see all.",
     "events-off": "nf_conntrack_events is 0: the kernel tells no events, so refused connections are lost.",
     "events-lost": "The buffer for events of connections was full: refused connections were lost.",
+    "published-cut": "More distinct flows than an agent publishes: the rarest were left out.",
     "not-tracked": "This node tracks no connections of an address family, so none of them are known.",
 }
 _Result = TypeVar("_Result")
@@ -160,6 +161,7 @@ def start(node: str, *, size: int = flow_table.DEFAULT_SIZE, enable_tracking: bo
     :raises BadInput: not permitted, no nf_tables, or nothing is tracked and ``enable_tracking`` is false
     """
     existing = _permitted(flow_table.find)
+    _refuse_held(existing)
     if existing is None and not enable_tracking and not _tracked():
         raise BadInput(
             "node",
@@ -169,11 +171,24 @@ def start(node: str, *, size: int = flow_table.DEFAULT_SIZE, enable_tracking: bo
     window = existing or _permitted(lambda: flow_table.start(round(time.time(), 3), size))
     return {
         "node": node,
-        "boot_id": kernel.boot_id(),
+        "boot_id": boot_id(),
         "handle": window.handle,
         "start": window.start,
         "opened": existing is None,
     }
+
+
+def hold(size: int = flow_table.DEFAULT_SIZE) -> flow_table.Held:
+    """Open a window that goes with this process; :func:`collect` reads it.
+
+    :raises BadInput: not permitted, no nf_tables, or a window is open already
+    """
+    existing = _permitted(flow_table.find)
+    if existing is not None:
+        raise BadInput(
+            "table", flow_table.NAME, "a window is open on this node: close it (state=stopped) first"
+        )
+    return _permitted(lambda: flow_table.Held(round(time.time(), 3), size))
 
 
 def is_open() -> bool:
@@ -222,12 +237,25 @@ def collect(node: str, started: Optional[Mapping[str, Any]] = None, limit: int =
 
 
 def stop() -> bool:
-    """Close the window; whether one was open."""
+    """Close the window; whether one was open.
+
+    :raises BadInput: not permitted, or an agent holds it
+    """
+    _refuse_held(_permitted(flow_table.find))
     return _permitted(flow_table.delete)
 
 
+def _refuse_held(window: Optional[flow_table.Window]) -> None:
+    if window is not None and window.owned:
+        raise BadInput(
+            "table",
+            flow_table.NAME,
+            "an agent of audit_mode daemonset holds this window: read it by audit_mode",
+        )
+
+
 def _gaps_of_window(window: Optional[flow_table.Window], started: Mapping[str, Any]) -> list[str]:
-    if started and started.get("boot_id") != kernel.boot_id():
+    if started and started.get("boot_id") != boot_id():
         return ["rebooted"]
     if window is None:
         return ["table-gone"]
@@ -278,7 +306,7 @@ def _document(
     return {
         "schema": document.SCHEMA,
         "node": node,
-        "boot_id": kernel.boot_id(),
+        "boot_id": boot_id(),
         "mode": mode,
         "window": {
             "start": round(window[0], 3),
