@@ -16,7 +16,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from traffic.lab import CLIENT, NODE, POD, SERVER, Lab
+from traffic.lab import CLIENT, NAT, NODE, POD, SERVER, Lab
 from traffic.plan import TCP, Flow, make
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -265,6 +265,14 @@ def test_a_table_that_was_touched_is_a_gap(lab, done, gap):
     lab.run(NODE, "nft", *done)
 
     assert gaps(module(lab, state="collected", started=started)) == [gap]
+
+
+def test_a_flushed_ruleset_is_a_gap(lab):
+    started = module(lab, state="started")["started"]
+    lab.run(NODE, "nft", "flush", "ruleset")
+    lab.run(NODE, "nft", "-f", "-", text=NAT)
+
+    assert gaps(module(lab, state="stopped", started=started)) == ["table-gone"]
 
 
 def test_a_window_of_another_boot_or_of_another_table_is_a_gap(lab):

@@ -22,6 +22,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.req
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.dataplanes import Dataplanes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_files import as_yaml
+from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.observe import GAPS
 
 from tests.unit import builders
 from tests.unit.builders import V3, Object
@@ -241,7 +242,7 @@ def test_the_operator_may_let_a_remedy_be_a_subnet():
             [document(of=f"n{n}", seconds=60) for n in (1, 2, 3)],
             "a window shorter than 1d at n1, n2, n3",
         ),
-        ([*all_nodes(), document(gaps=["rebooted"])], "rebooted at n1"),
+        *(([*all_nodes(), document(gaps=[gap])], f"{gap} at n1") for gap in GAPS),
         ([*all_nodes(), document(not_recorded=3)], "not-recorded at n1"),
         ([*all_nodes(), document(of="x")], "data of nodes that the cluster does not have: x"),
         ([*all_nodes(), document({"flow": 1})], "1 flows that cannot be read"),
