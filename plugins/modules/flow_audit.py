@@ -49,7 +49,9 @@ options:
     elements: dict
   generalise:
     description:
-      - How much wider than what was seen a remedy may be - V(none), V(subnet) for /24 and /64, or V(label).
+      - How much wider than what was seen a remedy may be - V(none), V(subnet) for /24 and /64, or
+        V(label) for a selector where HostEndpoints, pods or network sets have all the addresses, and as
+        V(subnet) elsewhere.
     type: str
     choices: [none, subnet, label]
     default: none

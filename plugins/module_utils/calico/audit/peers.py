@@ -169,6 +169,10 @@ class Peers:
             result.extend(str(net) for net in ipaddress.collapse_addresses(networks))
         return result
 
+    def each(self) -> tuple[Net, ...]:
+        """Every peer as it was seen; empty where nets stand for addresses that were not all seen."""
+        return () if self.widened else tuple(self._nets)
+
     def versions(self) -> tuple[int, ...]:
         return tuple(sorted({net.version for net in self._nets}))
 
