@@ -125,13 +125,11 @@ class Audit:
         self.coverage.unreadable.extend(document.unreadable[: max(room, 0)])
 
     def _add(self, observed: ObservedFlow) -> None:
-        flow = observed.flow
         group, now, then = self.judge(observed)
         self.counts[group] += 1
         if group in (ALLOW, DENY):
             return
-        peer = flow.destination if flow.direction == "egress" else flow.source
-        self.rows.add(group, observed, now, then, self.names.of(peer))
+        self.rows.add(group, observed, now, then, self.names.of_peer(observed.flow))
 
     def judge(self, observed: ObservedFlow) -> tuple[str, Verdict, Verdict]:
         """The group of a flow, and the verdicts now and then.

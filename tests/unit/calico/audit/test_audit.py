@@ -223,6 +223,20 @@ def test_the_shipped_sets_are_put_right_by_their_variables(source, port, variabl
     assert row["remedy"]["text"] == f"add {net} to {variable}"
 
 
+def test_servers_that_no_object_names_are_named_by_their_port():
+    out = {"direction": "egress", "protocol": 17, "source": "10.0.3.1", "destination": "192.0.2.53"}
+    records = [record(port=port, flow=out) for port in (53, 123, 9100)]
+
+    result = audited(cluster(staged("out", types=["Egress"])), *all_nodes(*records))
+
+    texts = [row["text"].split(" of ")[1] for row in result["rows"]]
+    assert sorted(text.split(",")[0] for text in texts) == [
+        "192.0.2.53/32",
+        "192.0.2.53/32 (DNS)",
+        "192.0.2.53/32 (NTP)",
+    ]
+
+
 def test_the_operator_may_let_a_remedy_be_a_subnet():
     result = audited(cluster(ONLY_WEB), *all_nodes(record()), generalise="subnet")
 
