@@ -1,30 +1,39 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What an audit costs: ``python bench/audit.py [judge] [capture]`` (capture needs root; it makes namespaces).
+"""What an audit costs: ``sudo python bench/audit.py [judge] [scan] [capture] [memory] [publish] [once]``.
 
-``judge``: observed flows of many nodes against a cluster's policies, from documents to the result,
-in processor time, and the memory that twice the flows take more. ``capture``: what the table adds to a new
-connection and to an established packet, measured in turns with and without it in the same run, and reading
-its elements beside ``nft -j list set``.
+``judge``: observed flows of many nodes against a cluster's policies, from documents to the result, in
+processor time, and the memory that twice the flows take more. ``scan``: the same with a million distinct
+peers. ``capture``: what the table adds to a new connection and to an established packet, measured in turns
+with and without it in the same run, and reading its elements beside ``nft -j list set``. ``memory``: what one
+look takes while the kernel's table of connections is as full as it can be. ``publish``: what the agents of
+``audit_mode: daemonset`` cost a real API server. ``once``: the playbook's one look at three nodes beside a
+ping of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import datetime
 import gc
+import gzip
 import json
+import os
 import random
 import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "bench"))
 sys.path.insert(0, str(ROOT / "tests" / "testbed"))
 
@@ -44,6 +53,9 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.ju
     Options,
 )
 from verdict import address, objects  # noqa: E402
+
+from testbed import binaries  # noqa: E402
+from testbed.control_plane import ControlPlane  # noqa: E402
 
 PORTS = (22, 443, 2379, 6443, 9100, 10250, 30080, 53)
 ROUNDS = 7
@@ -86,7 +98,9 @@ def documents(nodes: int, flows: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def judge(nodes: int, flows: int, policies: int) -> tuple[float, float, dict[str, Any]]:
+def judge(
+    nodes: int, flows: int, policies: int, *, scanned: bool = False
+) -> tuple[float, float, dict[str, Any]]:
     """Processor seconds (judging only; making the documents is not counted), peak MiB, and the result."""
     cluster = objects(nodes, policies, 10, own_labels=False)
     for item in cluster:
@@ -97,7 +111,7 @@ def judge(nodes: int, flows: int, policies: int) -> tuple[float, float, dict[str
     begun = time.process_time()
     audit = Audit(cluster, Options(calico_version="v3.32.1"), Dataplanes(cluster))
     spent += time.process_time() - begun
-    for raw in documents(nodes, flows):
+    for raw in (scan if scanned else documents)(nodes, flows):
         begun = time.process_time()
         audit.add(Document(raw, "bench"))
         spent += time.process_time() - begun
@@ -108,11 +122,34 @@ def judge(nodes: int, flows: int, policies: int) -> tuple[float, float, dict[str
     return spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, result
 
 
-def judging(nodes: int, flows: int, policies: int) -> None:
+def scan(nodes: int, peers: int) -> Iterator[dict[str, Any]]:
+    """Every peer is another, on any port."""
+    template = next(documents(1, 1))
+    record = template["flows"][0]
+    for index in range(nodes):
+        own, begin = address(index), index * (peers // nodes)
+        flows = [
+            {
+                **record,
+                "flow": {
+                    **record["flow"],
+                    "direction": "ingress",
+                    "source": ".".join(map(str, (198, *number.to_bytes(3, "big")))),
+                    "destination": own,
+                    "destination_port": 1 + number % 65535,
+                },
+            }
+            for number in range(begin, begin + peers // nodes)
+        ]
+        interfaces = {"eth0": [f"{own}/16"]}
+        yield {**template, "node": f"node{index}", "interfaces": interfaces, "flows": flows}
+
+
+def judging(nodes: int, flows: int, policies: int, *, what: str = "one") -> None:
     for count in (flows // 2, flows):
         # Each in a process of its own, so that the peak is its own.
         done = subprocess.run(
-            [sys.executable, __file__, "one", "--nodes", str(nodes), "--flows", str(count),
+            [sys.executable, __file__, what, "--nodes", str(nodes), "--flows", str(count),
              "--policies", str(policies)],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
@@ -196,23 +233,196 @@ def reading(lab: Any, window: Any) -> None:
     )
 
 
+def memory() -> None:
+    """One look while the table of connections is nearly full, beside one while it is empty."""
+    from traffic.lab import NODE, Lab
+
+    with Lab() as lab:
+        arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {"node": "node", "state": "once"}})
+        # A shell tells the most memory that the module, its only child, ever had.
+        measured = (
+            "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL); "
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
+        )
+        for wanted in (0, int(Path("/proc/sys/net/nf_conntrack_max").read_text()) * 9 // 10):
+            if wanted:
+                lab.run(NODE, sys.executable, "-c", FILL, str(wanted))
+            entries = lab.run(NODE, "cat", "/proc/sys/net/netfilter/nf_conntrack_count").strip()
+            done = lab.run(
+                NODE, sys.executable, "-c", measured, sys.executable, str(ROOT / MODULE), text=arguments
+            )
+            print(
+                f"one look at a table of {int(entries):,} connections: {float(done):.0f} MiB at most",
+                flush=True,
+            )
+
+
+FILL = """
+import socket, struct, sys
+def attribute(kind, value):
+    return struct.pack("=HH", len(value) + 4, kind) + value + bytes(-len(value) % 4)
+def tuple_of(kind, source, destination, source_port, port):
+    addresses = attribute(1 | 0x8000, attribute(1, source) + attribute(2, destination))
+    ports = attribute(2, struct.pack("!H", source_port)) + attribute(3, struct.pack("!H", port))
+    numbers = attribute(1, bytes([17])) + ports
+    return attribute(kind | 0x8000, addresses + attribute(2 | 0x8000, numbers))
+kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
+own = socket.inet_aton("10.77.0.21")
+pending = b""
+for number in range(int(sys.argv[1])):
+    peer = bytes([198]) + (number >> 4).to_bytes(3, "big")
+    port = 1024 + number % 16
+    source_port = 40000 + number % 7
+    body = struct.pack("=BBH", socket.AF_INET, 0, 0)
+    body += tuple_of(1, peer, own, source_port, port) + tuple_of(2, own, peer, port, source_port)
+    body += attribute(3, struct.pack("!I", 0x0e)) + attribute(7, struct.pack("!I", 600))
+    pending += struct.pack("=IHHII", len(body) + 16, 0x100, 0x1 | 0x400 | 0x200, number + 1, 0) + body
+    if len(pending) > 30000:
+        kernel.send(pending)
+        pending = b""
+kernel.send(pending)
+"""
+
+
+def publishing(nodes: int) -> None:
+    """As many ConfigMaps as nodes: made, changed once each, and listed, at a real API server and its etcd."""
+    with tempfile.TemporaryDirectory(prefix="hostfence-bench-") as place:
+        found = binaries.locate(binaries.CONTROL_PLANE, lambda line: print(line, file=sys.stderr))
+        control = ControlPlane(Path(place), found, tied=True)
+        try:
+            control.start()
+            for name, data in (("300 flows", _typical()), ("most", os.urandom(49152))):
+                _publish_all(control, nodes, name, data)
+        finally:
+            control.stop()
+
+
+def _typical() -> bytes:
+    document = next(documents(1, 300))
+    return gzip.compress(json.dumps(document, separators=(",", ":"), sort_keys=True).encode(), 6, mtime=0)
+
+
+def _publish_all(control: ControlPlane, nodes: int, name: str, data: bytes) -> None:
+    api = control.api()
+    namespace = "audit-" + name.replace(" ", "-")
+    api.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+
+    def publish(number: int, turn: int) -> None:
+        content = base64.b64encode(data[:-4] + turn.to_bytes(4, "big")).decode()
+        body = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": f"flows-node{number}"},
+            "binaryData": {"flows.json.gz": content},
+        }
+        query = {"fieldManager": "hostfence", "force": "true"}
+        api._request("PATCH", f"{path}/flows-node{number}", body, query, "application/apply-patch+yaml")
+
+    for turn, what in enumerate(("made", "changed")):
+        before, begun = _spent(control), time.perf_counter()
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(publish, range(nodes), [turn] * nodes))
+        wall, spent = time.perf_counter() - begun, _spent(control) - before
+        share = spent / nodes * (5000 / 600) * 100
+        print(
+            f"publish {name}, {len(data):,} bytes: {nodes:,} {what} in {wall:.0f} s, "
+            f"{spent / nodes * 1e3:.1f} ms of processor each for API server and etcd: "
+            f"5,000 nodes every 600 s take {share:.1f} % of a core",
+            flush=True,
+        )
+    begun = time.perf_counter()
+    listed = len(api.list(path))
+    print(
+        f"publish {name}: {listed:,} read in {time.perf_counter() - begun:.1f} s; {_sizes(control)}",
+        flush=True,
+    )
+
+
+def _spent(control: ControlPlane) -> float:
+    """Processor seconds of the API server and etcd."""
+    total = 0
+    for process in control._processes.all():
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def _sizes(control: ControlPlane) -> str:
+    found = []
+    for process in control._processes.all():
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        resident = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+        found.append(f"{process.name} {resident / 1024:.0f} MiB resident")
+    stored = sum(path.stat().st_size for path in control.run.rglob("db"))
+    return ", ".join([*found, f"etcd's file {stored / 2**20:.0f} MiB"])
+
+
+def once() -> None:
+    """The playbook's one look at three nodes beside Ansible's ping of them, in turns."""
+    run = os.environ.get("HOSTFENCE_TESTBED", "/run/hostfence-bench")
+    environment = {**os.environ, "HOSTFENCE_TESTBED": run, "K8S_AUTH_KUBECONFIG": f"{run}/kubeconfig"}
+
+    def do(*command: str) -> float:
+        begun = time.perf_counter()
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return time.perf_counter() - begun
+
+    do(sys.executable, "-m", "testbed", "up", "--nodes", "3")
+    try:
+        inventory = ("-i", f"{run}/inventory.yml")
+        ansible = str(Path(sys.executable).with_name("ansible"))
+        pings, audits = [], []
+        for _ in range(5):
+            pings.append(do(ansible, *inventory, "nodes", "-m", "ping"))
+            audits.append(
+                do(
+                    f"{ansible}-playbook",
+                    *inventory,
+                    "playbooks/audit.yml",
+                    "-e",
+                    f"audit_directory={run}/audit",
+                )
+            )
+        ping, audit = statistics.median(pings), statistics.median(audits)
+        ratio = f"{audit / ping:.1f} times (median of 5)"
+        print(f"one look at 3 nodes: {audit:.1f} s, a ping of them {ping:.1f} s: {ratio}")
+    finally:
+        do(sys.executable, "-m", "testbed", "down")
+
+
+ALL = ("judge", "scan", "capture", "memory", "publish", "once")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", default=["judge", "capture"])
+    parser.add_argument("what", nargs="*", default=list(ALL))
     parser.add_argument("--nodes", type=int, default=1000)
     parser.add_argument("--flows", type=int, default=1_000_000)
     parser.add_argument("--policies", type=int, default=200)
     given = parser.parse_args()
-    if "one" in given.what:
-        spent, peak, result = judge(given.nodes, given.flows, given.policies)
+    if {"one", "one-scan"} & set(given.what):
+        scanned = "one-scan" in given.what
+        spent, peak, result = judge(given.nodes, given.flows, given.policies, scanned=scanned)
         counted = sum(result["counts"].values())
         print(f"{counted:,} flows of {given.nodes:,} nodes, {given.policies} policies: "
-              f"{spent:.1f} s, {spent / counted * 1e6:.0f} us each, peak {peak:.0f} MiB")  # fmt: skip
+              f"{spent:.1f} s, {spent / counted * 1e6:.0f} us each, peak {peak:.0f} MiB, "
+              f"{len(result['rows']) + result['rows_left_out']:,} rows"
+              f"{' of a scan' if scanned else ''}")  # fmt: skip
         return
     if "judge" in given.what:
         judging(given.nodes, given.flows, given.policies)
+    if "scan" in given.what:
+        judging(given.nodes, given.flows, given.policies, what="one-scan")
     if "capture" in given.what:
         capturing()
+    if "memory" in given.what:
+        memory()
+    if "publish" in given.what:
+        publishing(5000)
+    if "once" in given.what:
+        once()
 
 
 if __name__ == "__main__":

@@ -79,6 +79,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hostfence.calico.plugins.module_utils.node import audit_counters, kernel
+from ansible_collections.hostfence.calico.plugins.module_utils.node.boot import boot_id
 
 OPTIONS: dict[str, Any] = {"previous": {"type": "dict"}}
 
@@ -87,7 +88,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     try:
         counted = audit_counters.read()
-        state = audit_counters.since(counted, kernel.boot_id(), module.params["previous"])
+        state = audit_counters.since(counted, boot_id(), module.params["previous"])
     except kernel.NodeError as refused:
         module.fail_json(msg=str(refused))
     module.exit_json(changed=False, counters=audit_counters.rows(state["totals"]), state=state)

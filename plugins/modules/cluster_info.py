@@ -45,6 +45,7 @@ options:
     elements: str
     choices:
       - access
+      - audit_daemonset
       - crds
       - enforce
       - enforce_kubelets

@@ -49,7 +49,9 @@ options:
     elements: dict
   generalise:
     description:
-      - How much wider than what was seen a remedy may be - V(none), V(subnet) for /24 and /64, or V(label).
+      - How much wider than what was seen a remedy may be - V(none), V(subnet) for /24 and /64, or
+        V(label) for a selector where HostEndpoints, pods or network sets have all the addresses, and as
+        V(subnet) elsewhere.
     type: str
     choices: [none, subnet, label]
     default: none
@@ -69,7 +71,7 @@ options:
     description:
       - What is known to be denied and accepted. Each entry has C(reason) and C(until) (YYYY-MM-DD, that day
         included), and at least one of C(direction), C(protocol), C(port), C(peer) (a CIDR) and C(node);
-        C(group) limits it to one group.
+        C(group) limits it to one group of RV(rows), or to V(unseen), what O(platform) needs.
     type: list
     elements: dict
     default: []
@@ -158,7 +160,8 @@ rows:
       description: C(text), and C(variable) with C(add), or C(policies) and the same as C(yaml).
       type: dict
 unseen:
-  description: Flows that O(platform) needs and that the candidate would deny, seen or not.
+  description: >-
+    Flows that O(platform) needs and that the candidate would deny, seen or not, without those in O(accepted).
   returned: always
   type: list
   elements: str
@@ -171,7 +174,7 @@ nodes:
   returned: always
   type: int
 accepted:
-  description: How many rows O(accepted) covers.
+  description: How many rows, and flows that O(platform) needs, O(accepted) covers.
   returned: always
   type: int
 expired:
@@ -195,7 +198,6 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.audi
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.candidate import (
     is_change,
     with_candidate,
-    with_ends,
     with_writes,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.duration import seconds
@@ -203,13 +205,15 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.peers import GENERALISE
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import Wishes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.report import Asked, conclude
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.required import packets
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.required import (
+    RequiredPacket,
+    packets,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
     PLATFORMS,
     PlatformNetworks,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.flow import Flow
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flow_documents, module
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import CONNECTION_OPTIONS
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.judged_objects import (
@@ -249,9 +253,8 @@ def _candidate(
                 raise BadInput(f"writes[{index}]", write, "a write has kind, name and object")
         return with_writes(objects, params["writes"])
     if params["candidate"]:
-        return with_candidate(with_ends(objects), objects_of(params["candidate"]))
-    then = with_ends(objects)
-    return None if then == list(objects) else then
+        return with_candidate(objects, objects_of(params["candidate"]))
+    return None
 
 
 def work(params: dict[str, Any]) -> dict[str, Any]:
@@ -272,7 +275,7 @@ def work(params: dict[str, Any]) -> dict[str, Any]:
         secrets.token_hex(8) if params["anonymise"] else "",
         params["writes"] is not None and not is_change(judged.objects, then or ()),
     )
-    needed: Iterable[tuple[str, Flow]] = ()
+    needed: Iterable[RequiredPacket] = ()
     if params["platform"]:
         around = PlatformNetworks(
             nodes=tuple(node_networks(judged.objects)), cluster=tuple(pod_networks(judged.objects))

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_endpoint_agents
-short_description: Pods that make HostEndpoints, and their rights
+short_description: Pods that make HostEndpoints or observe flows, and their rights
 version_added: 0.2.0
 author: The Hostfence founders (@hostfence)
 description:
-  - Puts the objects of the modes C(daemonset) and C(job) of the role C(hostfence.calico.host_endpoints) into
-    a cluster, by server-side apply. A namespace that Hostfence did not make is used as it is.
+  - Puts the objects of the modes C(daemonset) and C(job) of the role C(hostfence.calico.host_endpoints), and
+    of the agents that observe flows for the role C(hostfence.calico.audit), into a cluster, by server-side
+    apply. A namespace that Hostfence did not make is used as it is.
   - Removes what these modes put into a cluster, found by label - rights first, then pods, then what
     restricted them. The HostEndpoints stay.
 extends_documentation_fragment:
@@ -38,11 +39,11 @@ options:
     default: []
   modes:
     description:
-      - Whose objects to remove, with O(state=absent). With both, also their namespace, if nothing else is
-        in it.
+      - Whose objects to remove, with O(state=absent). With both V(daemonset) and V(job), and with V(audit),
+        also their namespace, if nothing else is in it.
     type: list
     elements: str
-    choices: [daemonset, job]
+    choices: [daemonset, job, audit]
     default: [daemonset, job]
   wait_timeout:
     description: Seconds to wait until pods have ended. They have no rights any more by then.
@@ -76,11 +77,11 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module im
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-MODES = [agent_objects.DAEMONSET, agent_objects.JOB]
+MODES = [agent_objects.DAEMONSET, agent_objects.JOB, agent_objects.AUDIT]
 OPTIONS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "definitions": {"type": "list", "elements": "dict", "default": []},
-    "modes": {"type": "list", "elements": "str", "choices": MODES, "default": MODES},
+    "modes": {"type": "list", "elements": "str", "choices": MODES, "default": MODES[:2]},
     "wait_timeout": {"type": "int", "default": 60},
 }
 
@@ -109,7 +110,11 @@ def _apply(module: AnsibleModule, cluster: Cluster) -> tuple[list[str], list[dic
 def _remove(module: AnsibleModule, cluster: Cluster) -> tuple[list[str], list[dict[str, Any]]]:
     modes, patience = module.params["modes"], module.params["wait_timeout"]
     parts = agent_objects.find(cluster, modes)
-    namespaces = agent_objects.find_namespaces(cluster) if set(modes) == set(MODES) else []
+    namespaces = []
+    if {agent_objects.DAEMONSET, agent_objects.JOB} <= set(modes):
+        namespaces += agent_objects.find_namespaces(cluster)
+    if agent_objects.AUDIT in modes:
+        namespaces += agent_objects.find_namespaces(cluster, agent_objects.AUDIT_NAMESPACE_MODE)
     if not module.check_mode:
         agent_objects.remove(cluster, parts, patience)
         agent_objects.remove_namespaces(cluster, namespaces, patience)

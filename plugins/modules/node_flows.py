@@ -19,6 +19,10 @@ description:
     distinct flow. The table accepts everything, so it changes no verdict, and no process runs meanwhile.
   - O(state=collected) reads it, O(state=stopped) reads it and removes it. A window that was lost meanwhile -
     by a reboot, or C(nft flush ruleset) - is reported in C(window.gaps).
+  - O(state=watched) makes no table, for nodes without nf_tables or where none is wanted. It reads the table
+    of connections for O(duration) at half the shortest time after which the kernel forgets what was answered
+    (every five seconds by default), or less often where that would take more than a hundredth of a core.
+    Refused connections are not seen unless O(refused=true).
   - Reads no packet's content, sets no kernel parameter and leaves Calico's tables alone. Client addresses are
     personal data; they are in the result.
   - What no source can see is listed in C(docs/auditing.md).
@@ -27,7 +31,8 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: Tells whether a window would be opened or closed; reads as usual.
+    description: >-
+      Tells whether a window would be opened or closed; reads as usual, and O(state=watched) only once.
   diff_mode:
     support: none
   idempotent:
@@ -36,7 +41,7 @@ options:
   state:
     description: What to do.
     type: str
-    choices: [once, started, collected, stopped]
+    choices: [once, started, collected, stopped, watched]
     default: once
   node:
     description: The node's name in Kubernetes, for the records.
@@ -47,6 +52,20 @@ options:
       - What O(state=started) returned as RV(started). With it O(state=collected) and O(state=stopped) can
         tell that a window was lost.
     type: dict
+  duration:
+    description: How long O(state=watched) takes, in seconds. Run the task with C(async) for a longer one.
+    type: int
+    default: 60
+  refused:
+    description:
+      - With O(state=watched), also take the events that the kernel sends of connections, so that refused
+        ones are seen. They cost the node 5 to 7 microseconds for each new connection.
+    type: bool
+    default: false
+  event_buffer:
+    description: Bytes that the kernel keeps of events that were not read yet. What finds no place is counted.
+    type: int
+    default: 16777216
   set_size:
     description:
       - Distinct flows of TCP, and as many of UDP, that the kernel keeps one by one for each direction and
@@ -73,6 +92,15 @@ EXAMPLES = r"""
 - name: Look once
   hostfence.calico.node_flows:
     node: "{{ inventory_hostname }}"
+  become: true
+  register: observed
+
+- name: Watch for ten minutes without a table
+  hostfence.calico.node_flows:
+    node: "{{ inventory_hostname }}"
+    state: watched
+    duration: 600
+    refused: true
   become: true
   register: observed
 
@@ -115,7 +143,7 @@ started:
       type: bool
 flows:
   description: The document C(hostfence.flows/1).
-  returned: with O(state=once), O(state=collected) and O(state=stopped)
+  returned: unless O(state=started), or O(state=stopped) without a window
   type: dict
   contains:
     schema:
@@ -128,7 +156,7 @@ flows:
       description: The kernel's number of this start of the node.
       type: str
     mode:
-      description: V(once) or V(window).
+      description: V(once), V(window) or V(watched).
       type: str
     window:
       description: C(start) and C(end) in seconds since 1970, C(complete), C(gaps) (C(id), C(message)).
@@ -151,23 +179,32 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.node.flows import observe
 
+STATES = ["once", "started", "collected", "stopped", "watched"]
 OPTIONS: dict[str, Any] = {
-    "state": {"type": "str", "choices": ["once", "started", "collected", "stopped"], "default": "once"},
+    "state": {"type": "str", "choices": STATES, "default": "once"},
     "node": {"type": "str", "required": True},
     "started": {"type": "dict"},
+    "duration": {"type": "int", "default": 60},
+    "refused": {"type": "bool", "default": False},
+    "event_buffer": {"type": "int", "default": observe.EVENT_BUFFER},
     "set_size": {"type": "int", "default": 65536},
     "limit": {"type": "int", "default": 100000},
     "enable_tracking": {"type": "bool", "default": False},
 }
 SIZES = range(64, 4_194_305)
+DURATIONS = range(1, 60 * 60 * 24 * 366)
+BUFFERS = range(4096, (1 << 30) + 1)
 
 
 def work(params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
-    for name in ("set_size", "limit"):
-        if params[name] not in SIZES:
-            raise BadInput(name, params[name], f"a number from {SIZES[0]} to {SIZES[-1]}")
+    limits = {"set_size": SIZES, "limit": SIZES, "duration": DURATIONS, "event_buffer": BUFFERS}
+    for name, allowed in limits.items():
+        if params[name] not in allowed:
+            raise BadInput(name, params[name], f"a number from {allowed[0]} to {allowed[-1]}")
     node, state = params["node"], params["state"]
-    if state == "once":
+    if state == "watched" and not check_mode:
+        return {"changed": False, "flows": _watched(params)}
+    if state in ("once", "watched"):
         return {"changed": False, "flows": observe.once(node, params["limit"])}
     if state == "started":
         if check_mode and not observe.is_open():
@@ -181,6 +218,16 @@ def work(params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
     if closing and not check_mode:
         observe.stop()
     return {"changed": closing, "flows": flows}
+
+
+def _watched(params: dict[str, Any]) -> dict[str, Any]:
+    return observe.watch(
+        params["node"],
+        params["duration"],
+        refused=params["refused"],
+        limit=params["limit"],
+        event_buffer=params["event_buffer"],
+    )
 
 
 def main() -> None:

@@ -225,8 +225,8 @@ options:
     suboptions:
       sets:
         description:
-          - The sets, each with the options C(name), C(state), C(definitions), C(src), C(platform), C(tier)
-            and C(default_action) of M(hostfence.calico.policies).
+          - The sets, each with the options C(name), C(state), C(definitions), C(src), C(platform), C(tier),
+            C(audit_log) and C(default_action) of M(hostfence.calico.policies).
         type: list
         elements: dict
         default: []
@@ -239,8 +239,8 @@ options:
         default: []
       common:
         description: >-
-          What the entries share, C(state), C(tier), C(platform), C(platform_tier), C(default_action) and
-          C(strict); C(inventories), in whose directories a path is looked for.
+          What the entries share, C(state), C(tier), C(platform), C(platform_tier), C(default_action),
+          C(audit_log) and C(strict); C(inventories), in whose directories a path is looked for.
         type: dict
         default: {}
       lint:

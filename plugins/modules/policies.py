@@ -193,6 +193,14 @@ options:
     type: str
     choices: [Deny, Pass]
     default: Deny
+  audit_log:
+    description:
+      - With O(state=audited), also let the kernel log what would be denied, the first packet of each
+        connection, with Felix's C(logPrefix). It decides nothing.
+      - Refused unless FelixConfiguration C(default) has C(logActionRateLimit), which keeps the log from
+        being flooded.
+    type: bool
+    default: false
   lint:
     description:
       - Whether to look for traps when something is to be written.
@@ -391,6 +399,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_se
     SET_OPTIONS,
     in_source,
     policy_set,
+    refuse_unlimited_log,
 )
 
 if TYPE_CHECKING:
@@ -448,6 +457,8 @@ def _work(module: AnsibleModule, cluster: Cluster, patience: Patience) -> dict[s
         return _run(module, cluster, served, inventory, planner.settled(inventory, asked), None, patience)
     inventory = policies.read(cluster, served)
     wanted = planner.settled(inventory, asked)
+    if wanted.audit_log:
+        refuse_unlimited_log(wanted, HostView(cluster, served).of("FelixConfiguration"))
     if not _plan(cluster, served, inventory, wanted)[0].writes:
         return _run(module, cluster, served, inventory, wanted, None, patience)
     if wanted.state != planner.ENFORCED and any(o.enforces for o in inventory.of_set(wanted.name)):

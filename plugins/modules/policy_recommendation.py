@@ -54,9 +54,11 @@ options:
     choices: [Ingress, Egress]
     default: [Ingress]
   generalise:
-    description: How much wider than what was seen a rule may be.
+    description: >-
+      How much wider than what was seen a rule may be - V(none), V(subnet) for /24 and /64, or V(label) for a
+      selector where HostEndpoints, pods or network sets have all the addresses, and as V(subnet) elsewhere.
     type: str
-    choices: [none, subnet]
+    choices: [none, subnet, label]
     default: none
   platform:
     description: Whose required flows the set allows in any case.
@@ -131,7 +133,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.audit import Audit
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.candidate import with_candidate
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.peers import NONE, SUBNET
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.labelled import Labelled
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.peers import GENERALISE, NONE
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.recommend import (
     Recommendation,
     WantedSet,
@@ -142,6 +145,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.req
     PLATFORMS,
     PlatformNetworks,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.reader import read
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flow_documents, module
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import CONNECTION_OPTIONS
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.judged_objects import (
@@ -162,7 +166,7 @@ OPTIONS: dict[str, Any] = {
     "selector": {"type": "str", "default": "host-endpoint == 'ingress'"},
     "control_plane_selector": {"type": "str", "default": "has(node-role.kubernetes.io/control-plane)"},
     "directions": {**LIST, "choices": ["Ingress", "Egress"], "default": ["Ingress"]},
-    "generalise": {"type": "str", "choices": [NONE, SUBNET], "default": NONE},
+    "generalise": {"type": "str", "choices": list(GENERALISE), "default": NONE},
     "platform": {"type": "str", "choices": sorted(PLATFORMS), "default": "kubeadm"},
     "node_cidrs": LIST,
     "cluster_cidrs": LIST,
@@ -191,7 +195,8 @@ def work(params: dict[str, Any]) -> dict[str, Any]:
             tuple(params["directions"]),
             params["platform"],
             around,
-        )
+        ),
+        Labelled(read(judged.objects, judged.options.native_v3)),
     )
     for document in flow_documents.documents(paths):
         recommendation.add(document)

@@ -114,6 +114,23 @@ def test_every_state_after_every_other_and_each_twice(clean_api):
         assert versions(clean_api) == before
 
 
+@pytest.mark.one_flavour
+def test_what_would_be_denied_is_logged_only_where_felix_limits_it(clean_api):
+    refused = run_set(clean_api, "audited", audit_log=True)
+    assert refused["failed"]
+    assert "audit_log: True: Felix has no limit for it" in refused["msg"]
+    assert not stored(clean_api)
+
+    limited = {"spec": {"logActionRateLimit": "10/minute"}}
+    clean_api.admin.patch(clean_api.path("FelixConfiguration", "default"), limited)
+    ok(run_set(clean_api, "audited", audit_log=True))
+
+    # The rule that denies, and the end of the tier.
+    logging = [name for (kind, name), obj in stored(clean_api).items() if kind == GNP and "'Log'" in str(obj)]
+    assert sorted(logging) == ["audited-hostfence.end-of-tier-ingress-edge", "audited-hostfence.rest"]
+    assert not ok(run_set(clean_api, "audited", audit_log=True))["changed"]
+
+
 def test_audited_decides_nothing_and_says_what_it_cannot_count(clean_api):
     """Judged by the verdict engine on what is stored: before, audited, and after it is gone."""
     node = clean_api.add_nodes(1)[0]

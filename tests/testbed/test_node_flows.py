@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from traffic.lab import CLIENT, NODE, POD, SERVER, Lab
+from traffic.lab import CLIENT, NAT, NODE, POD, SERVER, Lab
 from traffic.plan import TCP, Flow, make
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +88,29 @@ def retransmissions(lab: Lab) -> int:
     return total
 
 
+def begin_watching(lab: Lab, **options) -> subprocess.Popen[str]:
+    """Let node_flows watch, and return once it has looked for the first time."""
+    arguments = {"ANSIBLE_MODULE_ARGS": {"node": "node", "state": "watched", **options}}
+    running = subprocess.Popen(
+        lab.inside(NODE, sys.executable, str(ROOT / "plugins/modules/node_flows.py")),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdin
+    running.stdin.write(json.dumps(arguments))
+    running.stdin.close()
+    running.stdin = None
+    time.sleep(2)
+    return running
+
+
+def watched(running: subprocess.Popen[str]):
+    answer = json.loads(running.communicate()[0])
+    assert not answer.get("failed"), answer
+    return answer
+
+
 def old_connection(lab: Lab, source: str):
     holder = lab.spawn(
         CLIENT, str(Path(__file__).parent / "traffic" / "hold.py"), source, "10.77.0.21", "6443"
@@ -137,6 +161,55 @@ def test_one_look_sees_what_was_answered_and_misses_what_was_refused(lab):
     assert not [flow for flow in plan.flows if flow not in seen and flow not in refused]
     assert gaps(answer) == ["one-shot"]
     assert not answer["changed"]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_without_a_table_all_that_was_answered_is_seen_and_what_was_refused_if_asked_for(lab, refused):
+    plan = make(120, SEED + 2)
+    lab.run(NODE, "conntrack", "-F")
+    old_connection(lab, "10.77.2.59")
+    running = begin_watching(lab, duration=12, refused=refused)
+    assert TABLE not in lab.run(NODE, "nft", "list", "tables")
+    lab.probe(plan.probes)
+    assert running.poll() is None
+
+    answer = watched(running)
+
+    seen = {flow_of(record): record["seen"] for record in answer["flows"]["flows"]}
+    rejected = {flow for flow in plan.flows if flow.protocol == TCP and flow.port in REFUSED}
+    assert rejected
+    assert {flow for flow in plan.flows if flow not in seen} == (set() if refused else rejected)
+    assert gaps(answer) == ([] if refused else ["refused-unseen"])
+    assert answer["flows"]["window"]["complete"] == refused
+    counted = {flow: made for flow, made in plan.flows.items() if flow.protocol == TCP and flow in seen}
+    assert {flow: seen[flow]["count"] for flow in counted} == counted
+    older = Flow("ingress", TCP, "10.77.2.59", "10.77.0.21", 6443, interface="eth0")
+    assert [flow for flow, one in seen.items() if one["older_than_window"]] == [older]
+
+
+def test_events_that_found_no_place_are_counted_and_named(lab):
+    running = begin_watching(lab, duration=6, refused=True, event_buffer=4096)
+    probes = [
+        {"kind": "tcp", "to": "10.77.0.21", "port": 3000 + port, "source": f"10.77.2.{number}"}
+        for number in range(1, 41)
+        for port in range(10)
+    ]
+    lab.probe({CLIENT: probes})
+
+    answer = watched(running)
+
+    assert gaps(answer) == ["events-lost"]
+    assert answer["flows"]["not_recorded"] > 0
+
+
+def test_events_that_are_switched_off_are_named(lab):
+    lab.sysctl(NODE, "net.netfilter.nf_conntrack_events=0")
+    try:
+        answer = watched(begin_watching(lab, duration=3, refused=True))
+    finally:
+        lab.sysctl(NODE, "net.netfilter.nf_conntrack_events=2")
+
+    assert gaps(answer) == ["events-off"]
 
 
 def test_a_listener_has_a_name(lab):
@@ -192,6 +265,14 @@ def test_a_table_that_was_touched_is_a_gap(lab, done, gap):
     lab.run(NODE, "nft", *done)
 
     assert gaps(module(lab, state="collected", started=started)) == [gap]
+
+
+def test_a_flushed_ruleset_is_a_gap(lab):
+    started = module(lab, state="started")["started"]
+    lab.run(NODE, "nft", "flush", "ruleset")
+    lab.run(NODE, "nft", "-f", "-", text=NAT)
+
+    assert gaps(module(lab, state="stopped", started=started)) == ["table-gone"]
 
 
 def test_a_window_of_another_boot_or_of_another_table_is_a_gap(lab):
@@ -254,7 +335,7 @@ def test_a_node_that_tracks_nothing_is_not_made_to_unless_asked():
         subprocess.run(["ip", "netns", "del", name], check=True)
 
 
-@pytest.mark.parametrize("state", ["once", "started", "collected"])
+@pytest.mark.parametrize("state", ["once", "started", "collected", "watched"])
 def test_without_rights_it_says_what_is_missing(lab, state):
     arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {"node": "node", "state": state}})
     done = subprocess.run(

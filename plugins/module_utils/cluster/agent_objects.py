@@ -1,6 +1,9 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Puts into a cluster what the modes daemonset and job need, and takes it away; HostEndpoints stay."""
+"""Puts into a cluster what agents need, and takes it away; HostEndpoints stay.
+
+Agents are those of the modes daemonset and job, which make HostEndpoints, and those that observe flows.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,14 @@ from .client import ApiError, Cluster, Object
 from .owned_kinds import COLLECTIONS, is_owned
 
 MODE_LABEL = "hostfence.io/mode"
-DAEMONSET, JOB = "daemonset", "job"
-# Of a namespace that both modes share.
-NAMESPACE_MODE = "agents"
+DAEMONSET, JOB, AUDIT = "daemonset", "job", "audit"
+# Of a namespace that both modes share, and of that of the agents that observe.
+NAMESPACE_MODE, AUDIT_NAMESPACE_MODE = "agents", "audit-agents"
 
 # What the API server or a controller writes, which says nothing about whether we changed something.
 _NOT_OURS = ("managedFields", "resourceVersion", "generation", "annotations")
+# In these only the agents that observe consist.
+_OF_AUDIT = ("RoleBinding", "Role")
 # One of them is there as long as anything of a mode is: the first goes first, the others hold its pods.
 _MARKS = ("ClusterRoleBinding", "DaemonSet", "Job")
 
@@ -96,7 +101,8 @@ def find(cluster: Cluster, modes: Sequence[str], daemonsets: Optional[Sequence[O
     marks = [*_parts(cluster, asked, selector), *known]
     if not marks:
         return []
-    rest = _parts(cluster, [kind for kind in COLLECTIONS if kind not in (*_MARKS, "Namespace")], selector)
+    elsewhere = (*_MARKS, "Namespace", *(() if AUDIT in modes else _OF_AUDIT))
+    rest = _parts(cluster, [kind for kind in COLLECTIONS if kind not in elsewhere], selector)
     order = list(COLLECTIONS)
     return sorted((*marks, *rest), key=lambda part: order.index(part.kind))
 
@@ -116,9 +122,9 @@ def remove(cluster: Cluster, parts: Iterable[Part], patience: float) -> None:
             _wait_for_pods(cluster, part, patience)
 
 
-def find_namespaces(cluster: Cluster) -> list[Part]:
+def find_namespaces(cluster: Cluster, mode: str = NAMESPACE_MODE) -> list[Part]:
     """Namespaces that we made for agents, and in which is nothing but what is about to go."""
-    selector = f"{OWNER_LABEL}={OWNER},{MODE_LABEL}={NAMESPACE_MODE}"
+    selector = f"{OWNER_LABEL}={OWNER},{MODE_LABEL}={mode}"
     found = [_part("Namespace", namespaces.PATH, n) for n in _listed(cluster, namespaces.PATH, selector)]
     return [part for part in found if _is_empty(cluster, part.name)]
 

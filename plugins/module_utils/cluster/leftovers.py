@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
+from ..calico import tier_wishes
 from ..calico.host_endpoint import OWNER, OWNER_LABEL, effective_labels
 from ..calico.host_endpoint_auto import KIND as CONTROLLERS_KIND
 from ..calico.host_endpoint_auto import NAME as CONTROLLERS_NAME
@@ -88,13 +89,13 @@ def _as_one_set(live: planner.Live) -> planner.Live:
         return live
     if live.kind != TIER:
         return replace(live, set_name=ALL_SETS)
-    wish = DENY if DENY in planner.wishes(live.stored).values() else PASS
+    wish = DENY if DENY in tier_wishes.wishes(live.stored).values() else PASS
     others = {
         key: text
         for key, text in (live.stored["metadata"].get("annotations") or {}).items()
-        if not key.startswith(planner.WISH_PREFIX)
+        if not key.startswith(tier_wishes.PREFIX)
     }
-    annotations = {**others, planner.WISH_PREFIX + ALL_SETS: wish}
+    annotations = {**others, tier_wishes.PREFIX + ALL_SETS: wish}
     metadata = {**live.stored["metadata"], "annotations": annotations}
     return replace(live, stored={**live.stored, "metadata": metadata})
 

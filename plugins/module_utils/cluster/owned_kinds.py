@@ -15,7 +15,9 @@ _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 # nothing, whatever becomes of its pod. Restrictions last.
 COLLECTIONS = {
     "ClusterRoleBinding": f"{_RBAC}/clusterrolebindings",
+    "RoleBinding": f"{_RBAC}/rolebindings",
     "ClusterRole": f"{_RBAC}/clusterroles",
+    "Role": f"{_RBAC}/roles",
     "ServiceAccount": "/api/v1/serviceaccounts",
     "DaemonSet": "/apis/apps/v1/daemonsets",
     "Job": "/apis/batch/v1/jobs",

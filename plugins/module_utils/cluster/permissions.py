@@ -18,6 +18,7 @@ from .client import CONCURRENCY, Cluster, Object
 from .flavour import Flavour, FlavourKind
 
 ACCESS = "access"
+AUDIT_DAEMONSET = "audit_daemonset"
 CRDS = "crds"
 FELIX = "felix"
 HOST_ENDPOINTS_DIRECT = "host_endpoints_direct"
@@ -31,7 +32,14 @@ ENFORCE_PODS = "enforce_pods"
 VERDICTS = "verdicts"
 TASKS = (CRDS, FELIX, HOST_ENDPOINTS_DIRECT, HOST_ENDPOINTS_AUTO, POLICIES, ENFORCE, VERDICTS)
 # Opt-in only: whoever can start pods and grant RBAC can do almost anything, and so can who reaches kubelets.
-ON_DEMAND = (ACCESS, HOST_ENDPOINTS_DAEMONSET, HOST_ENDPOINTS_JOB, ENFORCE_KUBELETS, ENFORCE_PODS)
+ON_DEMAND = (
+    ACCESS,
+    AUDIT_DAEMONSET,
+    HOST_ENDPOINTS_DAEMONSET,
+    HOST_ENDPOINTS_JOB,
+    ENFORCE_KUBELETS,
+    ENFORCE_PODS,
+)
 
 _ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _CALICO = "<the group in use>"
@@ -114,6 +122,17 @@ _BY_TASK: dict[str, _Table] = {
         **_AGENTS,
         ("batch", "jobs"): _APPLY_AND_REMOVE,
         (_CALICO, "hostendpoints"): ("create", "get", "list", "update", "delete"),
+    },
+    # Agents that observe flows, and what they publish: their own permissions are among these.
+    AUDIT_DAEMONSET: {
+        **{("", plural): _APPLY_AND_REMOVE for plural in ("configmaps", "namespaces", "serviceaccounts")},
+        **{(_RBAC, plural): _APPLY_AND_REMOVE for plural in ("roles", "rolebindings")},
+        **{
+            (_ADMISSION, plural): _APPLY_AND_REMOVE
+            for plural in ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
+        },
+        ("", "pods"): ("list",),
+        ("apps", "daemonsets"): _APPLY_AND_REMOVE,
     },
     POLICIES: {
         **_LEASE,

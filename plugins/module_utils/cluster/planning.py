@@ -49,7 +49,7 @@ from .host_view import HostView
 from .kube_controllers import KubeControllers
 from .node_selector import match_expressions, selects
 from .policies import namespaced_policies
-from .policy_sets import checked, options_of, policy_set, refuse_names_of_two
+from .policy_sets import checked, options_of, policy_set, refuse_names_of_two, refuse_unlimited_log
 
 Params = Mapping[str, Any]
 LogIn = Callable[[], Sequence[Params]]
@@ -205,6 +205,8 @@ class _Planning:
         if given is None:
             return None
         sets = [policy_set(one, self._view.api_slices, self._cluster.host) for one in set_options(given)]
+        for one in sets:
+            refuse_unlimited_log(one, self._view.of("FelixConfiguration") if one.audit_log else ())
         return wish.PoliciesWish(sets, given["lint"], given["reach"])
 
     # What is seen.

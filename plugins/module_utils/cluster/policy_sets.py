@@ -19,7 +19,7 @@ from ..calico.policy import presets
 from ..calico.policy.definition import Definitions
 from ..calico.policy.mixed import Mixed, sort_out, templates_like
 from ..calico.policy.names import EGRESS, INGRESS
-from ..calico.policy.planner import ABSENT, STAGED, STATES, PolicySet
+from ..calico.policy.planner import ABSENT, AUDITED, STAGED, STATES, PolicySet
 from ..calico.policy.reader import Document, parse
 from ..calico.policy.required_flows import PLATFORMS, PlatformNetworks, Shape
 from .api_endpoints import endpoints_of
@@ -29,6 +29,7 @@ from .variables import set_path
 Object = dict[str, Any]
 
 # What the role policies calls the networks of a shipped set.
+_LOG_LIMIT = "logActionRateLimit"
 _VARIABLES = {
     "ssh": "policies_ssh_sources",
     "nodes": "policies_node_cidrs",
@@ -78,6 +79,7 @@ SET_OPTIONS: dict[str, Any] = {
         "apply_defaults": True,
     },
     "default_action": {"type": "str", "choices": ["Deny", "Pass"], "default": "Deny"},
+    "audit_log": {"type": "bool", "default": False},
 }
 
 
@@ -97,13 +99,15 @@ def options_of(entry: str, common: Mapping[str, Any]) -> dict[str, Any]:
     """The options of one entry of the role's list of sets.
 
     :param entry: name of a shipped set, or a path with a ``/`` in it
-    :param common: ``state``, ``tier``, ``platform``, ``default_action``, ``strict``, and ``platform_tier``
-        with ``name``, ``order`` and ``directions``; ``inventories``, in whose folders a path is looked for
+    :param common: ``state``, ``tier``, ``platform``, ``default_action``, ``strict``, ``audit_log``, and
+        ``platform_tier`` with ``name``, ``order`` and ``directions``; ``inventories``, in whose folders a
+        path is looked for
     :raises BadInput: no such set
     """
     if "/" in entry:
         stem = PurePath(entry.rstrip("/")).name.split(".")[0].lower()
-        own = {key: common[key] for key in ("state", "tier", "default_action", "strict") if key in common}
+        shared = ("state", "tier", "default_action", "strict", "audit_log")
+        own = {key: common[key] for key in shared if key in common}
         src = set_path(entry, common.get("inventories", ()), os.getcwd())
         return {"name": stem, "src": src, **own}
     if entry not in presets.SHIPPED:
@@ -126,6 +130,7 @@ def options_of(entry: str, common: Mapping[str, Any]) -> dict[str, Any]:
         "tier": tier,
         "platform": platform,
         "default_action": action,
+        "audit_log": common.get("audit_log", False),
     }
 
 
@@ -153,7 +158,29 @@ def policy_set(params: Mapping[str, Any], slices: Callable[[], list[Object]], ho
         default_action=params["default_action"],
         remarks=_remarks(in_source(params)),
         missing=_missing(params["platform"]),
+        audit_log=params["audit_log"],
     )
+
+
+def refuse_unlimited_log(wanted: PolicySet, configurations: Iterable[Object]) -> None:
+    """Refuse to log what would be denied where Felix would log every packet: that floods the node's log.
+
+    Source: LogActionRateLimit in felix/config/config_params.go and felix/rules/policy.go (v3.32.1); an API
+    that does not know the field does not store it.
+
+    :param configurations: the cluster's FelixConfigurations
+    :raises BadInput: ``audit_log``, with what to set
+    """
+    if wanted.state != AUDITED or not wanted.audit_log:
+        return
+    named = {str(item["metadata"]["name"]): item.get("spec") or {} for item in configurations}
+    if not named.get("default", {}).get(_LOG_LIMIT):
+        raise BadInput(
+            "audit_log",
+            True,
+            f"Felix has no limit for it, and would log every packet: set {_LOG_LIMIT} (such as 10/minute) in "
+            "FelixConfiguration default; a Calico whose API does not keep that field has no such limit",
+        )
 
 
 def _remarks(beside: Mixed) -> tuple[str, ...]:

@@ -418,14 +418,6 @@ def _network_namespace(process: str) -> str:
         return ""
 
 
-def boot_id() -> str:
-    """The kernel's number of this start of the machine; empty where it does not say."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
-
-
 def hostname() -> str:
     """The name under which Calico knows this machine where nothing else is set: the kernel's, in lower
     case."""

@@ -24,6 +24,7 @@ from ..verdict.program import ALLOW, DENY, DecidedBy
 from .classes import AddressClasses
 from .observed import Document, ObservedFlow, Window
 from .peers import Names
+from .required import RequiredPacket
 from .rows import ESTABLISHED_ONLY, FAILSAFE_ONLY, UNKNOWN, WOULD_ALLOW, WOULD_DENY, Rows
 
 COMPARE, THEN = "compare", "as_enforced"
@@ -88,11 +89,12 @@ class Audit:
         self._classes = AddressClasses(everything, environment)
         settings = [item for item in objects if item.get("kind") in _BESIDE_RULES]
         self._beside_rules = AddressClasses(settings, environment)
-        self._kinds: dict[tuple[str, tuple[int, int]], tuple[object, ...]] = {}
+        self._numbers: dict[object, int] = {}
+        self._kinds: dict[tuple[str, tuple[int, int]], int] = {}
         self._verdicts: dict[tuple[object, ...], _Verdicts] = {}
         self._options = options
         self._dataplanes = dataplanes
-        self._node_kinds: dict[str, object] = {}
+        self._node_kinds: dict[str, int] = {}
         self._dataplane_of: dict[str, str] = {}
         self._given = dict(nodes or {})
         self._facts: dict[str, NodeFacts] = {}
@@ -123,13 +125,11 @@ class Audit:
         self.coverage.unreadable.extend(document.unreadable[: max(room, 0)])
 
     def _add(self, observed: ObservedFlow) -> None:
-        flow = observed.flow
         group, now, then = self.judge(observed)
         self.counts[group] += 1
         if group in (ALLOW, DENY):
             return
-        peer = flow.destination if flow.direction == "egress" else flow.source
-        self.rows.add(group, observed, now, then, self.names.of(peer))
+        self.rows.add(group, observed, now, then, self.names.of_peer(observed.flow))
 
     def judge(self, observed: ObservedFlow) -> tuple[str, Verdict, Verdict]:
         """The group of a flow, and the verdicts now and then.
@@ -181,12 +181,12 @@ class Audit:
             found = self._verdicts[key] = self._judged(flow)
         return found
 
-    def _node_kind(self, node: str) -> object:
+    def _node_kind(self, node: str) -> int:
         if node not in self._node_kinds:
-            self._node_kinds[node] = tuple(judge.node_kind(node) for judge in self._both(node))
+            self._node_kinds[node] = self._number(tuple(judge.node_kind(node) for judge in self._both(node)))
         return self._node_kinds[node]
 
-    def _kind(self, node: str, address: Address) -> tuple[object, ...]:
+    def _kind(self, node: str, address: Address) -> int:
         """A key that two addresses share only if nothing tells them apart."""
         stretch = self._classes.of(address)
         key = (self._dataplane(node), stretch)
@@ -194,8 +194,12 @@ class Audit:
             kinds = [judge.address_kind(address) for judge in self._both(node)]
             known = [part for kind in kinds if kind is not None for part in kind]
             found = stretch if None in kinds else (*known, self._beside_rules.of(address))
-            self._kinds[key] = found
+            self._kinds[key] = self._number(found)
         return self._kinds[key]
+
+    def _number(self, kind: object) -> int:
+        """A number for what has long keys, as rules by the hundred make them."""
+        return self._numbers.setdefault(kind, len(self._numbers))
 
     def _both(self, node: str) -> list[Judge]:
         """The judges of now and then, where they are two."""
@@ -278,13 +282,10 @@ def _undetermined(observed: ObservedFlow, now: Verdict, then: Verdict) -> str:
     return ALLOW if then.reason_code == _POD_POLICY else UNKNOWN
 
 
-def unseen(required: Iterable[tuple[str, Flow]], audit: Audit) -> Iterator[tuple[str, Flow, DecidedBy]]:
-    """Flows that have to work and that the candidate would deny, seen or not.
-
-    :param required: (purpose, flow) of each
-    """
-    for purpose, flow in required:
-        observed = ObservedFlow(flow, 0, None, False, True, False, None, None, "")
+def unseen(required: Iterable[RequiredPacket], audit: Audit) -> Iterator[tuple[RequiredPacket, DecidedBy]]:
+    """What has to work and the candidate would deny, seen or not."""
+    for packet in required:
+        observed = ObservedFlow(packet.flow, 0, None, False, True, False, None, None, "")
         _group, _now, then = audit.judge(observed)
         if then.verdict == DENY:
-            yield purpose, flow, then.decided_by
+            yield packet, then.decided_by

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..policy.definition import normal_spec
-from ..policy.names import DEFAULT_TIER, DENY, canonical_name
-from ..policy.planner import is_denying_once_enforced
+from ..policy.names import DEFAULT_TIER, canonical_name
+from ..tier_wishes import without_wishes
 
 _ENFORCED, _STAGED = "GlobalNetworkPolicy", "StagedGlobalNetworkPolicy"
 _TIER = "Tier"
@@ -37,26 +37,19 @@ def with_candidate(
     return [*kept, *given, *(_tier(name) for name in missing)]
 
 
-def with_ends(objects: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The objects with each tier's end as the staged sets in it want it once they are enforced."""
-    return [_ended(item) if item.get("kind") == _TIER else item for item in objects]
-
-
-def _ended(tier: Mapping[str, Any]) -> Mapping[str, Any]:
-    if not is_denying_once_enforced(tier):
-        return tier
-    return {**tier, "spec": {**(tier.get("spec") or {}), "defaultAction": DENY}}
-
-
 def with_writes(
     objects: Iterable[Mapping[str, Any]], writes: Iterable[Mapping[str, Any]]
 ) -> list[Mapping[str, Any]]:
     """The objects once writes are done: nothing else that is staged is taken for enforced.
 
+    A tier ends as its own defaultAction says then: what a set that stays staged wants is left out.
+
     :param writes: each with ``kind``, ``name`` as stored and the whole ``object``, None where it is deleted
     """
     after = {
-        (str(item.get("kind")), _name(item), str((item.get("metadata") or {}).get("namespace") or "")): item
+        (str(item.get("kind")), _name(item), str((item.get("metadata") or {}).get("namespace") or "")): (
+            without_wishes(item) if item.get("kind") == _TIER else item
+        )
         for item in objects
         if not str(item.get("kind")).startswith("Staged")
     }
@@ -70,7 +63,7 @@ def with_writes(
             changed = _staged({**(live or {}), **(wanted or {}), "kind": kind})
             staged[name] = {**changed, "spec": {**(changed.get("spec") or {}), "stagedAction": action}}
         elif kind in _REPLACED and wanted:
-            after[kind, name, ""] = {**(live or {}), **wanted, "kind": kind}
+            after[kind, name, ""] = without_wishes({**(live or {}), **wanted, "kind": kind})
         elif kind in _REPLACED:
             after.pop((kind, name, ""), None)
     return [*after.values(), *staged.values()]

@@ -17,9 +17,13 @@ from ..address import Net, parse_net
 from ..bad_input import BadInput
 from .audit import Audit
 from .duration import in_words
+from .required import RequiredPacket
 from .rows import ESTABLISHED_ONLY, GROUPS, UNKNOWN, WOULD_DENY, Row
 
 PASS, FAIL, INCONCLUSIVE = "pass", "fail", "inconclusive"
+UNSEEN = "unseen"
+"""The group, in audit_accepted, of required flows that would be denied, seen or not."""
+_GROUPS = (*GROUPS, UNSEEN)
 _FAILING = (WOULD_DENY, ESTABLISHED_ONLY)
 _FIELDS = ("group", "direction", "protocol", "port", "peer", "node", "reason", "until")
 _NAMED = 3
@@ -52,6 +56,19 @@ class Accepted:
             and (self.peer is None or _all_within(row, self.peer))
         )
 
+    def covers_unseen(self, packet: RequiredPacket) -> bool:
+        """Whether it is accepted that a required flow would be denied."""
+        flow = packet.flow
+        _address, port = flow.before_translation()
+        return (
+            self.group in ("", UNSEEN)
+            and self.direction in ("", flow.direction)
+            and self.protocol in (None, flow.protocol)
+            and self.port in (None, port)
+            and self.node in ("", flow.node)
+            and (self.peer is None or self.peer.covers(packet.peers))
+        )
+
 
 def _all_within(row: Row, peer: Net) -> bool:
     nets = [parse_net(text) for text in row.peers.nets()]
@@ -81,8 +98,8 @@ def _accepted(entry: object, place: str) -> Accepted:
         raise BadInput(f"{place}.until", until, "the last day that this holds, as YYYY-MM-DD") from None
     if not {"direction", "protocol", "port", "peer", "node"} & entry.keys():
         raise BadInput(place, dict(entry), "what is accepted: direction, protocol, port, peer or node")
-    if entry.get("group", "") not in ("", *GROUPS):
-        raise BadInput(f"{place}.group", entry["group"], f"one of {', '.join(GROUPS)}")
+    if entry.get("group", "") not in ("", *_GROUPS):
+        raise BadInput(f"{place}.group", entry["group"], f"one of {', '.join(_GROUPS)}")
     peer = parse_net(entry["peer"]) if "peer" in entry else None
     if "peer" in entry and peer is None:
         raise BadInput(f"{place}.peer", entry["peer"], "an address or a CIDR")
@@ -114,6 +131,11 @@ def _number(value: object, place: str) -> Optional[int]:
     return value
 
 
+def in_force(accepted: Iterable[Accepted], today: datetime.date) -> list[Accepted]:
+    """The entries that still hold."""
+    return [entry for entry in accepted if entry.until >= today]
+
+
 @dataclass(frozen=True)
 class Decision:
     """The gate's answer: ``result``, why, the biggest rows that fail, and which acceptances have ended."""
@@ -138,7 +160,7 @@ def decide(
     :param min_window: the shortest window that counts, in seconds
     :param unseen: required flows that the candidate denies, in words: they fail, seen or not
     """
-    valid = [entry for entry in accepted if entry.until >= today]
+    valid = in_force(accepted, today)
     expired = tuple(f"{entry.reason} (until {entry.until})" for entry in accepted if entry.until < today)
     open_rows, covered = [], 0
     for row in rows:

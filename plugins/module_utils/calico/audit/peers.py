@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
 
 from ..address import BITS, Address, Net, host_net, parse_address, parse_net
+from ..verdict.flow import Flow
 
 NODE, POD, API, LOCAL, NETWORK_SET, SERVICE, OTHER = (
     "node",
@@ -24,6 +25,7 @@ GENERALISE = (NONE, SUBNET, LABEL)
 SUBNET_BITS = {4: 24, 6: 64}
 _WIDE_BITS = {4: 16, 6: 48}
 _MOST_PEERS = 256
+_SERVERS: dict[tuple[int, Optional[int]], str] = {(6, 53): "DNS", (17, 53): "DNS", (17, 123): "NTP"}
 _LOCAL_NETS = tuple(net for net in map(parse_net, ("127.0.0.0/8", "::1/128", "fe80::/10")) if net)
 
 
@@ -50,6 +52,14 @@ class Names:
                 self._found.clear()
             self._found[address] = self._by_net(address)
         return self._found[address]
+
+    def of_peer(self, flow: Flow) -> tuple[str, str]:
+        """(kind, name) of the other end; of a server that no object names, what it is by its port."""
+        outwards = flow.direction == "egress"
+        found = self.of(flow.destination if outwards else flow.source)
+        if found != (OTHER, "") or not outwards:
+            return found
+        return OTHER, _SERVERS.get((flow.protocol, flow.destination_port), "")
 
     def _by_net(self, address: Address) -> tuple[str, str]:
         if any(net.contains(address) for net in _LOCAL_NETS):
@@ -168,6 +178,10 @@ class Peers:
             networks: list[Any] = [ipaddress.ip_network(str(net)) for net in cut if net.version == version]
             result.extend(str(net) for net in ipaddress.collapse_addresses(networks))
         return result
+
+    def each(self) -> tuple[Net, ...]:
+        """Every peer as it was seen; empty where nets stand for addresses that were not all seen."""
+        return () if self.widened else tuple(self._nets)
 
     def versions(self) -> tuple[int, ...]:
         return tuple(sorted({net.version for net in self._nets}))

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ..policy.required_flows import PlatformNetworks, Shape, policies, required_flows
+from .labelled import Labelled
 from .observed import Document, ObservedFlow
-from .peers import NONE, Peers
+from .peers import LABEL, NONE, SUBNET, Peers
 from .remedy import calico_protocol
 from .rows import PROTOCOL_NAMES
 
@@ -57,10 +58,14 @@ class _Evidence:
 
 
 class Recommendation:
-    """Collects the documents of the nodes one by one."""
+    """Collects the documents of the nodes one by one.
 
-    def __init__(self, wanted: WantedSet) -> None:
+    :param labelled: for rules by labels
+    """
+
+    def __init__(self, wanted: WantedSet, labelled: Labelled) -> None:
         self._wanted = wanted
+        self._labelled = labelled
         self._seen: dict[_Service, _Evidence] = defaultdict(_Evidence)
         self.left_out: list[str] = []
 
@@ -136,7 +141,9 @@ class Recommendation:
                 f"{_named(service)}: too many peers to name one by one; generalise=subnet makes nets of them"
             )
             return
-        nets = evidence.peers.nets(self._wanted.generalise)
+        by_label = self._wanted.generalise == LABEL
+        selector = self._labelled.selector(evidence.peers.each()) if by_label else ""
+        nets = evidence.peers.nets(SUBNET if by_label else self._wanted.generalise)
         for family in (4, 6):
             of_family = [net for net in nets if (":" in net) == (family == 6)]
             if not of_family:
@@ -145,8 +152,10 @@ class Recommendation:
                 "action": "Allow",
                 "protocol": calico_protocol(service.protocol),
                 "metadata": {"annotations": {EVIDENCE: _text(service, evidence)}},
-                peer: {"nets": of_family},
+                peer: {"selector": selector} if selector else {"nets": of_family},
             }
+            if selector:
+                rule["ipVersion"] = family
             if service.port is not None:
                 rule.setdefault("destination", {})["ports"] = [service.port]
             if service.icmp_type is not None:

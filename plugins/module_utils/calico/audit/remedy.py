@@ -17,6 +17,7 @@ from ..stored.model import Policy, Store
 from ..verdict.packet_path import FORWARD, PRE_DNAT, UNTRACKED
 from ..verdict.program import DecidedBy
 from ..verdict.tier_order import promoted
+from .labelled import Labelled
 from .peers import API, LABEL, LOCAL, NODE, POD, SERVICE
 from .rows import Row
 
@@ -71,6 +72,7 @@ class Remedies:
     def __init__(self, store: Store, wishes: Wishes) -> None:
         self._wishes = wishes
         self._policies = promoted(store.policies, store.staged_deletions)
+        self._labelled = Labelled(store)
 
     def of(self, row: Row) -> Remedy:
         """The smallest change that allows what the row holds."""
@@ -151,7 +153,8 @@ class Remedies:
         return min(of_tier, key=lambda policy: (policy.order is None, policy.order or 0), default=None)
 
     def _own(self, row: Row, denying: Policy) -> Iterator[dict[str, Any]]:
-        rules = list(_rules(row, self._generalised(row)))
+        selector = self._labelled.selector(row.peers.each()) if self._wishes.generalise == LABEL else ""
+        rules = list(_rules(row, self._generalised(row), selector))
         side = "egress" if row.key.direction == "egress" else "ingress"
         stage = row.then.decided_by.stage
         spec: dict[str, Any] = {
@@ -180,8 +183,11 @@ class Remedies:
         }
 
 
-def _rules(row: Row, generalise: str) -> Iterator[dict[str, Any]]:
-    """One rule a family, as Calico demands of nets."""
+def _rules(row: Row, generalise: str, selector: str) -> Iterator[dict[str, Any]]:
+    """One rule a family, as Calico demands of nets.
+
+    :param selector: of the peers, which then takes the place of their nets
+    """
     key = row.key
     peer = "destination" if key.direction == "egress" else "source"
     nets = row.peers.nets(generalise)
@@ -194,8 +200,10 @@ def _rules(row: Row, generalise: str) -> Iterator[dict[str, Any]]:
         rule: dict[str, Any] = {
             "action": "Allow",
             "protocol": calico_protocol(key.protocol),
-            peer: {"nets": of_family},
+            peer: {"selector": selector} if selector else {"nets": of_family},
         }
+        if selector:
+            rule["ipVersion"] = family
         if port is not None:
             rule.setdefault("destination", {})["ports"] = [port]
         if key.icmp is not None:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from ..verdict.flow import Flow
 from .audit import Audit, unseen
-from .gate import PASS, Accepted, Decision, decide
+from .gate import PASS, Accepted, Decision, decide, in_force
 from .remedy import Remedies, Remedy, Wishes
+from .required import RequiredPacket
 from .rows import ESTABLISHED_ONLY, FAILSAFE_ONLY, GROUPS, PROTOCOL_NAMES, WOULD_DENY, Row
 
 _WITH_REMEDY = (WOULD_DENY, ESTABLISHED_ONLY, FAILSAFE_ONLY)
@@ -48,12 +48,12 @@ class Asked:
     idle: bool = False
 
 
-def conclude(audit: Audit, asked: Asked, required: Iterable[tuple[str, Flow]] = ()) -> dict[str, Any]:
+def conclude(audit: Audit, asked: Asked, required: Iterable[RequiredPacket] = ()) -> dict[str, Any]:
     """The result of an audit in plain types.
 
-    :param required: (purpose, packet) of flows that have to work, seen or not
+    :param required: of flows that have to work, seen or not
     """
-    denied = _denied(audit, required)
+    denied, accepted_unseen = _denied(audit, required, in_force(asked.accepted, asked.today))
     rows = audit.rows.ranked()
     remedies = Remedies(audit.candidate, asked.wishes)
     decision = decide(audit, rows, asked.accepted, asked.min_window, asked.today, denied)
@@ -66,7 +66,7 @@ def conclude(audit: Audit, asked: Asked, required: Iterable[tuple[str, Flow]] = 
     result = {
         "gate": decision.result,
         "reasons": reasons,
-        "accepted": decision.accepted,
+        "accepted": decision.accepted + accepted_unseen,
         "expired": list(decision.expired),
         "counts": {name: audit.counts.get(name, 0) for name in (*GROUPS, "allow", "deny")},
         "unseen": denied,
@@ -78,16 +78,28 @@ def conclude(audit: Audit, asked: Asked, required: Iterable[tuple[str, Flow]] = 
     return _anonymous(result, asked.salt) if asked.anonymise else result
 
 
-def _denied(audit: Audit, required: Iterable[tuple[str, Flow]]) -> list[str]:
-    """Required flows that the candidate denies, in words, those of several nodes together."""
+def _denied(
+    audit: Audit, required: Iterable[RequiredPacket], accepted: Sequence[Accepted]
+) -> tuple[list[str], int]:
+    """Required flows that the candidate denies, in words, those of several nodes together.
+
+    :returns: those that are not accepted, and how many are
+    """
     nodes: dict[str, set[str]] = {}
-    for purpose, flow, decided in unseen(required, audit):
+    known: set[str] = set()
+    for packet, decided in unseen(required, audit):
+        flow = packet.flow
         port = "" if flow.destination_port is None else f"/{flow.destination_port}"
         protocol = PROTOCOL_NAMES.get(flow.protocol, f"protocol {flow.protocol}")
         by = f"{decided.tier}: {decided.name}".strip(": ")
-        text = f"would deny what the platform needs: {purpose}, {flow.direction} {protocol}{port} [{by}]"
-        nodes.setdefault(text, set()).add(flow.node)
-    return [f"{text} at {len(names)} nodes" for text, names in nodes.items()]
+        text = (
+            f"would deny what the platform needs: {packet.purpose}, {flow.direction} {protocol}{port} [{by}]"
+        )
+        if any(entry.covers_unseen(packet) for entry in accepted):
+            known.add(text)
+        else:
+            nodes.setdefault(text, set()).add(flow.node)
+    return [f"{text} at {len(names)} nodes" for text, names in nodes.items()], len(known)
 
 
 def _row(row: Row, remedy: Optional[Remedy], asked: Asked) -> dict[str, Any]:

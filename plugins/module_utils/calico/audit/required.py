@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Optional
 
-from ..address import Address, parse_address
+from ..address import Address, Net, parse_address, parse_net
 from ..policy.required_flows import PlatformNetworks, RequiredFlow, Where, networks_of, required_flows
 from ..stored.model import Store
 from ..stored.rules import PROTOCOLS
@@ -17,8 +18,17 @@ from ..verdict.flow import WITH_PORTS, Flow
 CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"
 
 
-def packets(preset: str, around: PlatformNetworks, store: Store) -> Iterator[tuple[str, Flow]]:
-    """(purpose, packet): for each node, flow and net of its peers one, from an address within.
+@dataclass(frozen=True)
+class RequiredPacket:
+    """A packet that stands for a flow that has to work; ``peers`` is the net of which one is in it."""
+
+    purpose: str
+    flow: Flow
+    peers: Net
+
+
+def packets(preset: str, around: PlatformNetworks, store: Store) -> Iterator[RequiredPacket]:
+    """For each node, required flow and net of its peers one packet, from or to an address within.
 
     Flows whose peers may be anywhere are left out: no packet stands for them.
 
@@ -30,9 +40,9 @@ def packets(preset: str, around: PlatformNetworks, store: Store) -> Iterator[tup
             if flow.where is Where.CONTROL_PLANE and CONTROL_PLANE_LABEL not in node.labels:
                 continue
             for net in flow.nets or networks_of(flow.peer, around) or ():
-                packet = _packet(name, node.addresses, flow, net)
-                if packet:
-                    yield flow.purpose, packet
+                packet, peers = _packet(name, node.addresses, flow, net), parse_net(net)
+                if packet and peers:
+                    yield RequiredPacket(flow.purpose, packet, peers)
 
 
 def _packet(node: str, addresses: tuple[Address, ...], flow: RequiredFlow, net: str) -> Optional[Flow]:

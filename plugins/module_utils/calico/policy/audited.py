@@ -52,6 +52,8 @@ def audited(
     tiers: Sequence[CandidateTier],
     first_order: Optional[float],
     set_name: str,
+    *,
+    log: bool = False,
 ) -> Audited:
     """Copies of a candidate's policies.
 
@@ -59,6 +61,7 @@ def audited(
     :param tiers: those that the policies are in
     :param first_order: the lowest order of a tier that exists, or None where none has one
     :param set_name: whose policies they are: sets that share a tier have each its own copies of its end
+    :param log: also let the kernel log what would be denied, by a rule that decides nothing
     """
     given = list(policies)
     # In which order tiers of copies are evaluated changes nothing: each lets everything go on to the next.
@@ -68,7 +71,7 @@ def audited(
         copied = [p for p in given if _tier_of(p) == tier.name and not _not_neutral(p)]
         if copied:
             objects.append(_tier(tier.name, order))
-            objects.extend(_copies(tier, copied, set_name))
+            objects.extend(_copies(tier, copied, set_name, log=log))
     return Audited(tuple(objects), left_out(given))
 
 
@@ -102,11 +105,11 @@ def original_name(name: str) -> str:
 
 
 def _copies(
-    tier: CandidateTier, policies: Sequence[Mapping[str, Any]], set_name: str
+    tier: CandidateTier, policies: Sequence[Mapping[str, Any]], set_name: str, *, log: bool
 ) -> Iterator[Mapping[str, Any]]:
-    yield from (_copy(tier.name, policy) for policy in policies)
+    yield from (_copy(tier.name, policy, log=log) for policy in policies)
     if tier.default_action == "Deny":
-        yield from _ends(tier.name, policies, set_name)
+        yield from _ends(tier.name, policies, set_name, log=log)
 
 
 def _uncounted(policy: Mapping[str, Any]) -> str:
@@ -126,29 +129,39 @@ def _not_neutral(policy: Mapping[str, Any]) -> str:
     return ""
 
 
-def _copy(tier: str, policy: Mapping[str, Any]) -> Mapping[str, Any]:
+def _copy(tier: str, policy: Mapping[str, Any], *, log: bool) -> Mapping[str, Any]:
     spec = policy["spec"]
     base = _name(policy).removeprefix(f"{tier}.")
     copy: dict[str, Any] = {"selector": spec.get("selector") or "all()", "types": _types(spec)}
     if spec.get("preDNAT"):
         copy.update(preDNAT=True, applyOnForward=True)
     for side in _SIDES:
-        rules = [_passing(rule, str(at)) for at, rule in enumerate(spec.get(side) or ()) if _is_final(rule)]
+        rules = [
+            copied
+            for at, rule in enumerate(spec.get(side) or ())
+            if _is_final(rule)
+            for copied in _passing(rule, str(at), logged=log and rule.get("action") == "Deny")
+        ]
         if rules:
             copy[side] = rules
     return _policy(tier, base, _place(spec.get("order")), copy)
 
 
-def _passing(rule: Mapping[str, Any], at: str) -> Mapping[str, Any]:
-    return {**rule, "action": "Pass", "metadata": {"annotations": {RULE_ANNOTATION: at}}}
+def _passing(rule: Mapping[str, Any], at: str, *, logged: bool) -> Iterator[Mapping[str, Any]]:
+    """The rule that is counted, and before it the one that logs: its kernel rule sets no mark."""
+    if logged:
+        yield {**{key: value for key, value in rule.items() if key != "metadata"}, "action": _NOT_FINAL}
+    yield {**rule, "action": "Pass", "metadata": {"annotations": {RULE_ANNOTATION: at}}}
 
 
 def _is_final(rule: Mapping[str, Any]) -> bool:
-    """Log rules decide nothing and would write into the node's log: they are not copied."""
+    """The candidate's own Log rules decide nothing and would fill the node's log: they are left out."""
     return rule.get("action") != _NOT_FINAL
 
 
-def _ends(tier: str, policies: Sequence[Mapping[str, Any]], set_name: str) -> Iterator[Mapping[str, Any]]:
+def _ends(
+    tier: str, policies: Sequence[Mapping[str, Any]], set_name: str, *, log: bool
+) -> Iterator[Mapping[str, Any]]:
     """For each governed direction, what would be denied at the tier's end: only normal policy has one."""
     for side in _SIDES:
         selectors = [
@@ -158,8 +171,8 @@ def _ends(tier: str, policies: Sequence[Mapping[str, Any]], set_name: str) -> It
         ]
         if selectors:
             selector = " || ".join(f"({text})" for text in dict.fromkeys(selectors))
-            rule = _passing({}, END_OF_TIER)
-            spec = {"selector": selector, "types": [side.capitalize()], side: [rule]}
+            rules = list(_passing({}, END_OF_TIER, logged=log))
+            spec = {"selector": selector, "types": [side.capitalize()], side: rules}
             yield _policy(tier, f"{END_OF_TIER}-{side}-{set_name}", _END, spec)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..stored import reader
 from ..stored.difference import differences
+from ..tier_wishes import wishes
 from . import planner
 from .names import POLICY, STAGED_POLICY, TIER
 from .planner import Inventory, Live, Object
@@ -20,7 +21,7 @@ def sets(inventory: Inventory, unproved: Mapping[str, str]) -> list[dict[str, An
 
     :param unproved: since when and by whom sets are enforced without a proof, by their names
     """
-    wished = {name for tier in _tiers(inventory) for name in planner.wishes(tier.stored)}
+    wished = {name for tier in _tiers(inventory) for name in wishes(tier.stored)}
     names = {o.set_name for o in inventory.objects} | wished
     open_questions = still_unproved(inventory, unproved)
     return [
@@ -85,7 +86,7 @@ def _tiers(inventory: Inventory) -> list[Live]:
 
 def _set(inventory: Inventory, name: str) -> dict[str, Any]:
     objects = inventory.of_set(name)
-    wants = [(t.name, planner.wishes(t.stored).get(name)) for t in _tiers(inventory) if not t.is_copy]
+    wants = [(t.name, wishes(t.stored).get(name)) for t in _tiers(inventory) if not t.is_copy]
     return {
         "name": name,
         "state": _state([o for o in objects if not is_bridge(o.name, name)]),

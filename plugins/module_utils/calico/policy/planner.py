@@ -16,6 +16,7 @@ from typing import Any, Optional
 
 from ..bad_input import BadInput
 from ..host_endpoint import FIELD_MANAGER, METADATA_ANNOTATION, OWNER, OWNER_LABEL, effective_labels
+from ..tier_wishes import DENY_ONCE_ENFORCED, PREFIX, wishes
 from . import audited, neutral, transition
 from .definition import (
     Definitions,
@@ -51,10 +52,6 @@ Object = dict[str, Any]
 KEPT, STAGED, AUDITED, ENFORCED, ABSENT = "kept", "staged", "audited", "enforced", "absent"
 STATES = (KEPT, STAGED, AUDITED, ENFORCED, ABSENT)
 KINDS = (POLICY, STAGED_POLICY, NETWORK_SET, TIER)
-# One annotation per policy set that uses the tier; its value is the defaultAction that set wants.
-WISH_PREFIX = "sets.hostfence.io/"
-# What a set wishes that is not enforced yet, of a tier that is to end in Deny then. It counts as Pass.
-DENY_ONCE_ENFORCED = "DenyOnceEnforced"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -64,6 +61,7 @@ class PolicySet:
 
     :ivar tier: tier of policies that name none; made by us with ``tier_order`` where it is used
     :ivar default_action: what ends such a tier once the set is enforced
+    :ivar audit_log: whether the kernel logs what would be denied while the set is audited
     :ivar remarks: what was left alone or rewritten where the definitions were read
     :ivar missing: names of the variables that are empty and without which the set must not be enforced
     """
@@ -76,6 +74,7 @@ class PolicySet:
     default_action: str = DENY
     remarks: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    audit_log: bool = False
 
     def __post_init__(self) -> None:
         if not is_simple_name(self.name):
@@ -364,7 +363,7 @@ def _definition(live: Live, spec: Object) -> Object:
         "annotations": {
             k: v
             for k, v in (live.stored["metadata"].get("annotations") or {}).items()
-            if k not in (METADATA_ANNOTATION, _LAST_APPLIED) and not k.startswith(WISH_PREFIX)
+            if k not in (METADATA_ANNOTATION, _LAST_APPLIED) and not k.startswith(PREFIX)
         },
     }
     return {"apiVersion": "projectcalico.org/v3", "kind": live.kind, "metadata": metadata, "spec": spec}
@@ -381,24 +380,9 @@ def shown(obj: Optional[Object]) -> Object:
     return normal_spec(found)
 
 
-def wishes(tier: Object) -> dict[str, str]:
-    """Which sets use a tier, and what each wants at its end."""
-    annotations = tier["metadata"].get("annotations") or {}
-    return {k[len(WISH_PREFIX) :]: str(v) for k, v in annotations.items() if k.startswith(WISH_PREFIX)}
-
-
 def _wanted_end(tier: Live, set_name: str) -> str:
     wish = wishes(tier.stored)[set_name]
     return DENY if wish == DENY_ONCE_ENFORCED else wish
-
-
-def is_denying_once_enforced(tier: Mapping[str, Any]) -> bool:
-    """Whether a stored tier ends in Deny once the sets are enforced that are staged in it now."""
-    metadata = tier.get("metadata") or {}
-    annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
-    if not isinstance(annotations, Mapping):
-        return False
-    return any(k.startswith(WISH_PREFIX) and v == DENY_ONCE_ENFORCED for k, v in annotations.items())
 
 
 class _Planner:
@@ -496,7 +480,7 @@ class _Planner:
 
     def _tier_object(self, metadata: Metadata, order: Optional[float], wish: Mapping[str, str]) -> Object:
         action = DENY if DENY in wish.values() else PASS
-        annotations = {**metadata.annotations, **{f"{WISH_PREFIX}{n}": w for n, w in wish.items()}}
+        annotations = {**metadata.annotations, **{f"{PREFIX}{n}": w for n, w in wish.items()}}
         spec = {**({} if order is None else {"order": order}), "defaultAction": action}
         return self._object(TIER, metadata.name, spec, metadata.labels, annotations)
 
@@ -591,6 +575,7 @@ class _Planner:
             [audited.CandidateTier(name, self._end(name)) for name in sorted(self._used_tiers())],
             min((order for order in orders if order is not None), default=None),
             self.wanted.name,
+            log=self.wanted.audit_log,
         )
         for copy in rendered.objects:
             name, spec = copy["metadata"]["name"], dict(copy["spec"])
@@ -740,7 +725,7 @@ class _Planner:
 
     def _opened(self, tier: Object) -> Object:
         """A tier at Pass, and remembering that we want it so: a run of another set may come between."""
-        wish = {f"{WISH_PREFIX}{self.wanted.name}": PASS}
+        wish = {f"{PREFIX}{self.wanted.name}": PASS}
         annotations = tier["metadata"].get("annotations") or {}
         kept = {k: wish.get(k, v) for k, v in annotations.items()}
         metadata = {**tier["metadata"], **({"annotations": kept} if kept else {})}

@@ -163,12 +163,16 @@ class Workload:
 
 @dataclass(frozen=True)
 class Tier:
-    """A tier; ``default_action`` is ``Deny`` or ``Pass``."""
+    """A tier; ``default_action`` is ``Deny`` or ``Pass``.
+
+    :ivar denies_once_enforced: whether it is to end in Deny once what is staged in it is enforced
+    """
 
     ref: Reference
     order: Optional[float]
     default_action: str
     misreadings: tuple[Misreading, ...] = ()
+    denies_once_enforced: bool = False
 
 
 @dataclass(frozen=True)

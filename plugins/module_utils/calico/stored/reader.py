@@ -21,6 +21,7 @@ from typing import Any, Optional
 
 from ..address import Address, parse_address, parse_net
 from ..bad_input import BadInput
+from ..tier_wishes import is_denying_once_enforced
 from .fields import (
     Notes,
     flag_field,
@@ -353,7 +354,7 @@ class _Reader:
             elif kind == "IPPool":
                 self.ip_pool(spec)
             elif kind == "Tier":
-                self.tier(ref, spec, notes)
+                self.tier(ref, raw, spec, notes)
             elif kind == "Profile":
                 self.profile(ref, spec, notes)
             else:
@@ -406,12 +407,16 @@ class _Reader:
                 )
             )
 
-    def tier(self, ref: Reference, spec: Raw, notes: Notes) -> None:
+    def tier(self, ref: Reference, raw: Raw, spec: Raw, notes: Notes) -> None:
         action = spec.get("defaultAction")
         order = number_field(spec, "order", "spec")
         self.keep(ref, notes)
         self.store.tiers[ref.name] = Tier(
-            ref, order, "Pass" if action == "Pass" else "Deny", tuple(notes.found)
+            ref,
+            order,
+            "Pass" if action == "Pass" else "Deny",
+            tuple(notes.found),
+            is_denying_once_enforced(raw),
         )
 
     def profile(self, ref: Reference, spec: Raw, notes: Notes) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Optional, Union
 from ..address import Address, host_net
 from ..bad_input import BadInput
 from ..known_faults import faults_of
-from ..stored.model import WILDCARD, HostEndpoint, Policy, Store
+from ..stored.model import WILDCARD, HostEndpoint, Policy, Store, Tier
 from ..stored.reader import ALL_NAMESPACES, Raw, inherited_labels, read
 from ..stored.rules import PROTOCOLS
 from ..version import version_of
@@ -47,7 +47,7 @@ from .packet_path import (
     steps,
 )
 from .program import ALLOW, CONTINUE, DENY, KERNEL_NOTE, CompiledPolicies, DecidedBy, Outcome
-from .tier_order import promoted, rank
+from .tier_order import ended, promoted, rank
 
 UNDETERMINED = "undetermined"
 _ANY_EPHEMERAL = 50000
@@ -183,12 +183,14 @@ class Judge:
         self._store = store
         self._nodes = _known_nodes(store, nodes or {})
         self._sets = AddressSets(store, self.options.complete)
-        after = promoted(store.policies, store.staged_deletions)
-        as_enforced = self.options.staged == "as_enforced"
-        self._program = self._compile(after if as_enforced else store.policies)
+        after, ends = promoted(store.policies, store.staged_deletions), ended(store.tiers)
+        if self.options.staged == "as_enforced":
+            self._program = self._compile(after, ends)
+        else:
+            self._program = self._compile(store.policies, store.tiers)
         self._promoted = self._program
-        if self.options.staged == "compare" and after != store.policies:
-            self._promoted = self._compile(after)
+        if self.options.staged == "compare" and (after, ends) != (store.policies, store.tiers):
+            self._promoted = self._compile(after, ends)
         self._stale = tuple(
             f"{ref}: {found.field} is corrected ({found.meaning})" for ref, found in store.stale()
         )
@@ -214,13 +216,13 @@ class Judge:
         )
         self._pods = {address: pod for pod in store.workloads for address in pod.addresses}
         self._peers = frozenset(address for node in store.nodes.values() for address in node.addresses)
-        self._settings: dict[str, Settings] = {}
+        self._settings: dict[Union[str, bool, None], Settings] = {}
         self._beyond: dict[frozenset[Address], Judge] = {}
         self._owned: dict[tuple[str, str], list[Ownership]] = {}
 
-    def _compile(self, policies: Iterable[Policy]) -> CompiledPolicies:
+    def _compile(self, policies: Iterable[Policy], tiers: Mapping[str, Tier]) -> CompiledPolicies:
         version = version_of(self.options.calico_version)
-        ranked = rank(policies, self._store.tiers, version)
+        ranked = rank(policies, tiers, version)
         return CompiledPolicies(ranked, self._store, self._sets, self.options.dataplane, version)
 
     def learn(self, facts: NodeFacts) -> None:
@@ -315,7 +317,8 @@ class Judge:
         """What the node's Felix runs with. Nodes that no configuration tells apart share one answer."""
         special = f"node.{node}" in self._own_settings or WILDCARD in self._own_settings
         facts = self._nodes.get(node)
-        key = node if special or (facts and facts.interfaces) else ""
+        runs_ipvs = self._runs_ipvs(node)
+        key = node if special else runs_ipvs
         if key not in self._settings:
             self._settings[key] = settings_of(
                 self._store.felix_configurations,
@@ -324,7 +327,7 @@ class Judge:
                 self.options.environment,
                 self.options.calico_version,
                 self._store.tunnels,
-                self._runs_ipvs(node),
+                runs_ipvs,
             )
         return self._settings[key]
 

@@ -68,6 +68,14 @@ def policy_place(policy: Policy, version: Version = CURRENT) -> tuple[float, byt
     return order, (f"{ref.namespace}/{name}" if ref.namespace else name).encode()
 
 
+def ended(tiers: Mapping[str, Tier]) -> dict[str, Tier]:
+    """Tiers with the ends that they are to have once every staged policy is enforced."""
+    return {
+        name: replace(tier, default_action="Deny") if tier.denies_once_enforced else tier
+        for name, tier in tiers.items()
+    }
+
+
 def promoted(policies: Iterable[Policy], deletions: Iterable[Reference]) -> list[Policy]:
     """What would be in force once every staged policy is enforced.
 

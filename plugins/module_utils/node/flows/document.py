@@ -90,7 +90,7 @@ def add_connections(legs: Legs, flows: Mapping[FlowKey, Known], routes: Routes, 
         for key in _legs_of(flow, routes):
             seen = by_flow.get((key.direction, key.flow))
             if not seen:
-                leg = legs.setdefault(key, Leg(older=in_window))
+                leg = legs.setdefault(key, Leg(older=in_window or known.older))
                 leg.count += known.count
                 seen = [leg]
             for leg in seen:

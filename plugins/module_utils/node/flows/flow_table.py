@@ -94,10 +94,14 @@ class Opener:
 
 @dataclass(frozen=True)
 class Window:
-    """An open window as its table says it; ``start`` is 0 where the table does not say."""
+    """An open window as its table says it; ``start`` is 0 where the table does not say.
+
+    :ivar owned: the table goes with the process that made it, and nobody else can change it
+    """
 
     handle: int
     start: float
+    owned: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,15 +130,41 @@ def start(now: float, size: int = DEFAULT_SIZE) -> Window:
         batch.add_table(_comment(now))
         batch.commit()
         try:
-            _write(batch, size)
+            _fill(batch, size)
         except OSError:
             delete()
             raise
-        with contextlib.suppress(OSError):
-            # Before Linux 5.13, or without its module, the kernel cannot tell control groups.
-            _write_owners(batch)
         table = batch.table()
     return Window(table.handle if table else 0, now)
+
+
+class Held:
+    """A table that goes when this is closed, or its process ends: nobody else can delete or flush it.
+
+    :param now: as for :func:`start`
+    :param size: as for :func:`start`
+    :raises OSError: the kernel refuses; FileExistsError where a window is open already
+    """
+
+    def __init__(self, now: float, size: int) -> None:
+        self._batch = nft.Nftables(NAME)
+        try:
+            self._batch.add_table(_comment(now), owned=True)
+            self._batch.commit()
+            _fill(self._batch, size)
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._batch.close()
+
+
+def _fill(batch: nft.Nftables, size: int) -> None:
+    _write(batch, size)
+    with contextlib.suppress(OSError):
+        # Before Linux 5.13, or without its module, the kernel cannot tell control groups.
+        _write_owners(batch)
 
 
 def _comment(now: float) -> bytes:
@@ -308,9 +338,10 @@ def find() -> Optional[Window]:
         return None
     _before, found, since = table.user_data.partition(_COMMENT.encode())
     try:
-        return Window(table.handle, float(since.rstrip(b"\0").decode("ascii")) if found else 0.0)
+        began = float(since.rstrip(b"\0").decode("ascii")) if found else 0.0
     except ValueError:
-        return Window(table.handle, 0.0)
+        began = 0.0
+    return Window(table.handle, began, table.owned)
 
 
 def health() -> Health:

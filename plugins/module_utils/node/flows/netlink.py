@@ -4,10 +4,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 ROUTE, SOCK_DIAG, NETFILTER = 0, 4, 12
 REQUEST, ACK, DUMP, DUMP_INTERRUPTED = 0x1, 0x4, 0x300, 0x10
@@ -16,6 +17,7 @@ _ERROR, _DONE = 2, 3
 _TYPE_MASK = 0x3FFF
 _FAMILY = getattr(socket, "AF_NETLINK", 16)
 _SO_RCVBUFFORCE = 33
+_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 HEADER_BYTES = _HEADER.size
@@ -120,6 +122,56 @@ class Netlink:
                 if kind == _ERROR and first <= answered <= last:
                     raise_error(received, start)
                     waiting -= 1
+
+
+class Events:
+    """What the kernel tells by itself. It keeps what is not read yet in a buffer, and drops the rest.
+
+    :param groups: numbers of the groups to hear
+    :param receive_bytes: size of the buffer
+    :raises OSError: not permitted
+    """
+
+    def __init__(self, protocol: int, groups: Sequence[int], receive_bytes: int) -> None:
+        self._socket = socket.socket(_FAMILY, socket.SOCK_RAW, protocol)
+        try:
+            self._socket.bind((0, 0))
+            self._socket.setblocking(False)
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, receive_bytes)
+            for group in groups:
+                self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def drain(self) -> Iterator[tuple[int, bytes, int, int]]:
+        """(type, buffer, start, end) of each message that waits."""
+        while True:
+            try:
+                data = self._socket.recv(_RECEIVE_BYTES)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                continue  # Said once for any number of lost messages: :meth:`lost` has their count.
+            for _answered, kind, start, end in messages(data):
+                yield kind, data, start, end
+
+    def lost(self) -> int:
+        """Messages that the kernel dropped because the buffer was full."""
+        port = str(self._socket.getsockname()[0])
+        inode = str(os.fstat(self._socket.fileno()).st_ino)
+        with open("/proc/thread-self/net/netlink", encoding="ascii") as file:
+            names = file.readline().split()
+            for line in file:
+                row = dict(zip(names, line.split()))
+                if (row.get("Pid"), row.get("Inode")) == (port, inode):
+                    return int(row["Drops"])
+        return 0
 
 
 def messages(data: bytes) -> Iterator[tuple[int, int, int, int]]:

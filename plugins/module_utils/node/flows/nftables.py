@@ -133,6 +133,7 @@ class Table:
 
     handle: int
     user_data: bytes
+    owned: bool
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,9 @@ class Nftables:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._netlink.close()
 
     # -- changes ---------------------------------------------------------------------------------
@@ -248,7 +252,8 @@ class Nftables:
             return None
         found = attributes(data, start + HEADER_BYTES + 4, end)
         handle = int.from_bytes(data[slice(*found[4])], "big")
-        return Table(handle, data[slice(*found[6])] if 6 in found else b"")
+        flags = int.from_bytes(data[slice(*found[2])], "big") if 2 in found else 0
+        return Table(handle, data[slice(*found[6])] if 6 in found else b"", bool(flags & _OWNED_BY_SOCKET))
 
     def rule_packets(self) -> list[tuple[str, int]]:
         """Chain and counted packets of each rule of the table; 0 for a rule that does not count."""

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import time
 from collections.abc import Mapping
 from typing import Any, Callable, Optional, TypeVar
 
 from ...calico.bad_input import BadInput
-from .. import kernel
+from ..boot import boot_id
 from . import conntrack, document, flow_table
 from .routes import Routes
 from .sockets import Owners
@@ -25,11 +26,19 @@ GAPS = {
     "set-full": "A set was full, and so was the one that keeps nets: connections were not recorded.",
     "connections-full": "The table of connections is nearly full: the kernel may have dropped entries.",
     "connections-cut": "More distinct flows than the limit: some of the table of connections were left out.",
+    "refused-unseen": "The table of connections was read now and then: refused connections are not in it.",
+    "dumps-late": "Reading the table of connections took long, so that it was read too seldom to see all.",
+    "events-off": "nf_conntrack_events is 0: the kernel tells no events, so refused connections are lost.",
+    "events-lost": "The buffer for events of connections was full: refused connections were lost.",
+    "published-cut": "More distinct flows than an agent publishes: the rarest were left out.",
     "not-tracked": "This node tracks no connections of an address family, so none of them are known.",
 }
 _Result = TypeVar("_Result")
 _NEARLY_FULL = 0.95
 _LIMIT = 100_000
+EVENT_BUFFER = 1 << 24
+_DRAIN_SECONDS = 0.05
+_MOST_OF_A_CORE = 0.01
 
 
 def once(node: str, limit: int = _LIMIT) -> dict[str, Any]:
@@ -52,6 +61,96 @@ def once(node: str, limit: int = _LIMIT) -> dict[str, Any]:
     return _document(node, "once", (now, now), gaps, found.lost, interfaces, flows)
 
 
+def watch(
+    node: str,
+    duration: float,
+    *,
+    refused: bool = False,
+    limit: int = _LIMIT,
+    event_buffer: int = EVENT_BUFFER,
+) -> dict[str, Any]:
+    """A window without a table: the table of connections is read again before it forgets what was answered.
+
+    :param duration: how long to watch, in seconds
+    :param refused: also take the kernel's events, which tell connections that were refused
+    :raises BadInput: not permitted, or the kernel has no such table
+    """
+    begun = time.time()
+    owners, routes = Owners(), Routes()
+    looks = _permitted(lambda: conntrack.Looks(limit, owners.listening(), event_buffer if refused else 0))
+    try:
+        late = _permitted(lambda: _look_until(looks, time.monotonic() + duration, refused=refused))
+        lost_events = looks.lost_events
+    finally:
+        looks.close()
+    interfaces = routes.addresses()
+    legs: document.Legs = {}
+    document.add_connections(legs, looks.found.flows, routes, in_window=False)
+    routes.close()
+    gaps = _gaps_of_looks(looks.found, interfaces, refused=refused, late=late, lost_events=lost_events)
+    return _document(
+        node,
+        "watched",
+        (begun, time.time()),
+        gaps,
+        looks.found.lost + lost_events,
+        interfaces,
+        document.records(legs, Owners(), ()),
+    )
+
+
+def _look_until(looks: conntrack.Looks, end: float, *, refused: bool) -> bool:
+    """Look until a time is reached; whether a look came too late to see all that was answered."""
+    pause, late = conntrack.shortest_life() / 2, False
+    while True:
+        spent = -time.process_time()
+        looks.look()
+        spent += time.process_time()
+        looks.drain()
+        now = time.monotonic()
+        if now >= end:
+            return late
+        wait = max(pause, spent / _MOST_OF_A_CORE)
+        late = late or wait > 2 * pause
+        _wait(looks, min(now + wait, end), refused=refused)
+
+
+def _wait(looks: conntrack.Looks, end: float, *, refused: bool) -> None:
+    while True:
+        rest = end - time.monotonic()
+        if rest <= 0:
+            return
+        time.sleep(min(rest, _DRAIN_SECONDS) if refused else rest)
+        looks.drain()
+
+
+def _gaps_of_looks(
+    found: conntrack.Connections,
+    interfaces: Mapping[str, list[str]],
+    *,
+    refused: bool,
+    late: bool,
+    lost_events: int,
+) -> list[str]:
+    gaps = _gaps_of(found)
+    if not refused:
+        gaps.append("refused-unseen")
+    elif not conntrack.tells_events():
+        gaps.append("events-off")
+    if lost_events:
+        gaps.append("events-lost")
+    if late:
+        gaps.append("dumps-late")
+    tracked = {4 if len(flow.source) == 4 else 6 for flow in found.flows}
+    return gaps if _families(interfaces) <= tracked else [*gaps, "not-tracked"]
+
+
+def _families(interfaces: Mapping[str, list[str]]) -> set[int]:
+    """Of the addresses that others reach."""
+    own = (ipaddress.ip_interface(text) for addresses in interfaces.values() for text in addresses)
+    return {one.version for one in own if not (one.is_loopback or one.is_link_local)}
+
+
 def start(node: str, *, size: int = flow_table.DEFAULT_SIZE, enable_tracking: bool = False) -> dict[str, Any]:
     """Open a window, unless one is open.
 
@@ -62,6 +161,7 @@ def start(node: str, *, size: int = flow_table.DEFAULT_SIZE, enable_tracking: bo
     :raises BadInput: not permitted, no nf_tables, or nothing is tracked and ``enable_tracking`` is false
     """
     existing = _permitted(flow_table.find)
+    _refuse_held(existing)
     if existing is None and not enable_tracking and not _tracked():
         raise BadInput(
             "node",
@@ -71,11 +171,24 @@ def start(node: str, *, size: int = flow_table.DEFAULT_SIZE, enable_tracking: bo
     window = existing or _permitted(lambda: flow_table.start(round(time.time(), 3), size))
     return {
         "node": node,
-        "boot_id": kernel.boot_id(),
+        "boot_id": boot_id(),
         "handle": window.handle,
         "start": window.start,
         "opened": existing is None,
     }
+
+
+def hold(size: int = flow_table.DEFAULT_SIZE) -> flow_table.Held:
+    """Open a window that goes with this process; :func:`collect` reads it.
+
+    :raises BadInput: not permitted, no nf_tables, or a window is open already
+    """
+    existing = _permitted(flow_table.find)
+    if existing is not None:
+        raise BadInput(
+            "table", flow_table.NAME, "a window is open on this node: close it (state=stopped) first"
+        )
+    return _permitted(lambda: flow_table.Held(round(time.time(), 3), size))
 
 
 def is_open() -> bool:
@@ -124,12 +237,25 @@ def collect(node: str, started: Optional[Mapping[str, Any]] = None, limit: int =
 
 
 def stop() -> bool:
-    """Close the window; whether one was open."""
+    """Close the window; whether one was open.
+
+    :raises BadInput: not permitted, or an agent holds it
+    """
+    _refuse_held(_permitted(flow_table.find))
     return _permitted(flow_table.delete)
 
 
+def _refuse_held(window: Optional[flow_table.Window]) -> None:
+    if window is not None and window.owned:
+        raise BadInput(
+            "table",
+            flow_table.NAME,
+            "an agent of audit_mode daemonset holds this window: read it by audit_mode",
+        )
+
+
 def _gaps_of_window(window: Optional[flow_table.Window], started: Mapping[str, Any]) -> list[str]:
-    if started and started.get("boot_id") != kernel.boot_id():
+    if started and started.get("boot_id") != boot_id():
         return ["rebooted"]
     if window is None:
         return ["table-gone"]
@@ -163,7 +289,8 @@ def _permitted(call: Callable[[], _Result]) -> _Result:
         raise BadInput(
             "kernel",
             error.strerror,
-            "this kernel offers no nf_tables or no table of connections over netlink; use state=once or none",
+            "this kernel offers no nf_tables or no table of connections over netlink; without "
+            "nf_tables use state=watched",
         ) from error
 
 
@@ -179,7 +306,7 @@ def _document(
     return {
         "schema": document.SCHEMA,
         "node": node,
-        "boot_id": kernel.boot_id(),
+        "boot_id": boot_id(),
         "mode": mode,
         "window": {
             "start": round(window[0], 3),

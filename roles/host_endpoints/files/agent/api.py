@@ -105,6 +105,10 @@ class Api:
         """Replace an object at the version that it carries; status 409 if it has another by now."""
         self._request("PUT", path, {"fieldManager": FIELD_MANAGER}, obj)
 
+    def apply(self, path: str, obj: Object) -> None:
+        """Create or correct an object by server-side apply: needs no right to read it."""
+        self._request("PATCH", path, {"fieldManager": FIELD_MANAGER, "force": "true"}, obj)
+
     def delete(self, path: str, uid: str) -> None:
         """Delete that very object, and not a successor of its name."""
         self._request("DELETE", path, {}, {"preconditions": {"uid": uid}})
@@ -175,7 +179,7 @@ class Api:
             headers = {
                 "Authorization": f"Bearer {token}",
                 "Accept": "application/json",
-                "Content-Type": "application/json",
+                "Content-Type": "application/apply-patch+yaml" if method == "PATCH" else "application/json",
                 "User-Agent": "hostfence-agent",
             }
             connection.request(method, url, json.dumps(body).encode() if body else None, headers)

@@ -22,6 +22,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.req
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.dataplanes import Dataplanes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_files import as_yaml
+from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.observe import GAPS
 
 from tests.unit import builders
 from tests.unit.builders import V3, Object
@@ -222,6 +223,20 @@ def test_the_shipped_sets_are_put_right_by_their_variables(source, port, variabl
     assert row["remedy"]["text"] == f"add {net} to {variable}"
 
 
+def test_servers_that_no_object_names_are_named_by_their_port():
+    out = {"direction": "egress", "protocol": 17, "source": "10.0.3.1", "destination": "192.0.2.53"}
+    records = [record(port=port, flow=out) for port in (53, 123, 9100)]
+
+    result = audited(cluster(staged("out", types=["Egress"])), *all_nodes(*records))
+
+    texts = [row["text"].split(" of ")[1] for row in result["rows"]]
+    assert sorted(text.split(",")[0] for text in texts) == [
+        "192.0.2.53/32",
+        "192.0.2.53/32 (DNS)",
+        "192.0.2.53/32 (NTP)",
+    ]
+
+
 def test_the_operator_may_let_a_remedy_be_a_subnet():
     result = audited(cluster(ONLY_WEB), *all_nodes(record()), generalise="subnet")
 
@@ -241,7 +256,7 @@ def test_the_operator_may_let_a_remedy_be_a_subnet():
             [document(of=f"n{n}", seconds=60) for n in (1, 2, 3)],
             "a window shorter than 1d at n1, n2, n3",
         ),
-        ([*all_nodes(), document(gaps=["rebooted"])], "rebooted at n1"),
+        *(([*all_nodes(), document(gaps=[gap])], f"{gap} at n1") for gap in GAPS),
         ([*all_nodes(), document(not_recorded=3)], "not-recorded at n1"),
         ([*all_nodes(), document(of="x")], "data of nodes that the cluster does not have: x"),
         ([*all_nodes(), document({"flow": 1})], "1 flows that cannot be read"),
@@ -354,16 +369,38 @@ def test_addresses_can_be_kept_out_of_the_result():
     assert "address-" in result["rows"][0]["text"]
 
 
-def test_what_the_platform_needs_fails_though_nobody_saw_it():
+def platform_audited(*accepted: Object) -> Object:
+    """What kubeadm's hosts need, judged though nobody saw it."""
     objects = cluster(ONLY_WEB)
     audit = Audit(objects, Options(calico_version="v3.32.1"), Dataplanes(objects))
     for raw in all_nodes():
         audit.add(Document(raw, "flows"))
-    asked = Asked(Wishes("none", {}), (), DAY, TODAY, 100, anonymise=False)
-    needed = packets("kubeadm", PlatformNetworks(nodes=("10.0.3.0/24",)), audit.store)
+    asked = Asked(Wishes("none", {}), parse_accepted(accepted), DAY, TODAY, 100, anonymise=False)
+    return conclude(audit, asked, packets("kubeadm", PlatformNetworks(nodes=("10.0.3.0/24",)), audit.store))
 
-    result = conclude(audit, asked, needed)
+
+def test_what_the_platform_needs_fails_though_nobody_saw_it():
+    result = platform_audited()
 
     assert result["gate"] == "fail"
     assert any("tcp/10250" in text and text.endswith("at 3 nodes") for text in result["unseen"])
-    assert conclude(audit, asked)["gate"] == "pass"
+    assert audited(cluster(ONLY_WEB), *all_nodes())["gate"] == "pass"
+
+
+def test_what_the_platform_needs_can_be_accepted_with_a_reason_and_a_day():
+    needed = platform_audited()["unseen"]
+    kubelet = {"protocol": "tcp", "port": 10250, "reason": "kubelets are read by their own network"}
+    kubelet["until"] = "2026-12-31"
+
+    for accepted in (kubelet, {**kubelet, "group": "unseen", "peer": "10.0.0.0/8"}):
+        result = platform_audited(accepted)
+        assert result["unseen"] == [text for text in needed if "tcp/10250" not in text]
+        assert result["accepted"] == len(needed) - len(result["unseen"]) > 0
+    of_one = platform_audited({**kubelet, "node": "n2"})
+    assert any("tcp/10250" in text and text.endswith("at 2 nodes") for text in of_one["unseen"])
+    for other in ({"until": "2026-11-27"}, {"group": "would_deny"}, {"peer": "10.0.3.0/25"}):
+        assert platform_audited({**kubelet, **other})["unseen"] == needed
+    everything = [{**kubelet, "direction": way, "group": "unseen"} for way in ("ingress", "egress")]
+    for entry in everything:
+        del entry["protocol"], entry["port"]
+    assert platform_audited(*everything)["gate"] == "pass"

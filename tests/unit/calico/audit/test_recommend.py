@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.candidate import with_candidate
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.labelled import Labelled
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import Document
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.recommend import (
     Recommendation,
@@ -17,6 +18,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.reco
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
     PlatformNetworks,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.reader import read
 
 from tests.unit.calico.audit.test_audit import Object, all_nodes, audited, cluster, document, record
 
@@ -34,7 +36,8 @@ def recommended(*documents: Object, generalise: str = "none", **wanted: Any) -> 
             platform="kubeadm",
             around=AROUND,
             **given,
-        )
+        ),
+        Labelled(read(cluster(), native_v3=False)),
     )
     for index, raw in enumerate(documents):
         recommendation.add(Document(raw, f"documents[{index}]"))
@@ -108,3 +111,17 @@ def test_a_scan_makes_no_rule_and_is_named():
 
     assert recommendation.left_out[0].startswith("ingress tcp/9100: too many peers")
     assert not [item for item in objects if "observed-" in item["metadata"]["name"]]
+
+
+def test_with_labels_a_rule_selects_peers_that_have_them():
+    """Two of three nodes connected: their common label selects all three, as the operator allowed."""
+    seen = document(record("10.0.3.2"), record("10.0.3.3"), record("192.0.2.9", port=443))
+
+    found = {
+        rule["destination"]["ports"][0]: rule["source"]
+        for policy in recommended(seen, generalise="label", directions=("Ingress",)).objects()
+        if policy["metadata"]["name"] == "observed.observed-ingress"
+        for rule in policy["spec"]["ingress"]
+    }
+
+    assert found == {9100: {"selector": "host-endpoint == 'ingress'"}, 443: {"nets": ["192.0.2.0/24"]}}

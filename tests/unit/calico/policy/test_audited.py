@@ -38,12 +38,12 @@ def policies_of(objects: list[Object]) -> list[Object]:
     return [{**item, "spec": item.get("spec") or {}} for item in found]
 
 
-def copies_of(candidate: list[Object], objects: list[Object]) -> list[Object]:
+def copies_of(candidate: list[Object], objects: list[Object], *, log: bool = False) -> list[Object]:
     tiers = {item["metadata"]["name"]: item.get("spec") or {} for item in objects if item["kind"] == "Tier"}
     names = {str(policy["spec"].get("tier") or "default") for policy in candidate} | tiers.keys()
     known = [CandidateTier(name, tiers.get(name, {}).get("defaultAction", "Deny")) for name in sorted(names)]
     orders = [spec["order"] for spec in tiers.values() if spec.get("order") is not None]
-    rendered = audited(candidate, known, min(orders, default=None), "case")
+    rendered = audited(candidate, known, min(orders, default=None), "case", log=log)
     owner = {"app.kubernetes.io/managed-by": "hostfence"}
     return [
         {**item, "apiVersion": V1, "metadata": {**item["metadata"], "labels": owner}}
@@ -66,8 +66,9 @@ def test_no_verdict_of_a_recorded_case_changes(path: Path) -> None:
     for case, other in zip(cases, [*cases[1:], cases[0]]):
         before = verdicts(case, case["objects"], recorded)
         for candidate in (policies_of(case["objects"]), policies_of(other["objects"])):
-            copies = copies_of(candidate, [*case["objects"], *other["objects"]])
-            assert verdicts(case, [*case["objects"], *copies], recorded) == before, case["name"]
+            for log in (False, True):
+                copies = copies_of(candidate, [*case["objects"], *other["objects"]], log=log)
+                assert verdicts(case, [*case["objects"], *copies], recorded) == before, case["name"]
             compared += len(before)
     assert compared
 
@@ -97,6 +98,27 @@ def test_a_copy_names_its_original_and_each_rule_its_place():
         ("Pass", {"hostfence.io/audits": "2"}),
     ]
     assert end["metadata"]["name"] == "audited-mine.end-of-tier-ingress-edge"
+
+
+def test_what_would_be_denied_is_logged_if_asked_for_and_nothing_else():
+    web = {"protocol": "TCP", "destination": {"ports": [80]}}
+    rules = [
+        {"action": "Log"},
+        {"action": "Allow", **web},
+        {"action": "Deny", **web, "metadata": {"annotations": {}}},
+    ]
+
+    _tier, copy, end = audited(
+        [gnp("mine.web", ingress=rules)], [CandidateTier("mine")], 3, "edge", log=True
+    ).objects
+
+    denied = {"annotations": {"hostfence.io/audits": "2"}}
+    assert copy["spec"]["ingress"][1:] == [
+        {"action": "Log", **web},
+        {"action": "Pass", **web, "metadata": denied},
+    ]
+    assert [rule["action"] for rule in end["spec"]["ingress"]] == ["Log", "Pass"]
+    assert [rule["action"] for rule in copy["spec"]["ingress"]] == ["Pass", "Log", "Pass"]
 
 
 def test_what_is_not_neutral_is_left_out_by_name():

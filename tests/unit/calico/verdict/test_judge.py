@@ -333,6 +333,23 @@ class TestStaged:
         assert verdict.staged
         assert verdict.staged.verdict == verdict.as_dict()["staged"]["verdict"] == "deny"
 
+    def test_a_tier_ends_for_staged_policies_as_their_set_wants_it_once_enforced(self) -> None:
+        """While the set is staged the tier is stored with Pass: nothing of it decides."""
+        waiting = tier("t", 1, "Pass")
+        waiting["metadata"]["annotations"] = {"sets.hostfence.io/edge": "DenyOnceEnforced"}
+        objects = (hep(profiles=["projectcalico-default-allow"]), waiting, staged(tier="t", ingress=[]))
+
+        verdict = judge(
+            SSH, *objects, staged="compare", environment={"FELIX_FAILSAFEINBOUNDHOSTPORTS": "none"}
+        )
+        assert verdict.verdict == "allow"
+        assert verdict.staged
+        assert (verdict.staged.verdict, verdict.staged.reason_code) == ("deny", "end-of-tier")
+        assert answer(flow(), *objects, staged="as_enforced") == ("deny", "end-of-tier")
+        assert answer(flow(), *objects, staged="ignore") == ("allow", "profile-allow")
+        waiting["metadata"]["annotations"] = {"sets.hostfence.io/edge": "Pass"}
+        assert answer(flow(), *objects, staged="as_enforced") == ("allow", "profile-allow")
+
     def test_compare_without_staged_policies(self) -> None:
         verdict = judge(flow(), hep(), gnp(), staged="compare")
         assert verdict.staged

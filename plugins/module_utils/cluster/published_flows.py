@@ -1,0 +1,64 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the agents of audit_mode daemonset published: one ConfigMap a node, read as written by a stranger."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..calico.host_endpoint import OWNER, OWNER_LABEL
+from .agent_objects import AUDIT, MODE_LABEL
+from .client import Cluster, Object
+
+PREFIX = "flows-"
+KEY = "flows.json.gz"
+_MOST_BYTES = 64 * 1024 * 1024
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+def read(cluster: Cluster, namespace: str, left_out: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(node, document ``hostfence.flows/1``) of each node.
+
+    :param left_out: takes what cannot be used, and why
+    """
+    selector = f"{OWNER_LABEL}={OWNER},{MODE_LABEL}={AUDIT}"
+    for stored in cluster.list(f"/api/v1/namespaces/{namespace}/configmaps", labelSelector=selector):
+        name = str(stored["metadata"]["name"])
+        if not name.startswith(PREFIX):
+            continue
+        node = name[len(PREFIX) :]
+        try:
+            yield node, _document(stored, node)
+        except ValueError as error:
+            left_out.append(f"ConfigMap {namespace}/{name}: {error}")
+
+
+def _document(stored: Object, node: str) -> dict[str, Any]:
+    try:
+        packed = base64.b64decode((stored.get("binaryData") or {}).get(KEY) or "", validate=True)
+        unpacking = zlib.decompressobj(_GZIP)
+        text = unpacking.decompress(packed, _MOST_BYTES)
+        if unpacking.unconsumed_tail:
+            raise ValueError(f"more than {_MOST_BYTES} bytes")
+        document = json.loads(text)
+    except (binascii.Error, zlib.error, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        raise ValueError(f"{KEY} is no JSON that gzip packed") from None
+    if not isinstance(document, dict) or document.get("node") != node:
+        raise ValueError("says that it is of another node")
+    return document
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file at once; only its owner can read it."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.unlink(missing_ok=True)
+    with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    beside.replace(path)
