@@ -131,7 +131,9 @@ ok:
   returned: always
   type: bool
 protected:
-  description: Whether a host endpoint is active on the node. Where none is, nothing is filtered.
+  description:
+    - Whether a host endpoint is active on the node, and no other program accepts everything before Calico's
+      rules. Where not, nothing is filtered.
   returned: unless probing
   type: bool
 dataplane:

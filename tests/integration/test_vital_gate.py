@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 from builders import GNP, policy
 from module_run import run_module
+from test_found import FOUND
 from test_policies import versions
 
 pytestmark = pytest.mark.one_flavour
@@ -132,3 +133,28 @@ def test_felix_without_a_failsafe_that_the_cluster_lives_by_is_refused(cluster):
     result = run_module("felix_configuration", cluster, failsafe_inbound_host_ports=open_ports[:1])
     assert result["failed"]
     assert "kubelet: at sim-0001" in result["msg"]
+
+
+def test_a_gate_that_looks_at_ssh_only_would_forget_the_nodes(cluster):
+    """found/t35: SSH stays open, and every node would lose the API, Typha and its peers."""
+    path = cluster.path("FelixConfiguration", "default")
+    cluster.admin.patch(path, {"spec": {"failsafeOutboundHostPorts": [{"protocol": "udp", "port": 53}]}})
+    (found,) = FOUND.glob("t35-*.yaml")
+    uses = [
+        {"node": login["node"], "api": [["10.20.0.11", 6443]], "typha": [["10.20.0.12", 5473]]}
+        for login in LOGINS
+    ]
+    refused = run_module(
+        "policies",
+        cluster,
+        check=True,
+        name="mine",
+        src=str(found),
+        state="enforced",
+        logins=LOGINS,
+        uses=uses,
+    )
+    assert refused["failed"]
+    assert "SSH" not in refused["msg"]
+    for kind in ("api", "typha", "kubelet"):
+        assert f"{kind}: at sim-0001 and 2 more nodes" in refused["msg"], kind

@@ -75,7 +75,7 @@ def check(
     ports = (entry.port for entry in expectation.failsafes.inbound if entry.protocol == "tcp")
     return {
         "ok": is_ok(findings),
-        "protected": expectation.active,
+        "protected": expectation.active and not _is_bypassed(findings),
         "dataplane": _dataplane(expectation, reading),
         "families": sorted({f"ipv{item.family}" for item in reading.rulesets if item.holds_calico})
         or [f"ipv{family}" for family in sorted(reading.bpf.maps)],
@@ -87,6 +87,10 @@ def check(
         "probe_targets": vital.own_targets(reading.facts.listening, interfaces or {}, known, ports),
         "summary": _summary(expectation, findings),
     }
+
+
+def _is_bypassed(findings: Sequence[Finding]) -> bool:
+    return any(finding.id == "foreign.accept" for finding in findings)
 
 
 def _objects(resources: Optional[Sequence[Object]], src: Optional[str]) -> list[Object]:
@@ -360,6 +364,8 @@ def _summary(expectation: Expectation, findings: Sequence[Finding]) -> str:
         )
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         return f"{first.id}: {place + ': ' if place else ''}{first.message}{more}"
+    if _is_bypassed(findings):
+        return "foreign.accept: another program accepts everything before Calico: no host policy is in force"
     if not expectation.active:
         return f"no host endpoint is active on {expectation.node}: nothing is filtered"
     inbound, outbound = len(expectation.failsafes.inbound), len(expectation.failsafes.outbound)

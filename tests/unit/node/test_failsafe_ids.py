@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import socket
+from pathlib import Path
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.check import verify
@@ -15,7 +16,11 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.v
     path_findings,
     vital_paths,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.node import iptables_save, probe
+from ansible_collections.hostfence.calico.plugins.module_utils.node import (
+    failsafe_check,
+    iptables_save,
+    probe,
+)
 
 from tests.unit.node.test_failsafe_recordings import RECORDINGS, expectation, iptables_lines
 
@@ -94,6 +99,27 @@ def test_a_damage_is_told_by_its_name(id_: str) -> None:
     assert found
     assert all(item.family == 4 and "\n" not in item.message for item in found)
     assert all(item.remedy for item in found)
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_a_node_whose_host_policy_is_bypassed_is_not_protected(tmp_path: Path, append: bool) -> None:
+    """found/t32: an accept of everything before the jump to Calico, however Felix inserts that jump."""
+    dump = {}
+    for program in ("iptables", "ip6tables"):
+        text = (DUMPS / "3-normal" / f"{program}-save.txt").read_text()
+        jump = next(
+            line for line in text.splitlines() if line.startswith("-A INPUT ") and "cali-INPUT" in line
+        )
+        (tmp_path / program).write_text(text.replace(jump, f"-A INPUT -j ACCEPT\n{jump}", 1))
+        dump[f"{program}_save"] = str(tmp_path / program)
+    spec = {"chainInsertMode": "Append"} if append else {}
+    felix = {**HEP, "kind": "FelixConfiguration", "metadata": {"name": "default"}, "spec": spec}
+    wildcard = {**HEP, "spec": {"node": "n", "interfaceName": "eth0"}}
+    result = failsafe_check.check([wildcard, felix], None, "n", {"eth0": ["10.0.0.1"]}, dump, None)
+    (found,) = [f for f in result["findings"] if f["id"] == "foreign.accept" and f["family"] == "ipv4"]
+    assert found["severity"] == "warning"
+    assert "no host policy is in force" in found["message"]
+    assert result["protected"] is False
 
 
 def test_failsafes_where_no_host_endpoint_needs_them() -> None:
