@@ -85,6 +85,7 @@ class AuditedCluster:
         self._fabric = Fabric(namespace_prefix(RUN))
         self._api = SimpleNamespace(kubeconfig=str(RUN / "kubeconfig"))
         self.node, self.other = list(state.nodes.values())
+        self.group_version = self.module("cluster_info")["api_version"]
         self.module("host_endpoints")
         listen = [*self.inside(self.node.name), sys.executable, "-c", _LISTEN, *map(str, PORTS)]
         self._listener = subprocess.Popen(listen, stdout=subprocess.PIPE)

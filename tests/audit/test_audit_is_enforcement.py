@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from audited_cluster import AuditedCluster, Connections, wait_for
+from audited_cluster import RUN, AuditedCluster, Connections, wait_for
+
+from testbed.api import Api
 
 SELECTOR = "host-endpoint == 'ingress'"
 SSH = 22
@@ -75,7 +77,10 @@ class Observed:
 def observed(cluster: AuditedCluster) -> Observed:
     made = traffic(cluster)
     before = cluster.connect(made)
-    cluster.policies("audited", definitions=candidate(cluster))
+    limited = {"spec": {"logActionRateLimit": "10/minute"}}
+    Api(RUN / "kubeconfig").patch(f"/apis/{cluster.group_version}/felixconfigurations/default", limited)
+    # With rules that log: they must neither decide nor be counted.
+    cluster.policies("audited", definitions=candidate(cluster), audit_log=True)
     if cluster.felix:
         wait_for(lambda: ("hostfence.web", 0) in cluster.counters())
     started = cluster.counters() if cluster.felix else {}

@@ -168,7 +168,7 @@ def test_without_a_table_all_that_was_answered_is_seen_and_what_was_refused_if_a
     plan = make(120, SEED + 2)
     lab.run(NODE, "conntrack", "-F")
     old_connection(lab, "10.77.2.59")
-    running = begin_watching(lab, duration=12, refused=refused)
+    running = begin_watching(lab, duration=10, refused=refused)
     assert TABLE not in lab.run(NODE, "nft", "list", "tables")
     lab.probe(plan.probes)
     assert running.poll() is None
@@ -188,7 +188,7 @@ def test_without_a_table_all_that_was_answered_is_seen_and_what_was_refused_if_a
 
 
 def test_events_that_found_no_place_are_counted_and_named(lab):
-    running = begin_watching(lab, duration=6, refused=True, event_buffer=4096)
+    running = begin_watching(lab, duration=4, refused=True, event_buffer=4096)
     probes = [
         {"kind": "tcp", "to": "10.77.0.21", "port": 3000 + port, "source": f"10.77.2.{number}"}
         for number in range(1, 41)
