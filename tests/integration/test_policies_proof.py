@@ -1,6 +1,9 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""However Ansible is run, what was written is proved by new logins, or taken back."""
+"""However Ansible is run, what an order of writes enforced is proved by new logins, or taken back.
+
+A rule of somebody else would find any switch, so that an order of writes is what was asked for.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from test_policies import stored
 
 pytestmark = pytest.mark.one_flavour
 
+THEIRS = "by-hand"
+
 # Stands for OpenSSH and a node: tells a session, until as many logins as `works` have been.
 SSH = """#!/bin/sh
 number=$(cat {place}/count 2>/dev/null || echo 0); number=$((number + 1)); echo $number > {place}/count
@@ -26,6 +31,9 @@ printf '\\nhostfence-login 192.0.2.1 %s 100.64.0.1 22\\n' $((40000 + number))
 def cluster(clean_api):
     clean_api.add_nodes(1)
     assert not run_module("host_endpoints", clean_api)["failed"]
+    finds_a_switch = {"action": "Allow", "source": {"selector": "!has(pods)"}}
+    theirs = {"selector": "has(pods)", "types": ["Ingress"], "ingress": [finds_a_switch]}
+    clean_api.create(GNP, THEIRS, theirs)
     return clean_api
 
 
@@ -47,6 +55,7 @@ def enforce(api, place, works, *flags, host=None, **variables):
         "policies_sets": [str(place / "mine.json")],
         "policies_state": "enforced",
         "policies_default_action": "Pass",
+        "enforce_without_switch": True,
         "policies_settle": 0,
         "policies_prove_after": 0,
         # The nodes have no kernel here.
@@ -72,7 +81,7 @@ def logins(place):
 
 
 def enforced(api):
-    return [key for key in stored(api) if key[0] == GNP]
+    return [key for key in stored(api) if key[0] == GNP and not key[1].endswith(THEIRS)]
 
 
 WAYS = {
@@ -110,6 +119,14 @@ def test_it_is_taken_back_where_a_login_fails(cluster, tmp_path, monkeypatch, wa
     assert logins(tmp_path) == works + 1
     assert "The policies were taken back" in done.text, done.text[-1500:]
     assert "sim-0001 (connect to host: Connection refused)" in done.text
+    assert not enforced(cluster)
+
+
+def test_what_no_switch_can_do_is_asked_for(cluster, tmp_path):
+    done = enforce(cluster, tmp_path, 100, enforce_without_switch=False)
+    assert done.code != 0
+    assert "Nothing was written. selector" in done.text, done.text[-1500:]
+    assert "or set enforce_without_switch" in done.text
     assert not enforced(cluster)
 
 
