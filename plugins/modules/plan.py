@@ -393,6 +393,13 @@ enforces:
   description: Whether policy governs nodes once all is done, so that failsafes are to be verified first.
   returned: always
   type: bool
+by_switch:
+  description:
+    - Whether M(hostfence.calico.enforce) is to carry out the policy sets - what is enforced changes on nodes
+      that policy goes on to govern, or a run of it did not come to its end.
+    - A run that only takes sets back goes by an order of writes, as it must work on nodes that are cut off.
+  returned: always
+  type: bool
 governed:
   description: Names of the nodes that have a HostEndpoint once all is done.
   returned: always
@@ -611,6 +618,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         "judged_steps": sorted({step.name for step in planned.steps if step.judged}),
         "enforces": planned.enforces,
         "unproved": list(planned.unproved),
+        "by_switch": planned.by_switch,
         "way_back": _way_back(planned.way_back),
         "stage_all": _way_back(planned.stage_all),
         "requests": cluster.requests_sent,

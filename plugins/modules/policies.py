@@ -213,6 +213,15 @@ options:
       - Seconds to pause between writes of different kinds, which Felix watches separately.
     type: float
     default: 1
+  without_switch:
+    description:
+      - Whether a change of what is enforced may open hosts for a moment. M(hostfence.calico.enforce) makes
+        it without that.
+      - Where several enforced policies change, an order of writes puts a policy before them that allows all
+        that they select, until all are written. Without this option such a change is refused.
+    type: bool
+    default: false
+    version_added: 0.2.0
   patience:
     description:
       - Seconds for which an API server that does not answer is asked again, from the first request on.
@@ -413,6 +422,7 @@ OPTIONS: dict[str, Any] = {
     "lint": {"type": "bool", "default": True},
     **reach.OPTIONS,
     "settle": {"type": "float", "default": 1},
+    "without_switch": {"type": "bool", "default": False},
     "patience": {"type": "float", "default": 0},
 }
 
@@ -509,6 +519,7 @@ def _run(
     if ours and planned.writes:
         record = inventory.find(NETWORK_SET, transaction.RECORD)
         transaction.refuse_pending(record.stored if record else None)
+        _refuse_bridge(module, wanted, planned)
     if ours:
         carried = policies.carry_out(cluster, served, planned, module.params["settle"], ours.renew, patience)
     result = _result(module, cluster, served, wanted, planned, kept, carried)
@@ -533,6 +544,20 @@ def _run(
             told += f" (asked again {patience.asked_again} times, in all for {patience.seconds:g} s)"
         raise unfinished(told, result)
     return result
+
+
+def _refuse_bridge(module: AnsibleModule, wanted: planner.PolicySet, planned: planner.WritePlan) -> None:
+    """:raises BadInput: what stays enforced would be opened for a moment, and nobody asked for that"""
+    if module.params["without_switch"] or wanted.state != planner.ENFORCED:
+        return
+    bridge = planner.bridge_of(planned, wanted.name)
+    if bridge:
+        raise BadInput(
+            "state",
+            wanted.state,
+            f"while several policies of set {wanted.name} change, {bridge} would allow all that they select: "
+            "change it with hostfence.calico.enforce, which needs no such policy, or set without_switch",
+        )
 
 
 def _look(

@@ -132,7 +132,9 @@ class Lab:
         wanted: dict[str, Any] = (
             {"state": "enforced", "definitions": list(policies)} if policies else {"state": "absent"}
         )
-        self.must(self.module("policies", name="edge", reach=False, lint=False, **wanted))
+        self.must(
+            self.module("policies", name="edge", reach=False, lint=False, without_switch=True, **wanted)
+        )
         time.sleep(2)
 
     @property

@@ -193,7 +193,14 @@ def node_is_deaf(case: Case) -> str:
             lambda: "hostfence-lifeline" not in case.lab.on(victim, "nft list tables"), 15
         ):
             raise Failed("the lifeline stayed")
-    return f"switched back by {by}; the node opened its own way, heard it, and took the lifeline away"
+        case.lab.module("rollback", nodes=case.lab.logins)
+        events = case.lab.api.list("/api/v1/namespaces/default/events")
+        if not any(
+            (e["reason"], e["involvedObject"]["name"]) == ("HostfenceLastResort", victim) for e in events
+        ):
+            raise Failed("no event tells of it")
+    done = "the node opened its own way, heard it, and took the lifeline away; an event tells of it"
+    return f"switched back by {by}; {done}"
 
 
 def felix_stopped(case: Case) -> str:

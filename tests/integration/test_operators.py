@@ -12,7 +12,7 @@ import pytest
 from module_run import run_module
 from role_run import ROOT, run_roles
 from test_enforce import NEW, OLD, enforce, left
-from test_policies_role import NETWORKS
+from test_policies_role import NETWORKS, NOBODY_LOOKS
 
 from testbed import binaries
 
@@ -67,7 +67,7 @@ def verdicts(api):
 def test_the_commands_open_the_hosts_and_take_the_sets_away(clean_api, shell):
     clean_api.add_nodes(1)
     run_module("host_endpoints", clean_api)
-    variables = {**NETWORKS, "policies_prove": False, "policies_reach": False}
+    variables = {**NETWORKS, **NOBODY_LOOKS, "policies_prove": False, "policies_reach": False}
     enforced = run_roles(clean_api.kubeconfig, ["policies"], policies_state="enforced", **variables)
     assert enforced.code == 0, enforced.output
     assert verdicts(clean_api) == ["deny", "allow"]

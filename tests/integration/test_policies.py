@@ -26,6 +26,7 @@ def run_set(api, state="enforced", definitions=SET, **options):
         "definitions": definitions,
         "settle": 0,
         "lint": False,
+        "without_switch": True,
         **options,
     }
     return run_module("policies", api, **given)
@@ -202,6 +203,17 @@ def test_what_is_no_longer_in_the_set_goes(clean_api):
     ok(run_set(clean_api))
     ok(run_set(clean_api, definitions=SET[:1]))
     assert {name for _kind, name in stored(clean_api)} - {"hostfence"} == {stored_name(clean_api, "ssh")}
+
+
+@pytest.mark.one_flavour
+def test_what_opens_hosts_for_a_moment_is_asked_for(clean_api):
+    ok(run_set(clean_api))
+    before = versions(clean_api)
+    refused = run_set(clean_api, definitions=SET[:1], without_switch=False)
+    assert refused["failed"]
+    assert "hostfence.edge-changing would allow all that they select" in refused["msg"]
+    assert "change it with hostfence.calico.enforce" in refused["msg"]
+    assert versions(clean_api) == before
 
 
 def test_a_field_that_someone_added_is_taken_out(clean_api):

@@ -1,6 +1,9 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""However Ansible is run, what was written is proved by new logins, or taken back."""
+"""However Ansible is run, what an order of writes enforced is proved by new logins, or taken back.
+
+A rule of somebody else would find any switch, so that an order of writes is what was asked for.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from role_run import ON_THE_CONTROLLER, end_of, start_playbook
 from test_policies import stored
 
 pytestmark = pytest.mark.one_flavour
+
+THEIRS = "by-hand"
 
 # Stands for OpenSSH and a node: tells a session, until as many logins as `works` have been.
 SSH = """#!/bin/sh
@@ -30,6 +35,9 @@ MINE = policy("mine", ingress=[RULE])
 def cluster(clean_api):
     clean_api.add_nodes(1)
     assert not run_module("host_endpoints", clean_api)["failed"]
+    finds_a_switch = {"action": "Allow", "source": {"selector": "!has(pods)"}}
+    theirs = {"selector": "has(pods)", "types": ["Ingress"], "ingress": [finds_a_switch]}
+    clean_api.create(GNP, THEIRS, theirs)
     return clean_api
 
 
@@ -50,6 +58,7 @@ def enforce(api, place, works, *flags, host=None, **variables):
         "policies_sets": [str(place / "mine.json")],
         "policies_state": "enforced",
         "policies_default_action": "Pass",
+        "enforce_without_switch": True,
         "policies_settle": 0,
         "policies_prove_after": 0,
         # The nodes have no kernel here.
@@ -75,7 +84,7 @@ def logins(place):
 
 
 def enforced(api):
-    return [key for key in stored(api) if key[0] == GNP]
+    return [key for key in stored(api) if key[0] == GNP and not key[1].endswith(THEIRS)]
 
 
 WAYS = {
@@ -114,6 +123,14 @@ def test_it_is_taken_back_where_a_login_fails(cluster, tmp_path, monkeypatch, wa
     assert "The policies were taken back" in done.text, done.text[-1500:]
     assert "sim-0001 (connect to host: Connection refused)" in done.text
     assert "Still none after the way back: sim-0001" in done.text
+    assert not enforced(cluster)
+
+
+def test_what_no_switch_can_do_is_asked_for(cluster, tmp_path):
+    done = enforce(cluster, tmp_path, 100, enforce_without_switch=False)
+    assert done.code != 0
+    assert "Nothing was written. selector" in done.text, done.text[-1500:]
+    assert "or set enforce_without_switch" in done.text
     assert not enforced(cluster)
 
 

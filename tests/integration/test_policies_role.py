@@ -27,6 +27,10 @@ NETWORKS = {
 }
 
 
+# There is no node here to log in to.
+NOBODY_LOOKS = {"enforce_watchdogs": 0, "enforce_settle": 0, "enforce_waves": ["all"]}
+
+
 @pytest.fixture
 def play(clean_api):
     """Runs the role; returns the exit code, the number of changed tasks and the output."""
@@ -135,7 +139,7 @@ def test_a_port_that_is_to_be_reachable_is_past_every_shipped_set(clean_api, pla
     labels = {"host-endpoint": "ingress", "kubernetes.io/hostname": "node1"}
     clean_api.admin.post(node_objects.PATH, node_objects.node("node1", 1, ("10.99.0.11", "fd99::11")))
     clean_api.create("HostEndpoint", "node1-hostfence", hep, labels=labels)
-    options = {"policies_state": "enforced", "policies_prove": False, "policies_sets": sets}
+    options = {"policies_state": "enforced", "policies_prove": False, "policies_sets": sets, **NOBODY_LOOKS}
     code, _changed, output = play(**options)
     assert code == 0, output
     without = verdicts(clean_api)
@@ -179,6 +183,36 @@ def test_an_address_is_refused_by_the_variables_own_name(clean_api, play, given,
     assert code != 0
     assert said in " ".join(output.split())
     assert names(clean_api, "StagedGlobalNetworkPolicy") == set()
+
+
+@pytest.mark.one_flavour
+def test_what_is_enforced_on_nodes_changes_by_a_switch(clean_api, play, tmp_path):
+    """Several policies of an enforced set change, and nothing opens the hosts meanwhile."""
+    clean_api.add_nodes(1)
+    assert not run_module("host_endpoints", clean_api)["failed"]
+    file = tmp_path / "mine.yml"
+    options = {"policies_state": "enforced", "policies_prove": False, "policies_sets": [str(file)]}
+    options["policies_default_action"] = "Pass"
+    for ports in ((22, 23), (24, 2222)):
+        both = [policy(name, order=port, port=port) for name, port in zip(("one", "two"), ports)]
+        file.write_text("\n---\n".join(map(json.dumps, both)))
+        code, changed, output = play(**options, **NOBODY_LOOKS)
+        assert (code, changed) == (0, 1), output
+        steps = ["prepared", "armed - all", "switched - all", "proved - all", "confirmed - all", "settled"]
+        assert [step for step in steps if step not in output] == []
+        assert [o["spec"]["ingress"][0]["destination"]["ports"] for o in stored(clean_api)] == [
+            [port] for port in ports
+        ]
+    # Without watchdogs, which need nodes, or saying that there are to be none, nothing is switched.
+    file.write_text(json.dumps(policy("one")))
+    code, _changed, output = play(**options)
+    assert code != 0
+    assert "2 watchdogs are wanted, and 0 nodes can be logged in to" in " ".join(output.split())
+    assert len(stored(clean_api)) == 2
+
+
+def stored(api):
+    return api.admin.list(api.path("GlobalNetworkPolicy"))
 
 
 @pytest.fixture

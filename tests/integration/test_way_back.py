@@ -29,7 +29,7 @@ DEFINITIONS = [
 def run_set(api: Any, state: str, **options: Any) -> dict[str, Any]:
     definitions = [] if state == "absent" else DEFINITIONS
     given = {"name": "edge", "state": state, "definitions": definitions, "settle": 0, "lint": False}
-    return run_module("policies", api, **{**given, **options})
+    return run_module("policies", api, **{**given, "without_switch": True, **options})
 
 
 def specs(api: Any) -> dict[str, dict[str, Any]]:

@@ -44,6 +44,14 @@ ALONE = [
 NO_SSH = {"felix_failsafe_inbound_host_ports": [{"protocol": "tcp", "port": 6443}]}
 SSH = {"felix_failsafe_inbound_host_ports": [{"protocol": "tcp", "port": 22}]}
 CALICO = "/apis/crd.projectcalico.org/v1"
+# Recorded rules do not follow policy, so nobody could see a switch in a kernel.
+WITHOUT_FELIX = {
+    "policies_settle": 0,
+    "policies_prove_after": 1,
+    "enforce_settle": 0,
+    "enforce_hosts_group": "none",
+    "enforce_watchdogs": 0,
+}
 UNSELECTED = {"host_endpoints_labels": {"host-endpoint": "none"}}
 
 
@@ -72,7 +80,8 @@ class Sets:
             "policies_sets": list(sets),
             "policies_default_action": "Pass",
             "policies_verify_failsafes": False,
-            **({} if felix_runs() else {"policies_settle": 0, "policies_prove_after": 1}),
+            "enforce_waves": ["all"],
+            **({} if felix_runs() else WITHOUT_FELIX),
             **variables,
         }
         kubeconfig = str(run_directory() / "kubeconfig")

@@ -380,17 +380,19 @@ def _rest(transaction: Transaction, writes: Iterable[Mapping[str, Any]]) -> None
             time.sleep(transaction.options.settle)
 
 
-_TIERS_OF_COPIES, _COPIES = 0, 1
+_TIERS_OF_COPIES, _COPIES, _TIERS_WANTED, _TIERS_GONE = 0, 1, 2, 6
 
 
 def _step(kind: str, name: str, obj: Optional[Object]) -> int:
-    """In which order: copies need their tier as long as they are there."""
+    """In which order: policies, staged ones as well, need their tier as long as they are there. Calico's API
+    server refuses one without.
+    """
     counted = is_tier_of_copies(name.partition(".")[0])
-    if counted and kind == TIER and obj:
-        return _TIERS_OF_COPIES
+    if kind == TIER:
+        return (_TIERS_OF_COPIES if counted else _TIERS_WANTED) if obj else _TIERS_GONE
     if counted and kind == POLICY:
         return _COPIES
-    return {POLICY: 2, NETWORK_SET: 3, TIER: 5}.get(kind, 4)
+    return {POLICY: 3, NETWORK_SET: 4}.get(kind, 5)
 
 
 def _finished(transaction: Transaction, ended: State, writes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -149,6 +149,8 @@ _BY_TASK: dict[str, _Table] = {
         (_CALICO, "networkpolicies"): ("list",),
         ("", "services", "kubernetes"): ("get",),
         ("", "configmaps", "kube-root-ca.crt"): ("get",),
+        # Of a node whose last resort acted.
+        ("", "events"): ("create",),
         ("", "serviceaccounts/token", *watchdogs.NAMES): ("create",),
         **{
             key: verbs

@@ -129,6 +129,7 @@ class Transaction:
         self.state: Optional[State] = None
         self._watchdogs: Optional[Watchdogs] = None
         self._is_watched = False
+        self._is_own = False
         self._lease: Optional[Lease] = None
 
     def hold(self, lease: Lease) -> None:
@@ -173,6 +174,7 @@ class Transaction:
         :raises RolledBack: a wave was not proved or not confirmed
         """
         change = self._change(old, new)
+        self._is_own = True
         self.stored.begin(state, old, new)
         try:
             self._prepare(state, change)
@@ -576,7 +578,7 @@ class Transaction:
         self.stored.drop_switches()
 
     def _end(self, state: State, old: Contents, new: Contents, *, keep: bool) -> None:
-        self.nodes.stop_lifelines(_nodes_of(state))
+        self._end_lifelines(state)
         # Watchdogs that see the switches gone end by themselves, while they still may look.
         time.sleep(_FAREWELL_SECONDS if self._watchdogs else 0)
         revoke(self._cluster)
@@ -584,6 +586,16 @@ class Transaction:
             self.stored.keep(state, old, new)
         else:
             self.stored.forget()
+
+    def _end_lifelines(self, state: State) -> None:
+        """Whoever ran out of the window says so now, be it of a run that is gone."""
+        acted = self.nodes.stop_lifelines(_nodes_of(state), of_earlier_runs=not self._is_own)
+        for node, at in acted.items():
+            missing = self.nodes.tell_of_lifeline(node, at)
+            self.progress.remarks.append(
+                f"node {node} was cut off from every API server, and its last resort opened a way at {at}"
+                + (f" (no event: {missing})" if missing else "")
+            )
 
     # -- small ----------------------------------------------------------------------------------------
 

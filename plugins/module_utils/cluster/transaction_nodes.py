@@ -139,11 +139,43 @@ class Observer:
         problems = [answer.error for answer in answers.values() if answer.error]
         return problems, [f"{node} ({why})" for node, why in unable.items() if why]
 
-    def stop_lifelines(self, nodes: Sequence[str]) -> None:
-        """Ask them to end; one that cannot be reached ends by itself."""
-        chosen = [self.logins[node] for node in nodes if node in self._lifelines]
-        run_on(chosen, _START, lambda _node: {"stop": LIFELINE}, seconds=10)
+    def stop_lifelines(self, nodes: Sequence[str], *, of_earlier_runs: bool = False) -> dict[str, str]:
+        """Ask them to end; one that cannot be reached ends by itself.
+
+        :param of_earlier_runs: ask every node, and not only those on which this run started one
+        :returns: by node, when its last resort acted, where it did
+        """
+        asked = self.logins if of_earlier_runs else self._lifelines
+        chosen = [self.logins[node] for node in nodes if node in asked and node in self.logins]
+        answers = run_on(chosen, _START, lambda _node: {"stop": LIFELINE}, seconds=10)
         self._lifelines.difference_update(nodes)
+        told = {node: answer.document for node, answer in answers.items() if not answer.error}
+        return {node: str(found["acted"]) for node, found in told.items() if found["acted"]}
+
+    def tell_of_lifeline(self, node: str, at: str) -> str:
+        """An event of a node whose last resort acted.
+
+        :returns: why there is none, or empty
+        """
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": "hostfence-lifeline-", "namespace": "default"},
+            # As kubelets do it, who take the name for the uid.
+            "involvedObject": {"apiVersion": "v1", "kind": "Node", "name": node, "uid": node},
+            "type": "Warning",
+            "reason": "HostfenceLastResort",
+            "message": "No API server answered at the end of an unconfirmed window: it opened its own way.",
+            "source": {"component": "hostfence", "host": node},
+            "firstTimestamp": at,
+            "lastTimestamp": at,
+            "count": 1,
+        }
+        try:
+            self._cluster.create("/api/v1/namespaces/default/events", event)
+        except ClusterError as error:
+            return str(error)
+        return ""
 
     def forget_connections(
         self, nodes: Sequence[str], *, spare_felix: bool, dry: bool

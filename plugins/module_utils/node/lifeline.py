@@ -5,7 +5,8 @@
 One file, standard library only, Python 3.9; started as the watchdog is, with one JSON document: ``servers``,
 ``typha``, ``dns``, ``administrators`` (lists of [address, port]; for the last one, from where and to which
 port), ``guards`` (names of the chains of the switch's guards), ``seconds`` until it looks, ``probe`` (the
-program that reads the kernel), ``remove`` (files to remove in the end).
+program that reads the kernel), ``acted`` (a file for when it acted, which the next run makes an event of),
+``remove`` (files to remove in the end).
 
 When the window is over it tries new connections to the API servers. If one comes through, it ends. If none
 does, it sets Calico's own accept mark on packets to and from the API, Typha, name servers and
@@ -117,6 +118,12 @@ def hold(options: Json, own: str, look: Any) -> None:
             return
 
 
+def note(path: str) -> None:
+    """When it acted, in UTC; it has no rights to make an event itself."""
+    with contextlib.suppress(OSError), open(path, "w", encoding="ascii") as file:
+        file.write(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+
+
 def say(text: str) -> None:
     sys.stderr.write(f"hostfence lifeline: {text}\n")
     sys.stderr.flush()
@@ -147,6 +154,7 @@ def main() -> None:
             "no API server answered at the end of the window: API, Typha, name servers and SSH "
             "pass Calico's chains"
         )
+        note(options["acted"])
         hold(options, own, look)
     finally:
         take_away()

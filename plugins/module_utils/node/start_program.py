@@ -3,8 +3,8 @@
 """Start a program on this node that outlives the login and leaves nothing behind, or ask it to end.
 
 One file, standard library only, Python 3.9: sent over SSH, with ``PARAMETERS``: ``name``, ``program``,
-``options``, or ``stop``: the name of the one whose options are to go. A token goes into a file of mode 0600
-on tmpfs, never into a command line.
+``options``, or ``stop``: the name of the one whose options are to go; it returns what that one noted. A token
+goes into a file of mode 0600 on tmpfs, never into a command line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def start(parameters: dict[str, Any]) -> dict[str, Any]:
     name = parameters["name"]
     program, options, log_file = (os.path.join(DIRECTORY, f"{name}.{end}") for end in ("py", "json", "log"))
     _write(program, parameters["program"])
-    _write(options, json.dumps({**parameters["options"], "remove": [program, options, log_file]}))
+    given = {**parameters["options"], "acted": _noted(name), "remove": [program, options, log_file]}
+    _write(options, json.dumps(given))
     command = [sys.executable, program, options]
     if os.path.isdir("/run/systemd/system") and shutil.which("systemd-run"):
         unit = ["systemd-run", "--quiet", "--collect", f"--unit={name}", "--property=Restart=on-failure"]
@@ -40,10 +41,23 @@ def start(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def stop(name: str) -> dict[str, Any]:
-    """A program that watches its own options ends when they are gone."""
+    """A program that watches its own options ends when they are gone.
+
+    :returns: ``acted``: when it acted, where it noted that; nobody is told a second time
+    """
     with contextlib.suppress(OSError):
         os.unlink(os.path.join(DIRECTORY, f"{name}.json"))
-    return {}
+    try:
+        with open(_noted(name), encoding="ascii") as file:
+            acted = file.read()
+        os.unlink(_noted(name))
+    except OSError:
+        acted = ""
+    return {"acted": acted}
+
+
+def _noted(name: str) -> str:
+    return os.path.join(DIRECTORY, f"{name}.acted")
 
 
 def _write(path: str, text: str) -> None:

@@ -25,6 +25,7 @@ from ..host_endpoint_plan import Change
 from ..host_endpoint_plan import plan as plan_host_endpoints
 from ..policy import overview, planner
 from ..policy.names import STAGED_POLICY, TIER
+from ..transaction.state import SETTLED
 from ..verdict.judge import Options
 from ..verdict.reach import Connection, Obstacle, obstacles
 from ..verdict.vital_flows import Loss, losses
@@ -142,6 +143,8 @@ class _Builder:
             way_back=as_before(self.stored, steps),
             stage_all=only_staged(self.stored),
             protection=self._protection(),
+            stays_enforced=any(o.enforces and o.set_name for o in self.inventory.objects),
+            is_pending=self.view.transaction.get("phase", SETTLED) != SETTLED,
         )
         return self._with_gates(made)
 

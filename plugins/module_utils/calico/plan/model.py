@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ..finding import Finding
+from ..policy.names import POLICY
+from ..policy.transition import is_bridge
 from ..verdict.reach import Obstacle
 from ..verdict.vital_flows import Loss
 
@@ -89,6 +91,11 @@ class Step:
     def title(self) -> str:
         return f"{self.name} ({self.subject})" if self.subject else self.name
 
+    @property
+    def is_bridged(self) -> bool:
+        """Whether the order of its writes has a policy in it that allows all meanwhile."""
+        return any(write.kind == POLICY and is_bridge(write.name, self.subject) for write in self.writes)
+
 
 @dataclass(frozen=True)
 class WayBack:
@@ -134,6 +141,8 @@ class Plan:
     :ivar programmed: and after it
     :ivar unproved: names of the policy sets that an earlier run left enforced without a proof
     :ivar protection: what is protected before it; empty where the HostEndpoints were not looked at
+    :ivar stays_enforced: whether policy of any set is enforced once all is done
+    :ivar is_pending: whether a run that changed what is enforced did not come to its end
     """
 
     steps: tuple[Step, ...] = ()
@@ -147,6 +156,8 @@ class Plan:
     programmed: Programmed = field(default_factory=Programmed)
     unproved: tuple[str, ...] = ()
     protection: Mapping[str, Any] = field(default_factory=dict)
+    stays_enforced: bool = False
+    is_pending: bool = False
 
     @property
     def all_refusals(self) -> list[str]:
@@ -165,6 +176,19 @@ class Plan:
     def enforces(self) -> bool:
         """Whether a policy set governs nodes once all is done, so that their failsafes are to be verified."""
         return any(step.judged and step.enforced for step in self.steps)
+
+    @property
+    def by_switch(self) -> bool:
+        """Whether the module enforce is to carry out the policy sets, by a switch if there can be one.
+
+        A run that only takes sets back must work on nodes that are cut off, which no proof can: it goes by an
+        order of writes, unless these would open hosts that policy goes on to govern.
+        """
+        steps = [step for step in self.steps if step.name == POLICIES]
+        changes = any(step.changes_enforcement for step in steps)
+        if not (steps and self.governed and (changes or self.is_pending)):
+            return False
+        return self.enforces or (self.stays_enforced and any(step.is_bridged for step in steps))
 
     @property
     def governed(self) -> Sequence[str]:

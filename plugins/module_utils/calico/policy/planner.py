@@ -254,6 +254,12 @@ def changes_enforcement(inventory: Inventory, planned: WritePlan) -> bool:
     return any(_decides(write, enforced) for write in planned.writes)
 
 
+def bridge_of(planned: WritePlan, set_name: str) -> str:
+    """The policy that would allow all while the set's policies change, or empty."""
+    names = (write.name for write in planned.writes if write.kind == POLICY and write.wanted)
+    return next((name for name in names if transition.is_bridge(name, set_name)), "")
+
+
 def left_out(inventory: Inventory, set_name: str) -> tuple[str, ...]:
     """What the kernel does not count of a set that is audited, and why; empty for other sets."""
     stored = inventory.of_set(set_name)

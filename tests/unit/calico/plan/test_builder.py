@@ -122,6 +122,35 @@ def test_of_several_sets_each_is_judged_on_those_before_it(view: View) -> None:
     assert "set shut is not written" in bad.all_refusals[0]
 
 
+def test_what_policy_goes_on_to_govern_changes_by_a_switch(view: View) -> None:
+    edge, ssh = replace(a_set("edge", "Deny"), default_action="Deny"), a_set("ssh", "Allow")
+    more = a_set("more", "Allow", order=11).definitions.policies
+    ssh = replace(ssh, definitions=replace(ssh.definitions, policies=(*ssh.definitions.policies, *more)))
+
+    def planned(seen: View, *sets: PolicySet) -> Plan:
+        return make_plan(seen, Wishes(host_endpoints=HEPS, policies=policies(*sets)))
+
+    assert planned(view, ssh).by_switch
+    assert not planned(view, replace(ssh, state="staged")).by_switch
+    # Policy governs nobody, so nobody need be looked at.
+    assert not make_plan(view, Wishes(policies=policies(ssh))).by_switch
+    stands = carried_out(view, planned(view, edge, ssh))
+    assert not planned(stands, edge, ssh).by_switch
+    assert planned(replace(stands, transaction={"phase": "running"}), edge, ssh).by_switch
+    # Taking back goes on without looking, but where it would open hosts that another set goes on to govern.
+    assert not planned(stands, *(replace(one, state="staged") for one in (ssh, edge))).by_switch
+    assert planned(stands, replace(ssh, state="staged")).by_switch
+
+
+def carried_out(view: View, plan: Plan) -> View:
+    """The cluster once all of the plan is written."""
+    objects = {kind: list(found) for kind, found in view.objects.items()}
+    for write in (write for step in plan.steps for write in step.writes):
+        kept = [o for o in objects.get(write.kind, ()) if o["metadata"]["name"] != write.name]
+        objects[write.kind] = [*kept, *([write.after] if write.after else [])]
+    return replace(view, objects=objects)
+
+
 def test_what_is_staged_decides_nothing(view: View) -> None:
     wishes = Wishes(felix=CLOSED, host_endpoints=HEPS, policies=policies(a_set("shut", "Deny", "staged")))
     plan = make_plan(view, wishes)
