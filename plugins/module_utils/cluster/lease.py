@@ -6,7 +6,7 @@ Conflicts on single objects are seen by their resourceVersion. But two runs that
 without the other's policy could cut off a node together, each harmless alone.
 
 The Lease also remembers what was enforced and not proved since: a run may end, or be killed, before anybody
-has logged in to the nodes. It goes once somebody has.
+has logged in to the nodes. It goes once someone has.
 """
 
 from __future__ import annotations
