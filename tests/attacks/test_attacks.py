@@ -124,6 +124,15 @@ def test_a_set_that_denies_one_vital_path(
     assert hurt(outcome, recording.record, open_world.paths) == []
 
 
+POLICIES = "playbooks/policies.yml"
+HARMLESS = policy(
+    "harmless",
+    10,
+    types=["Ingress"],
+    ingress=[{"action": "Deny", "protocol": "TCP", "destination": {"ports": [8081]}}, ANY],
+)
+
+
 @pytest.mark.invariant("I5", "I3")
 def test_a_mistyped_network_of_the_shipped_set(open_world: World) -> None:
     set_failsafes(open_world, None)
@@ -144,13 +153,42 @@ def test_a_mistyped_network_of_the_shipped_set(open_world: World) -> None:
 def test_a_harmless_set_is_enforced(open_world: World) -> None:
     """Else the attacks would pass on a product that refuses everything."""
     set_failsafes(open_world, None)
-    rule = {"action": "Deny", "protocol": "TCP", "destination": {"ports": [8081]}}
-    harmless = policy("harmless", 10, types=["Ingress"], ingress=[rule, ANY])
     with open_world.recorded() as recording:
-        outcome = open_world.run(ENFORCE, policies_sets=[open_world.policy_set("harmless", harmless)])
+        outcome = open_world.run(ENFORCE, policies_sets=[open_world.policy_set("harmless", HARMLESS)])
     assert outcome.code == 0, outcome.output
     assert recording.record.wrote
     assert hurt(outcome, recording.record, open_world.paths) == []
+
+
+@pytest.mark.invariant("I3")
+def test_without_a_transaction_it_is_proved_once_felix_has_it(open_world: World) -> None:
+    if not open_world.felix:
+        pytest.skip("no real Felix here: set HOSTFENCE_CALICO_BIN to see chains come")
+    set_failsafes(open_world, None)
+    given = {"policies_sets": [open_world.policy_set("harmless", HARMLESS)], "policies_state": "enforced"}
+    outcome = open_world.run(POLICIES, **given)
+    assert outcome.code == 0, outcome.output
+    assert "3 of 3 nodes took new logins, 9 in all" in outcome.text
+    assert "not proved" not in outcome.text
+    again = open_world.run(POLICIES, **given)
+    assert again.code == 0, again.output
+    assert "changed=1" not in again.output
+    gone = open_world.run(POLICIES, **{**given, "policies_state": "staged"})
+    assert gone.code == 0, gone.output
+
+
+@pytest.mark.invariant("I3", "I4")
+def test_a_felix_that_does_not_follow_is_seen(open_world: World) -> None:
+    if not open_world.felix:
+        pytest.skip("no real Felix here: set HOSTFENCE_CALICO_BIN to stop one")
+    set_failsafes(open_world, None)
+    given = {"policies_sets": [open_world.policy_set("harmless", HARMLESS)], "policies_state": "enforced"}
+    with open_world.felix_stopped("node2"):
+        outcome = open_world.run(POLICIES, **given)
+    assert outcome.code != 0, outcome.output
+    assert "node2 (Felix has not programmed it in 30 s" in outcome.text
+    assert "Every node takes new logins again." in outcome.text
+    assert open_world.objects("globalnetworkpolicies") == []
 
 
 FLAGS: dict[str, dict[str, Any]] = {

@@ -129,6 +129,26 @@ class World:
         """Begins a command that is to run in a node's network."""
         return ["nsenter", f"--net=/run/netns/{self.fabric.node_netns(node)}"]
 
+    @contextmanager
+    def felix_stopped(self, node: str) -> Iterator[None]:
+        """A real Felix that does nothing until the block ends, as one that hangs."""
+        found = subprocess.run(
+            ["ip", "netns", "pids", self.fabric.node_netns(node)], capture_output=True, text=True, check=True
+        )
+        felix = [
+            int(pid)
+            for pid in found.stdout.split()
+            if Path("/proc", pid, "comm").read_text().strip() == "calico-felix"
+        ]
+        assert felix
+        for pid in felix:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in felix:
+                os.kill(pid, signal.SIGCONT)
+
     def _write_inventory(self) -> Path:
         """No ControlPath, no ControlMaster: what users have is what is tried."""
         variables = {
