@@ -41,6 +41,7 @@ def record(source: str, port: int = 443, count: int = 1, **seen: Any) -> Documen
     flow = {"direction": "ingress", "interface": "eth0", "protocol": 6, "source": source}
     flow |= {"destination": "10.0.3.1", "destination_port": port}
     given = {"first": None, "last": None, "count": count, "replied": None, "older_than_window": False}
+    given |= {"by": ["set"], "interface_by": "hook", "direction_certain": True}
     prefixes = {"source_prefix": None, "destination_prefix": None}
     return {"flow": flow, "all_of": None, "seen": {**given, **prefixes, **seen}, "owner": None}
 
@@ -74,6 +75,16 @@ def test_readings_are_one_window_with_first_and_last_time(agent: Any) -> None:
         "gaps": [{"id": "connections-full"}],
     }
     assert document["not_recorded"] == 3
+
+
+def test_what_only_the_table_of_connections_had_is_exact_once_the_set_has_it(agent: Any) -> None:
+    kept = agent.Aggregate(10)
+    guessed = {"by": ["conntrack"], "interface_by": "route", "direction_certain": False}
+    kept.add(reading(record("192.0.2.1", **guessed, older_than_window=True), end=60))
+    kept.add(reading(record("192.0.2.1"), end=120))
+
+    [found] = kept.document()["flows"]
+    assert (found["seen"]["interface_by"], found["seen"]["older_than_window"]) == ("hook", False)
 
 
 def test_flows_beyond_the_limit_are_counted(agent: Any) -> None:

@@ -32,6 +32,7 @@ FIELDS = (
     "icmp_code",
     "state",
 )
+_KNOWN = frozenset(FIELDS)
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,9 @@ def parse_flow(raw: object, place: str = "flow") -> Flow:
         raise BadInput(
             place, raw, "a flow is a mapping with node, direction, protocol, source and destination"
         )
-    for key in raw:
-        if key not in FIELDS:
-            raise BadInput(
-                f"{place}.{key}", raw[key], f"no such field of a flow; there are {', '.join(FIELDS)}"
-            )
+    if not raw.keys() <= _KNOWN:
+        key = next(key for key in raw if key not in _KNOWN)
+        raise BadInput(f"{place}.{key}", raw[key], f"no such field of a flow; there are {', '.join(FIELDS)}")
     reader = _Fields(raw, place)
     flow = Flow(
         node=reader.text("node", required=True),

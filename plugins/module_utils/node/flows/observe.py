@@ -208,6 +208,8 @@ def collect(node: str, started: Optional[Mapping[str, Any]] = None, limit: int =
         raise BadInput("node", node, "no window is open on this node; open one with state=started")
     owners, routes = Owners(), Routes()
     gaps = _gaps_of_window(window, started or {})
+    # Before the sets, so that a connection which they do not have is older than they are.
+    found = _connections(owners, limit)
     legs: document.Legs = {}
     not_recorded = 0
     openers: list[flow_table.Opener] = []
@@ -220,7 +222,6 @@ def collect(node: str, started: Optional[Mapping[str, Any]] = None, limit: int =
             gaps.append("rules-gone")
         if not_recorded:
             gaps.append("set-full")
-    found = _connections(owners, limit)
     document.add_connections(legs, found.flows, routes, in_window=window is not None)
     interfaces = routes.addresses()
     routes.close()

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 Record = dict[str, Any]
+_BY_HOOK = "hook"
 _OF_A_CONNECTION = ("source", "destination", "protocol", "destination_port", "icmp_type", "icmp_code")
 
 
@@ -50,6 +51,8 @@ class Aggregate:
         before = known["seen"]
         if seen["count"] > before["count"]:
             before.update(count=seen["count"], last=now)
+        if seen["interface_by"] == _BY_HOOK:
+            before.update({name: seen[name] for name in ("by", "interface_by", "direction_certain")})
         before["replied"] = before["replied"] or seen["replied"]
         before["older_than_window"] = before["older_than_window"] and seen["older_than_window"]
         known["owner"] = record["owner"] or known["owner"]
