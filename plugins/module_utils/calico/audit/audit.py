@@ -25,7 +25,7 @@ from .classes import AddressClasses
 from .observed import Document, ObservedFlow, Window
 from .peers import Names
 from .required import RequiredPacket
-from .rows import ESTABLISHED_ONLY, FAILSAFE_ONLY, UNKNOWN, WOULD_ALLOW, WOULD_DENY, Rows
+from .rows import ESTABLISHED_ONLY, FAILSAFE_ONLY, UNKNOWN, WOULD_ALLOW, WOULD_DENY, Row, Rows
 
 COMPARE, THEN = "compare", "as_enforced"
 _NO_FAILSAFES = {"FELIX_FAILSAFEINBOUNDHOSTPORTS": "none", "FELIX_FAILSAFEOUTBOUNDHOSTPORTS": "none"}
@@ -34,16 +34,20 @@ _POD_POLICY = "pod-policy"
 # Objects whose nets decide without a policy's rule.
 _BESIDE_RULES = frozenset({"FelixConfiguration", "Profile", "IPPool"})
 _MOST_COMPLAINTS = 20
-_MOST_VERDICTS = 200_000
+_MOST_VERDICTS = 60_000
 
 
 @dataclass(frozen=True)
 class _Verdicts:
-    """Of one flow: now, with the candidate enforced, and so without failsafes where one decides."""
+    """Of one flow: now, with the candidate enforced, and so without failsafes where one decides.
+
+    :ivar rows: of flows that get these verdicts, by group and kind of peer
+    """
 
     now: Verdict
     then: Verdict
     without_failsafe: Optional[Verdict] = None
+    rows: dict[tuple[str, str], Row] = field(default_factory=dict, compare=False)
 
 
 @dataclass
@@ -125,18 +129,26 @@ class Audit:
         self.coverage.unreadable.extend(document.unreadable[: max(room, 0)])
 
     def _add(self, observed: ObservedFlow) -> None:
-        group, now, then = self.judge(observed)
+        verdicts = self._verdicts_of(observed.flow)
+        group, now, then = self._grouped(observed, verdicts)
         self.counts[group] += 1
         if group in (ALLOW, DENY):
             return
-        self.rows.add(group, observed, now, then, self.names.of_peer(observed.flow))
+        kind, name = self.names.of_peer(observed.flow)
+        row = verdicts.rows.get((group, kind)) if group != UNKNOWN else None
+        if row is None:
+            # What is unknown differs from flow to flow.
+            row = verdicts.rows[group, kind] = self.rows.of(group, observed, now, then, kind)
+        row.add(observed, name)
 
     def judge(self, observed: ObservedFlow) -> tuple[str, Verdict, Verdict]:
         """The group of a flow, and the verdicts now and then.
 
         The group is one of rows.GROUPS, or ``allow`` or ``deny`` where nothing changes.
         """
-        verdicts = self._verdicts_of(observed.flow)
+        return self._grouped(observed, self._verdicts_of(observed.flow))
+
+    def _grouped(self, observed: ObservedFlow, verdicts: _Verdicts) -> tuple[str, Verdict, Verdict]:
         now, then, without = verdicts.now, verdicts.then, verdicts.without_failsafe
         doubt = self._doubt(observed, then)
         if doubt:

@@ -154,13 +154,14 @@ class Rows:
         self._rows: dict[RowKey, Row] = {}
         self._ports: dict[tuple[object, ...], set[tuple[Optional[int], Optional[int]]]] = {}
 
-    def add(
-        self, group: str, observed: ObservedFlow, now: Verdict, then: Verdict, peer: tuple[str, str]
-    ) -> None:
-        """Count a flow in its row."""
+    def of(self, group: str, observed: ObservedFlow, now: Verdict, then: Verdict, peer: str) -> Row:
+        """The row that a flow belongs to.
+
+        :param peer: what kind the other end is of
+        """
         flow = observed.flow
         icmp = (flow.icmp_type, flow.icmp_code) if flow.icmp_type is not None else None
-        same = (group, flow.direction, flow.protocol, peer[0], _reason(now), _reason(then))
+        same = (group, flow.direction, flow.protocol, peer, _reason(now), _reason(then))
         ports = self._ports.setdefault(same, set())
         port = (flow.destination_port, flow.original_destination_port)
         several = port not in ports and len(ports) >= _MOST_PORTS
@@ -168,12 +169,12 @@ class Rows:
             port = (None, None)
         else:
             ports.add(port)
-        key = RowKey(group, flow.direction, flow.protocol, *port, icmp, peer[0], same[4], same[5], several)
+        key = RowKey(group, flow.direction, flow.protocol, *port, icmp, peer, same[4], same[5], several)
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = Row(key, now, then, observed)
             row.assumptions = list(then.assumptions or now.assumptions) if group == UNKNOWN else []
-        row.add(observed, peer[1])
+        return row
 
     def ranked(self) -> list[Row]:
         """Worst first: by group, then what was answered, then by connections."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import ipaddress
+import socket
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -233,4 +233,4 @@ def _name(routes: Routes, index: int) -> str:
 
 
 def _address(packed: bytes) -> str:
-    return str(ipaddress.ip_address(packed))
+    return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
