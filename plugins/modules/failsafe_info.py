@@ -247,6 +247,10 @@ vital_paths:
     open_to_everybody:
       description: Whether a failsafe keeps it open to everybody although a policy restricts what comes in.
       type: bool
+lifeline:
+  description: What M(hostfence.calico.lifeline) keeps open here, as it returns it; empty without one.
+  returned: unless probing
+  type: dict
 uses:
   description:
     - What this node was found to use, for O(hostfence.calico.policies#module:uses) - API servers, Typha,

@@ -20,7 +20,7 @@ from ..calico.failsafe.ruleset import Ruleset
 from ..calico.failsafe.vital_paths import VitalFacts, internal_addresses, path_findings, vital_paths
 from ..calico.finding import ERROR, WARNING, Finding, is_ok
 from ..calico.version import noted_version
-from . import iptables_save, kernel, nft_json, vital
+from . import iptables_save, kept_lifeline, kernel, nft_json, vital
 from .limits import MAX_JSON_FILE
 
 Object = Mapping[str, Any]
@@ -31,6 +31,8 @@ class Reading:
     """What was read, of this machine or of recorded files.
 
     :ivar live: of this machine
+    :ivar lifeline: the one that is kept, or None
+    :ivar accept_mark: Calico's, where a lifeline is kept
     """
 
     rulesets: Sequence[Ruleset]
@@ -38,6 +40,8 @@ class Reading:
     facts: VitalFacts = field(default_factory=VitalFacts)
     felix: kernel.FelixSettings = field(default_factory=kernel.FelixSettings)
     live: bool = False
+    lifeline: Optional[kept_lifeline.Lifeline] = None
+    accept_mark: int = 0
 
 
 def check(
@@ -71,6 +75,9 @@ def check(
     paths = vital_paths(expectation, objects, reading.facts, interfaces)
     if reading.live:
         findings.extend(path_findings(paths))
+    mismatch = lifeline_findings(reading)
+    findings.extend(mismatch)
+    lifeline = None if mismatch else reading.lifeline
     known = [text for item in objects if _is_node(item, name) for text in internal_addresses(item)]
     ports = (entry.port for entry in expectation.failsafes.inbound if entry.protocol == "tcp")
     return {
@@ -83,14 +90,36 @@ def check(
         "observed": [_observed(ruleset) for ruleset in reading.rulesets],
         "findings": [finding.as_dict() for finding in findings],
         "vital_paths": [path.as_result() for path in paths],
-        "uses": _uses(name, reading, interfaces, environment, expectation),
+        "lifeline": reading.lifeline.as_dict() if reading.lifeline else {},
+        "uses": {
+            **_uses(name, reading, interfaces, environment, expectation),
+            "lifeline": lifeline.as_dict() if lifeline else {},
+        },
         "probe_targets": vital.own_targets(reading.facts.listening, interfaces or {}, known, ports),
-        "summary": _summary(expectation, findings),
+        "summary": _summary(expectation, findings) + _with_lifeline(lifeline),
     }
 
 
 def _is_bypassed(findings: Sequence[Finding]) -> bool:
     return any(finding.id == "foreign.accept" for finding in findings)
+
+
+def lifeline_findings(reading: Reading) -> list[Finding]:
+    """That the kept lifeline's mark is not Calico's."""
+    if reading.lifeline is None or reading.lifeline.mark == reading.accept_mark:
+        return []
+    return [
+        Finding(
+            "lifeline.mark",
+            WARNING,
+            "the lifeline sets a mark that is not Calico's accept mark, so that it lets nothing pass",
+            "run the role lifeline again",
+        )
+    ]
+
+
+def _with_lifeline(lifeline: Optional[kept_lifeline.Lifeline]) -> str:
+    return f"; the lifeline keeps open: {', '.join(kept_lifeline.told(lifeline))}" if lifeline else ""
 
 
 def _objects(resources: Optional[Sequence[Object]], src: Optional[str]) -> list[Object]:
@@ -231,7 +260,11 @@ def _live() -> Reading:
             maps[family] = kernel.load_json(text)
     attached = _attached(kernel.bpf_programs()) if maps else None
     bpf = failsafe_bpf.Kernel(maps, attached, kernel.masters())
-    return Reading(rulesets, bpf, vital.facts(), kernel.felix_settings(), live=True)
+    lifeline = kept_lifeline.live()
+    mark = kept_lifeline.accept_mark() if lifeline else 0
+    return Reading(
+        rulesets, bpf, vital.facts(), kernel.felix_settings(), live=True, lifeline=lifeline, accept_mark=mark
+    )
 
 
 def _recorded(files: Mapping[str, str]) -> Reading:

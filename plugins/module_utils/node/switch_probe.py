@@ -225,6 +225,8 @@ def _discover(neighbour: str) -> str:
     """
     address, _percent, device = neighbour.partition("%")
     _run(["ip", "-6", "neigh", "del", address, "dev", device])
+    # The kernel asks for it at once. A packet would be subject to policy, and only asks where that allows it.
+    _run(["ip", "-6", "neigh", "add", address, "dev", device, "nud", "none", "use"])
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as client, contextlib.suppress(OSError):
         client.sendto(b"", (address, 9, 0, socket.if_nametoindex(device)))
     end = time.monotonic() + SECONDS

@@ -14,7 +14,7 @@ Where the input leaves open what decides, every answer is followed; only if they
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional, Union
 
 from ..address import Address, host_net
@@ -37,6 +37,7 @@ from .packet_path import (
     IPTABLES,
     NORMAL,
     UNTRACKED,
+    Lifeline,
     Owners,
     PodStage,
     Settings,
@@ -96,7 +97,8 @@ class Options:
     ``staged``: ``ignore`` as Felix does, ``as_enforced``, or ``compare`` (both). ``environment`` holds what
     is known of Felix's environment variables. ``native_v3``: as in :func:`..resources.read`. ``complete``:
     the objects are all there are in the cluster, so an address of the pods' nets that no pod has is no pod's.
-    ``kube_proxy_mode``: one of kube_proxy.MODES, empty where it is not known.
+    ``kube_proxy_mode``: one of kube_proxy.MODES, empty where it is not known. ``lifeline``: what the nodes'
+    kept lifelines let pass.
     """
 
     staged: str = "ignore"
@@ -106,6 +108,7 @@ class Options:
     native_v3: bool = False
     complete: bool = False
     kube_proxy_mode: str = ""
+    lifeline: Lifeline = field(default_factory=Lifeline)
 
     def __post_init__(self) -> None:
         if self.staged not in STAGED_CHOICES:
@@ -320,7 +323,7 @@ class Judge:
         runs_ipvs = self._runs_ipvs(node)
         key = node if special else runs_ipvs
         if key not in self._settings:
-            self._settings[key] = settings_of(
+            found = settings_of(
                 self._store.felix_configurations,
                 node,
                 facts.labels if facts else {},
@@ -329,6 +332,7 @@ class Judge:
                 self._store.tunnels,
                 runs_ipvs,
             )
+            self._settings[key] = replace(found, lifeline=self.options.lifeline)
         return self._settings[key]
 
     def _runs_ipvs(self, node: str) -> Optional[bool]:

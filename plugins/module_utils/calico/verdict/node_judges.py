@@ -12,15 +12,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
-from ..address import Address, parse_address
+from ..address import Address, parse_address, parse_net
 from ..bad_input import BadInput
 from ..stored.model import WILDCARD, HostEndpoint
 from ..stored.reader import Raw, read
+from ..stored.rules import PROTOCOLS
 from .dataplanes import Dataplanes
 from .flow import Flow
 from .interface_owner import NodeFacts
 from .judge import UNDETERMINED, Judge, Options, Verdict
-from .packet_path import DATAPLANES, EBPF, IPTABLES
+from .packet_path import DATAPLANES, EBPF, IPTABLES, Failsafe, Lifeline
 from .program import ALLOW, DENY
 
 Target = tuple[str, int]
@@ -39,6 +40,7 @@ class NodeUse:
     :ivar interfaces: addresses of each interface, or None where nobody looked
     :ivar environment: settings of Felix by its environment or file, names in capitals
     :ivar dataplane: one of :data:`DATAPLANES`, or empty for what FelixConfiguration says
+    :ivar lifeline: what it lets pass besides Calico's failsafes
     """
 
     node: str
@@ -50,6 +52,7 @@ class NodeUse:
     interfaces: Optional[Mapping[str, tuple[Address, ...]]] = None
     environment: Mapping[str, str] = field(default_factory=dict)
     dataplane: str = ""
+    lifeline: Lifeline = field(default_factory=Lifeline)
 
 
 def parse_use(raw: Mapping[str, Any], place: str) -> NodeUse:
@@ -74,7 +77,17 @@ def parse_use(raw: Mapping[str, Any], place: str) -> NodeUse:
         interfaces=None if not interfaces else {k: _addresses(v) for k, v in interfaces.items()},
         environment={str(k).upper(): str(v) for k, v in (raw.get("environment") or {}).items()},
         dataplane=dataplane,
+        lifeline=_lifeline(raw.get("lifeline") or {}),
     )
+
+
+def _lifeline(raw: Mapping[str, Any]) -> Lifeline:
+    def ways(name: str) -> tuple[Failsafe, ...]:
+        return tuple(
+            Failsafe(PROTOCOLS["tcp"], int(port), parse_net(str(net))) for net, port in raw.get(name) or ()
+        )
+
+    return Lifeline(ways("inbound"), ways("outbound"), bool(raw.get("neighbours")))
 
 
 def _targets(raw: object) -> tuple[Target, ...]:
@@ -161,9 +174,10 @@ class NodeJudges:
     def _judge(self, node: str, *, likely: bool = False) -> Judge:
         use = self._uses.get(node)
         environment = dict(use.environment) if use else {}
-        key = (likely, self.dataplane_of(node), *sorted(environment.items()))
+        lifeline = use.lifeline if use else Lifeline()
+        key = (likely, self.dataplane_of(node), lifeline, *sorted(environment.items()))
         if key not in self._judges:
-            options = replace(self.options, dataplane=self.dataplane_of(node))
+            options = replace(self.options, dataplane=self.dataplane_of(node), lifeline=lifeline)
             if environment:
                 options = replace(options, environment={**(options.environment or {}), **environment})
             facts = {**self._carriers, **self._facts} if likely else self._facts

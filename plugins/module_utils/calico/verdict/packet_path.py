@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Optional, Union
 
 from ..address import Address, Net, parse_net
@@ -62,6 +62,15 @@ class Failsafe:
 
 
 @dataclass(frozen=True)
+class Lifeline:
+    """What a node's kept lifeline (node/kept_lifeline.py) lets pass, like failsafes and besides them."""
+
+    inbound: tuple[Failsafe, ...] = ()
+    outbound: tuple[Failsafe, ...] = ()
+    neighbours: bool = False
+
+
+@dataclass(frozen=True)
 class Tunnel:
     """Traffic between nodes that Felix allows by itself: ``port`` is None for a protocol without ports.
 
@@ -99,6 +108,7 @@ class Settings:
     wireguard_port: int = 51820
     ipvs: Optional[bool] = None
     node_ports: tuple[tuple[int, int], ...] = ((30000, 32767),)
+    lifeline: Lifeline = field(default_factory=Lifeline)
 
 
 @dataclass(frozen=True)

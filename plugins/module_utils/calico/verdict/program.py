@@ -18,7 +18,7 @@ from ..selector import Selector
 from ..stored.model import Entity, HostEndpoint, Policy, Rule, Store
 from ..stored.reader import inherited_labels
 from .address_sets import AddressSets
-from .flow import WITH_PORTS, Flow
+from .flow import ICMPV6, WITH_PORTS, Flow
 from .packet_path import (
     EBPF,
     EGRESS,
@@ -219,6 +219,12 @@ class CompiledPolicies:
                 return [known]
         packet = packet_of(flow, stage.original)
         outcomes: list[Outcome] = []
+        if self.dataplane != EBPF:
+            way = lifeline_hit(stage, packet, settings)
+            if way:
+                decided = DecidedBy(stage.name, "", "Lifeline", way)
+                verdict = ALLOW if stage.name == NORMAL else CONTINUE
+                return [Outcome(verdict, "lifeline", decided, (f"{head}: {way}",))]
         if stage.failsafes:
             entry, sure = failsafe_hit(stage, packet, settings)
             if entry:
@@ -468,6 +474,29 @@ def packet_of(flow: Flow, original: bool) -> Packet:
         flow.icmp_type,
         flow.icmp_code,
     )
+
+
+# ICMPv6 types of neighbour discovery, redirects left out.
+_NEIGHBOURS = range(133, 137)
+
+
+def lifeline_hit(stage: Stage, packet: Packet, settings: Settings) -> str:
+    """What of the node's kept lifeline lets a packet pass at a stage, or empty.
+
+    Its mark is set after untracked policy was asked. Where a port is not known, policy is asked.
+    """
+    if stage.name == UNTRACKED or not stage.failsafes:
+        return ""
+    if settings.lifeline.neighbours and packet.protocol == ICMPV6 and packet.icmp_type in _NEIGHBOURS:
+        return "lifeline, IPv6 neighbour discovery"
+    inbound = stage.failsafes == "inbound"
+    other = packet.source if inbound else packet.destination
+    for entry in settings.lifeline.inbound if inbound else settings.lifeline.outbound:
+        if (entry.protocol, entry.port) == (packet.protocol, packet.destination_port) and (
+            entry.net is None or entry.net.contains(other)
+        ):
+            return f"lifeline {entry}"
+    return ""
 
 
 def failsafe_hit(stage: Stage, packet: Packet, settings: Settings) -> tuple[str, bool]:

@@ -8,6 +8,7 @@ REASONS = {
     "no-host-endpoint": "No host endpoint owns the interface; Calico does not judge the packet.",
     "established": "The packet belongs to a connection that the kernel knows.",
     "failsafe": "A failsafe port matched before any policy was asked.",
+    "lifeline": "The node's kept lifeline set Calico's accept mark before any policy was asked.",
     "policy-allow": "A policy's rule allowed the packet.",
     "policy-deny": "A policy's rule denied the packet.",
     "end-of-tier": "Policies of a tier govern this direction, and none allowed or passed the packet.",
