@@ -75,7 +75,7 @@ options:
   limit:
     description: Distinct flows of the table of connections that are kept one by one.
     type: int
-    default: 100000
+    default: 16384
   enable_tracking:
     description:
       - Open a window even on a node whose kernel tracks no connections so far. The table makes it do so while
@@ -188,7 +188,7 @@ OPTIONS: dict[str, Any] = {
     "refused": {"type": "bool", "default": False},
     "event_buffer": {"type": "int", "default": observe.EVENT_BUFFER},
     "set_size": {"type": "int", "default": 65536},
-    "limit": {"type": "int", "default": 100000},
+    "limit": {"type": "int", "default": 16384},
     "enable_tracking": {"type": "bool", "default": False},
 }
 SIZES = range(64, 4_194_305)

@@ -34,7 +34,7 @@ _POD_POLICY = "pod-policy"
 # Objects whose nets decide without a policy's rule.
 _BESIDE_RULES = frozenset({"FelixConfiguration", "Profile", "IPPool"})
 _MOST_COMPLAINTS = 20
-_MOST_VERDICTS = 60_000
+_MOST_VERDICTS = 20_000
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ GAPS = {
 }
 _Result = TypeVar("_Result")
 _NEARLY_FULL = 0.95
-_LIMIT = 100_000
+_LIMIT = 16_384
 EVENT_BUFFER = 1 << 24
 _DRAIN_SECONDS = 0.05
 _MOST_OF_A_CORE = 0.01
