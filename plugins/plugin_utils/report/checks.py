@@ -45,7 +45,7 @@ CHECKS = (
         "other-programs",
         "Other programs",
         "Does no other program drop failsafe packets?",
-        ("foreign", "mark"),
+        ("foreign", "mark", "lifeline"),
     ),
     Check("vital-paths", "Vital paths", "Do failsafes cover SSH and the API server?", ("vital",)),
     Check(PROBES, "New connections", "Were new connections to failsafe ports set up?", ("probe",)),

@@ -170,7 +170,8 @@ def test_reasons(verdict: str, reason: str, asked: Object, objects: list[Object]
 
 
 def test_every_reason_has_a_case() -> None:
-    elsewhere = {"no-connection", "not-an-ebpf-interface", "ipvs-node-port"}  # where nodes are other ones
+    # Where nodes are other ones, and in test_lifeline.
+    elsewhere = {"no-connection", "not-an-ebpf-interface", "ipvs-node-port", "lifeline"}
     assert {reason for _verdict, reason, _flow, _objects in REASON_CASES} | elsewhere == set(REASONS)
 
 
