@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Notes, five times a second and from outside and inside every node, what a person would want to be true."""
+"""Notes, ten times a second and from outside and inside every node, what a person would want to be true."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ while True:
         except OSError:
             good = False
         print(json.dumps([time.time(), name, good]), flush=True)
-    time.sleep(0.2)
+    time.sleep(0.1)
 """
 
 
@@ -110,4 +110,4 @@ class Recorder:
                 self._note(json.dumps([time.time(), "switch 1", phase]) + "\n")
             except Exception:
                 pass
-            time.sleep(0.2)
+            time.sleep(0.1)
