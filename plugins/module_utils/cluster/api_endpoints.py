@@ -8,14 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
+from ..calico.endpoint_slice import API_SERVICE, API_VERSION, KIND, SERVICE_LABEL, TYPHA_SERVICE
 from .client import Cluster, Object
 
-PATH = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
-SELECTOR = "kubernetes.io/service-name=kubernetes"
-
-
-_ALL_SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
-_SERVICES = ("kubernetes", "calico-typha")
+PATH = f"/apis/{API_VERSION}/namespaces/default/endpointslices"
+ALL = f"/apis/{API_VERSION}/endpointslices"
+SELECTOR = f"{SERVICE_LABEL}={API_SERVICE}"
+TYPHA_SELECTOR = f"{SERVICE_LABEL}={TYPHA_SERVICE}"
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,8 @@ def endpoints_of(slices: Iterable[Object]) -> list[ApiEndpoint]:
 
 def vital_slices(cluster: Cluster) -> list[Object]:
     """EndpointSlices of the services that nodes live by; the API's alone where no more may be read."""
-    selector = f"kubernetes.io/service-name in ({','.join(_SERVICES)})"
-    listed = cluster.list_if_readable(_ALL_SLICES, labelSelector=selector)
+    selector = f"{SERVICE_LABEL} in ({API_SERVICE},{TYPHA_SERVICE})"
+    listed = cluster.list_if_readable(ALL, labelSelector=selector)
     if listed is None:
         listed = read_slices(cluster)
-    return [{**item, "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice"} for item in listed or []]
-
-
-def service_of(part: Object) -> str:
-    """The service of an EndpointSlice."""
-    return str((part["metadata"].get("labels") or {}).get("kubernetes.io/service-name", ""))
+    return [{**item, "apiVersion": API_VERSION, "kind": KIND} for item in listed or []]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..calico.bad_input import BadInput
+from ..calico.endpoint_slice import API_SERVICE, API_VERSION, KIND, SERVICE_LABEL
 from ..calico.node_object import is_control_plane
 from ..calico.selector import Selector
 from ..calico.stored.reader import inherited_labels, read
@@ -107,12 +108,12 @@ def _api_endpoints(cluster: Cluster) -> list[Object]:
     slices = read_slices(cluster)
     return [
         {
-            "apiVersion": "discovery.k8s.io/v1",
-            "kind": "EndpointSlice",
+            "apiVersion": API_VERSION,
+            "kind": KIND,
             "metadata": {
                 "name": item["metadata"]["name"],
                 "namespace": "default",
-                "labels": {"kubernetes.io/service-name": "kubernetes"},
+                "labels": {SERVICE_LABEL: API_SERVICE},
             },
             "endpoints": [
                 {"addresses": entry.get("addresses") or []} for entry in item.get("endpoints") or []

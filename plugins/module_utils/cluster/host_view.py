@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Lock
 from typing import Any, Callable, Optional
 
+from ..calico.endpoint_slice import API_SERVICE, service_of
 from ..calico.plan.view import AROUND
 from . import api_endpoints, kube_controllers
 from .client import CONCURRENCY, ApiError, Cluster, Object
@@ -75,7 +76,7 @@ class HostView:
 
     def api_slices(self) -> list[Object]:
         """The EndpointSlices of the service ``kubernetes``; none where they may not be listed."""
-        return [part for part in self.slices() if api_endpoints.service_of(part) == "kubernetes"]
+        return [part for part in self.slices() if service_of(part) == API_SERVICE]
 
     def slices(self) -> list[Object]:
         """The EndpointSlices of the services that nodes live by, with kind and apiVersion."""

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ..calico import endpoint_slice
 from ..calico.bad_input import BadInput
 from ..calico.stored.kube_proxy import CONFIG_MAP, MODES, NAMESPACE, configured_mode
 from ..calico.verdict.dataplanes import Dataplanes
 from ..calico.verdict.interface_owner import NodeFacts, parse_nodes
 from ..calico.verdict.judge import Options
 from ..calico.verdict.packet_path import DATAPLANES
+from . import api_endpoints
 from .client import ApiError, Cluster
 from .flavour import Flavour, FlavourKind, calico_version, list_stored, require
 from .policy_files import read_path
@@ -48,7 +50,6 @@ _UNSEEN: Object = {
     "kind": "ClusterNetworkPolicy",
     "metadata": {"name": "unseen"},
 }
-_SLICES = "/apis/discovery.k8s.io/v1"
 _CONFIG_MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 _SIDES = ("source", "destination")
 _SELECTORS = ("selector", "notSelector", "namespaceSelector", "serviceAccounts")
@@ -142,11 +143,11 @@ def _from_cluster(cluster: Cluster, served: Flavour, with_pods: bool) -> tuple[l
         complete = pods is not None
         objects += pods or []
     if any(side.get("services") for side in sides):
-        objects += _slices(cluster.list_if_readable(f"{_SLICES}/endpointslices"))
+        objects += _slices(cluster.list_if_readable(api_endpoints.ALL))
     else:
-        objects += _slices(cluster.list_if_readable(f"{_SLICES}/namespaces/default/endpointslices"))
-        selector = "kubernetes.io/service-name=calico-typha"
-        objects += _slices(cluster.list_if_readable(f"{_SLICES}/endpointslices", labelSelector=selector))
+        objects += _slices(cluster.list_if_readable(api_endpoints.PATH))
+        selector = api_endpoints.TYPHA_SELECTOR
+        objects += _slices(cluster.list_if_readable(api_endpoints.ALL, labelSelector=selector))
     return objects, complete
 
 
@@ -186,7 +187,7 @@ def _pod_policies(cluster: Cluster, served: Flavour) -> list[Object]:
 
 
 def _slices(items: Optional[list[Object]]) -> list[Object]:
-    return [_typed(item, "EndpointSlice", "discovery.k8s.io/v1") for item in items or ()]
+    return [_typed(item, endpoint_slice.KIND, endpoint_slice.API_VERSION) for item in items or ()]
 
 
 def _typed(item: Object, kind: str, api_version: str) -> Object:

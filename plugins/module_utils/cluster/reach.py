@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 from urllib.parse import urlsplit
 
 from ..calico.address import Address, parse_address
+from ..calico.endpoint_slice import API_SERVICE, service_of
 from ..calico.plan.judgement import refusal
 from ..calico.policy import planner
 from ..calico.policy.names import POLICY
@@ -38,7 +39,7 @@ from ..calico.verdict.vital_flows import (
     summaries,
 )
 from . import policies
-from .api_endpoints import endpoints_of, service_of, vital_slices
+from .api_endpoints import endpoints_of, vital_slices
 from .client import Cluster, ClusterError, Object
 from .flavour import Flavour, FlavourKind, calico_version
 from .host_view import HostView
@@ -378,7 +379,7 @@ def _by_address(objects: Sequence[Object]) -> dict[Address, str]:
 
 
 def _api_servers(slices: Sequence[Object]) -> list[tuple[Address, int]]:
-    kubernetes = [part for part in slices if service_of(part) in ("", "kubernetes")]
+    kubernetes = [part for part in slices if service_of(part) in ("", API_SERVICE)]
     found = endpoints_of(kubernetes)
     parsed = [(parse_address(endpoint.address), endpoint.port) for endpoint in found]
     return [(address, port) for address, port in parsed if address]

@@ -15,6 +15,7 @@ from ..calico.host_endpoint import OWNER, OWNER_LABEL
 from ..calico.transaction.state import EVERYTHING, SWITCH_PREFIX, TRANSACTION_LABEL, switch_name
 from ..controller.node_programs import ProgramLogin, run_on
 from ..node import start_program, watchdog
+from . import api_endpoints
 from .client import ApiError, Cluster, Object
 from .flavour import Flavour
 from .watchdog_pods import config_map, deployment
@@ -234,15 +235,8 @@ def revoke(cluster: Cluster) -> None:
 
 def endpoints(cluster: Cluster) -> list[list[Any]]:
     """Where the API servers are, as nodes reach them."""
-    path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
-    found = [
-        [address, int(port["port"])]
-        for part in cluster.list(path, labelSelector="kubernetes.io/service-name=kubernetes")
-        for endpoint in part.get("endpoints") or []
-        for address in endpoint["addresses"]
-        for port in part.get("ports") or []
-        if port.get("port")
-    ]
+    slices = cluster.list(api_endpoints.PATH, labelSelector=api_endpoints.SELECTOR)
+    found: list[list[Any]] = [[one.address, one.port] for one in api_endpoints.endpoints_of(slices)]
     service = cluster.find("/api/v1/namespaces/default/services/kubernetes")
     if service and service["spec"].get("clusterIP") not in (None, "None"):
         found.append([service["spec"]["clusterIP"], int(service["spec"]["ports"][0]["port"])])

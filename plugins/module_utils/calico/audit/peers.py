@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
 
 from ..address import BITS, Address, Net, host_net, parse_address, parse_net
+from ..endpoint_slice import API_SERVICE, service_of
 from ..verdict.flow import Flow
 
 NODE, POD, API, LOCAL, NETWORK_SET, SERVICE, OTHER = (
@@ -100,8 +101,7 @@ class Names:
                 self._sets.setdefault((net.prefix, net.version), {})[net.number] = _name(item)
 
     def _slice(self, item: Mapping[str, Any]) -> None:
-        labels = (item.get("metadata") or {}).get("labels") or {}
-        if (_namespace(item), labels.get("kubernetes.io/service-name")) != ("default", "kubernetes"):
+        if (_namespace(item), service_of(item)) != ("default", API_SERVICE):
             return
         endpoints = item.get("endpoints")
         for endpoint in endpoints if isinstance(endpoints, list) else ():

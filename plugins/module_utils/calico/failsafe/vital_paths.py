@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ..address import Address, Net, parse_address
+from ..endpoint_slice import API_SERVICE, service_of
 from ..felix.configuration import INBOUND_ENV, OUTBOUND_ENV, FailsafePort
 from ..finding import WARNING, Finding
 from ..node_object import is_control_plane
@@ -153,13 +154,12 @@ def _api_endpoints(objects: Sequence[Mapping[str, Any]]) -> Iterator[Target]:
     for item in objects:
         if (item.get("metadata") or {}).get("namespace") != "default":
             continue
-        labels = (item.get("metadata") or {}).get("labels") or {}
         if item.get("kind") == "Endpoints" and _name(item) == "kubernetes":
             for subset in item.get("subsets") or []:
                 for entry in subset.get("addresses") or []:
                     for port in subset.get("ports") or []:
                         yield str(entry.get("ip")), int(port.get("port", 0))
-        elif item.get("kind") == "EndpointSlice" and labels.get("kubernetes.io/service-name") == "kubernetes":
+        elif item.get("kind") == "EndpointSlice" and service_of(item) == API_SERVICE:
             for entry in item.get("endpoints") or []:
                 for address in entry.get("addresses") or []:
                     for port in item.get("ports") or []:

@@ -21,6 +21,7 @@ from typing import Any, Optional
 
 from ..address import Address, parse_address, parse_net
 from ..bad_input import BadInput
+from ..endpoint_slice import SERVICE_LABEL
 from ..tier_wishes import is_denying_once_enforced
 from .fields import (
     Notes,
@@ -544,7 +545,7 @@ class _Reader:
 
     def add_slice(self, raw: Raw) -> None:
         metadata = raw["metadata"]
-        service = text_map(metadata.get("labels"), "metadata.labels").get("kubernetes.io/service-name")
+        service = text_map(metadata.get("labels"), "metadata.labels").get(SERVICE_LABEL)
         if not service:
             return
         members = self.slices.setdefault(f"{metadata.get('namespace', '')}/{service}", [])

@@ -19,6 +19,8 @@ from typing import Any, Optional
 
 from ..address import BITS, Address, Net, parse_address, parse_net
 from ..bad_input import BadInput
+from ..endpoint_slice import KIND as ENDPOINT_SLICE
+from ..endpoint_slice import service_of
 from ..node_object import is_control_plane
 from ..stored.reader import Raw
 from ..stored.rules import PROTOCOLS
@@ -594,7 +596,7 @@ def _endpoints(objects: Iterable[Mapping[str, Any]], service: str) -> list[tuple
     found = [
         (parse_address(str(text)), port.get("port"))
         for item in objects
-        if item.get("kind") == "EndpointSlice" and _labels(item).get("kubernetes.io/service-name") == service
+        if item.get("kind") == ENDPOINT_SLICE and service_of(item) == service
         for endpoint in item.get("endpoints") or []
         for text in endpoint.get("addresses") or []
         for port in item.get("ports") or []
