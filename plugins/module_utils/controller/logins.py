@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
+from ..calico.felix.chains import PREFIX
 from . import openssh
 
 CONCURRENCY = 64
@@ -25,7 +26,7 @@ _LOOK = (
     "{ as iptables-nft-save; as cat /proc/net/ip_tables_names | grep -q . && as iptables-legacy-save; "
     "command -v iptables-nft-save || as iptables-save; "
     "as nft list table ip calico; as nft list table ip6 calico; } 2>/dev/null "
-    "| grep -o 'cali-[A-Za-z0-9_./-]*' | sort -u; as true 2>/dev/null && echo " + f"{_LOOKED}; "
+    f"| grep -o '{PREFIX}[A-Za-z0-9_./-]*' | sort -u; as true 2>/dev/null && echo " + f"{_LOOKED}; "
 )
 _TELL = f"printf '\\n{_MARK} %s\\n' \"$SSH_CONNECTION\""
 
@@ -162,7 +163,7 @@ def _missing(login: Attempt, target: Target) -> str:
     lacking = [names for names in target.present if not _holds(chains, names)]
     stale = sorted(name for name in target.gone if _holds(chains, {name}))
     if lacking:
-        return f"no chain {min(lacking[0], key=len)} in its kernel"
+        return f"no chain {min(sorted(lacking[0]), key=len)} in its kernel"
     return f"chain {stale[0]} is still in its kernel" if stale else ""
 
 
@@ -180,7 +181,7 @@ def log_in(target: Target, timeout: float, *, look: bool = False) -> Attempt:
     told = next((line.partition(" ")[2] for line in reversed(lines) if line.startswith(_MARK)), None)
     if told is None or done.status == 255:
         return Attempt(False, error=done.last_words)
-    chains = frozenset(line for line in lines if line.startswith("cali-")) if _LOOKED in lines else None
+    chains = frozenset(line for line in lines if line.startswith(PREFIX)) if _LOOKED in lines else None
     return Attempt(True, told.strip(), chains=chains)
 
 

@@ -16,13 +16,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ..calico.felix.chains import POLICIES
 from ..calico.policy.audited import RULE_ANNOTATION, original_name
 from . import kernel
 
 _LINE = re.compile(r"\[(\d+):\d+\] -A (\S+) (.*)\Z")
 _COMMENT = re.compile(r'--comment (?:"([^"]*)"|(\S+))')
 _POLICY = re.compile(r"GlobalNetworkPolicy (\S+) (ingress|egress)\Z")
-_CHAIN = re.compile(r"(?:filter-|mangle-|raw-)?cali-p[io]-")
+_CHAIN = re.compile(rf"(?:filter-|mangle-|raw-)?(?:{'|'.join(POLICIES)})")
 _PLACE = re.compile(re.escape(RULE_ANNOTATION) + r"=([0-9]{1,6}|end-of-tier)\Z")
 _SETS_MARK = re.compile(r"-j MARK --(?:set-xmark|or-mark|set-mark) ")
 _NFT_TABLES = (("ip", "calico"), ("ip6", "calico"))

@@ -13,11 +13,11 @@ from typing import Any, Optional
 from ..calico.address import parse_address
 from ..calico.bad_input import BadInput
 from ..calico.failsafe import bpf as failsafe_bpf
-from ..calico.failsafe.chains import FAILSAFE_IN, FAILSAFE_OUT
 from ..calico.failsafe.check import active_backend, verify
 from ..calico.failsafe.expectation import Expectation, expect
 from ..calico.failsafe.ruleset import Ruleset
 from ..calico.failsafe.vital_paths import VitalFacts, internal_addresses, path_findings, vital_paths
+from ..calico.felix.chains import FAILSAFE_IN, FAILSAFE_OUT
 from ..calico.finding import ERROR, WARNING, Finding, is_ok
 from ..calico.version import noted_version
 from . import iptables_save, kept_lifeline, kernel, nft_json, vital

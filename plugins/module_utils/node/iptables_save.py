@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Optional
 
-from ..calico.failsafe import chains
 from ..calico.failsafe.foreign import DROP_MARK, concerns_new_connections
 from ..calico.failsafe.ruleset import Chain, DumpedRule, ForeignChain, Match, Ruleset, Table, is_watched
+from ..calico.felix import chains
 from .limits import MAX_FOREIGN_CHAINS, MAX_KEPT_RULES, MAX_LINE, DumpProblems
 
 BUILT_IN = frozenset(("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"))

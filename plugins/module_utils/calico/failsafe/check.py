@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
+from ..felix import chains
+from ..felix.chains import FAILSAFE_IN, FAILSAFE_OUT
 from ..finding import ERROR, WARNING, Finding
-from . import chains
-from .chains import FAILSAFE_IN, FAILSAFE_OUT
 from .expectation import (
     ANY_INTERFACE,
     ActiveEndpoint,

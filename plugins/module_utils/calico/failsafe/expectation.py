@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ..address import Address, parse_address
+from ..felix.chains import FAILSAFE_IN
 from ..felix.configuration import FailsafePort, Failsafes, effective
 from ..felix.settings import FelixSettings
 from ..stored.model import HostEndpoint, Policy, Store
 from ..stored.reader import inherited_labels, read
 from ..verdict.interface_owner import is_workload_interface, resolve_host_endpoints
 from ..verdict.packet_path import settings_of
-from .chains import FAILSAFE_IN
 from .ruleset import NFTABLES, DumpedRule, Match
 
 ANY_INTERFACE = "any-interface-at-all"

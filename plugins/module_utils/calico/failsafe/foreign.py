@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Optional
 
+from ..felix.chains import hooked
 from ..felix.configuration import FailsafePort, Failsafes, built_in
-from .chains import hooked
 from .ruleset import NFTABLES, BaseChain, Chain, DumpedRule, Ruleset, Table
 
 DROP_MARK = 0x40000

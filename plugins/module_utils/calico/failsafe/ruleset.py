@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Optional
 
-from . import chains
+from ..felix import chains
 
 IPTABLES = "iptables"
 NFTABLES = "nftables"

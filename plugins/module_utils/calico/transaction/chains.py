@@ -7,8 +7,10 @@ from __future__ import annotations
 import base64
 import hashlib
 
+from ..felix.chains import POLICIES
+
 _LIMIT = 28
-_PREFIXES = {"Ingress": "cali-pi-", "Egress": "cali-po-"}
+_PREFIXES = dict(zip(("Ingress", "Egress"), POLICIES))
 
 
 def chain_names(policy: str, tier: str, direction: str) -> frozenset[str]:

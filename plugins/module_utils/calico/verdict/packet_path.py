@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional, Union
 
 from ..address import Address, Net, parse_net
 from ..felix import configuration as felix
+from ..felix.chains import WORKLOAD_TO_HOST
 from ..felix.settings import FelixSettings
 from ..stored.model import HostEndpoint
 from ..stored.rules import PROTOCOLS
@@ -437,7 +438,7 @@ def _host_to_pod(place: str) -> Settled:
 
 
 def _pod_to_host(flow: Flow, settings: Settings) -> Iterable[Step]:
-    place = "cali-wl-to-host"
+    place = WORKLOAD_TO_HOST
     if flow.protocol == ICMPV6 and flow.icmp_type in _EBPF_LETS_PASS:
         yield Settled(
             place, "allow", "neighbour-discovery", "a pod's neighbour discovery reaches its own node"

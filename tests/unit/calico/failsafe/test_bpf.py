@@ -14,7 +14,6 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.b
     read_attached,
     verify,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.chains import FAILSAFE_OUT
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.expectation import (
     Expectation,
     expect,
@@ -27,6 +26,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.r
     Table,
     chain_hashes,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix.chains import FAILSAFE_OUT
 
 from tests.unit import builders
 from tests.unit.builders import V3

@@ -10,10 +10,6 @@ from typing import Any
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.bpf import read_map, verify_map
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.chains import (
-    FAILSAFE_IN,
-    FAILSAFE_OUT,
-)
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.check import verify
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.expectation import (
     ANY_INTERFACE,
@@ -36,6 +32,10 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.v
     VitalFacts,
     VitalPath,
     vital_paths,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix.chains import (
+    FAILSAFE_IN,
+    FAILSAFE_OUT,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix.configuration import (
     FailsafePort,
