@@ -66,21 +66,30 @@ def apply_objects(api: Any, mode: str = "daemonset", **variables: Any) -> None:
             "vars": {
                 "ansible_connection": "local",
                 "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-                "__host_endpoints_cluster": {"api_version": api.kinds["HostEndpoint"].group_version},
-                "__host_endpoints_templates": list(templates),
             },
             "tasks": [
                 {
                     "ansible.builtin.include_role": {
                         "name": "hostfence.calico.host_endpoints",
-                        "tasks_from": "agent_objects",
+                        "tasks_from": "agents",
+                        "public": True,
                     }
-                }
+                },
+                {
+                    "hostfence.calico.host_endpoint_agents": {
+                        "definitions": "{{ host_endpoints_daemonset_objects }}"
+                    }
+                },
             ],
         }
         path = Path(directory) / "play.json"
         path.write_text(json.dumps([play]))
-        done = end_of(start_playbook(api.kubeconfig, path, host_endpoints_mode=mode, **variables))
+        given = {
+            "host_endpoints_mode": mode,
+            "__host_endpoints_daemonset_templates": list(templates),
+            **variables,
+        }
+        done = end_of(start_playbook(api.kubeconfig, path, **given))
     assert done.code == 0, done.output
     _APPLIED[key] = [
         (path, _new(item)) for path in COLLECTIONS for item in api.admin.list(path, labelSelector=OURS)
