@@ -78,7 +78,9 @@ def apply_objects(api: Any, mode: str = "daemonset", **variables: Any) -> None:
                 {
                     "hostfence.calico.host_endpoint_agents": {
                         "definitions": "{{ host_endpoints_daemonset_objects }}"
-                    }
+                    },
+                    # Of which the variable makes the way to the role's templates; it is that of any role.
+                    "vars": {"role_path": str(ROOT / "roles/host_endpoints")},
                 },
             ],
         }
