@@ -46,6 +46,7 @@ def site(tmp_path):
         "policies_default_action": "Pass",
         "failsafes_retries": 1,
         # Recorded rules do not follow policy, so nobody could see a switch in a kernel.
+        "policies_prove_programmed": False,
         "enforce_hosts_group": "none",
         "enforce_watchdogs": 0,
         "enforce_waves": ["all"],

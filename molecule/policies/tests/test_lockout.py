@@ -48,6 +48,7 @@ CALICO = "/apis/crd.projectcalico.org/v1"
 WITHOUT_FELIX = {
     "policies_settle": 0,
     "policies_prove_after": 1,
+    "policies_prove_programmed": False,
     "enforce_settle": 0,
     "enforce_hosts_group": "none",
     "enforce_watchdogs": 0,

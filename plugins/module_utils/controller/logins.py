@@ -100,7 +100,7 @@ def prove(
 ) -> list[Proof]:
     """Log in to all nodes, all at once, as often as wanted; after one has failed, no new login begins.
 
-    :param logged_in: called after each login, from any thread
+    :param logged_in: called after each login that counts, from any thread
     """
     failed = threading.Event()
     with ThreadPoolExecutor(max_workers=min(CONCURRENCY, len(targets)) or 1) as pool:
@@ -121,7 +121,6 @@ def _proved(
             return replace(proof, error="not tried to the end: another node took no login")
         looks = bool(target.present or target.gone) and not (proof.programmed or proof.without_felix)
         login = log_in(target, wanted.timeout, look=looks)
-        logged_in()
         proof = _counted(proof, login, seen)
         if proof.error:
             failed.set()
@@ -138,8 +137,10 @@ def _proved(
                     proof, error=f"Felix has not programmed it in {wanted.patience:g} s: {missing}"
                 )
             time.sleep(1)
+            continue
         elif looks and login.chains is not None:
             proof = replace(proof, programmed=True)
+        logged_in()
     return proof
 
 
