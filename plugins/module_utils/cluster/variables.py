@@ -43,7 +43,7 @@ def misspelt(names: Iterable[str]) -> list[str]:
     :param names: all that are set
     """
     known = known_variables()
-    # What a role registers or keeps as a fact stands in the roles' files; users seldom hit on such a name.
+    # What a role registers, keeps as a fact or derives stands in its files; users seldom hit on such a name.
     return [
         f"{name}: no variable of Hostfence; did you mean {close[0]}?"
         for name in sorted(set(names) - known - _kept_by_roles())
@@ -53,8 +53,9 @@ def misspelt(names: Iterable[str]) -> list[str]:
 
 @cache
 def _kept_by_roles() -> frozenset[str]:
-    files = [*_ROLES.glob("*/tasks/*.yml"), *(_ROLES.parent / "playbooks").glob("*.yml")]
-    return frozenset(name for file in files for name in re.findall(r"^\s+(\w+):", file.read_text(), re.M))
+    playbooks = (_ROLES.parent / "playbooks").glob("*.yml")
+    files = [*_ROLES.glob("*/tasks/*.yml"), *_ROLES.glob("*/vars/*.yml"), *playbooks]
+    return frozenset(name for file in files for name in re.findall(r"^\s*(\w+):", file.read_text(), re.M))
 
 
 def network_faults(lists: Mapping[str, object]) -> list[str]:
