@@ -187,6 +187,7 @@ changes:
     error:
       description: Why it was not done, empty where it was.
       type: str
+  sample: [{action: create, node: worker-1, name: worker-1-hostfence, error: ""}]
 unchanged:
   description: How many HostEndpoints were right already.
   returned: always

@@ -33,6 +33,14 @@ EXAMPLES = r"""
 - name: See what is there
   hostfence.calico.leftovers_info:
   register: left
+
+- name: Show what a teardown would take away
+  ansible.builtin.debug:
+    msg: "{{ left.objects | rejectattr('kept_by') | map(attribute='name') | list }}"
+
+- name: Show what it leaves, and for whose sake
+  ansible.builtin.debug:
+    msg: "{{ left.objects | selectattr('kept_by') | items2dict(key_name='name', value_name='kept_by') }}"
 """
 
 RETURN = r"""
