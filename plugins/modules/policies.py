@@ -534,7 +534,8 @@ def _run(
     result["enforced"] = wanted.state == planner.ENFORCED or any(
         o.enforces for o in inventory.of_set(wanted.name)
     )
-    result["before"] = planner.restore_options(inventory, wanted.name)
+    # Going back is never refused for what it opens on the way.
+    result["before"] = {**planner.restore_options(inventory, wanted.name), "without_switch": True}
     if module.check_mode:
         result["rehearsal"] = planner.told(planned)
     if carried.problem:

@@ -106,7 +106,7 @@ def test_a_change_can_be_undone_by_what_it_returns(cluster):
         ("staged", [DENY]),
         ("enforced", [policy("other", "Deny", 27)]),
     ):
-        changed = run_set(cluster, "shut", *definitions, state=state)
+        changed = run_set(cluster, "shut", *definitions, state=state, without_switch=True)
         assert changed.get("changed"), changed["msg"]
         undone = run_module("policies", cluster, **changed["before"], lint=False, reach=False, settle=0)
         assert not undone["failed"], undone["msg"]
