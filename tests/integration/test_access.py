@@ -395,14 +395,15 @@ def work(api, run):
 
     def sets(state):
         tier = [TIER] if "Tier" in api.kinds else []
+        options = {"default_action": "Pass", "settle": 0, "without_switch": True}
         definitions = [*tier, NETS, *(policy(name) for name in ("first", "second"))]
-        ok("policies", name="one", state=state, definitions=definitions, default_action="Pass", settle=0)
+        ok("policies", name="one", state=state, definitions=definitions, **options)
         # Somebody decides what we left open. Apply would leave that to them, so the objects are replaced.
         decide(api, "GlobalNetworkPolicy", {"performanceHints": ["AssumeNeededOnEveryNode"]})
         decide(api, "StagedGlobalNetworkPolicy", {"performanceHints": ["AssumeNeededOnEveryNode"]})
         decide(api, "GlobalNetworkSet", {"nets": ["198.51.100.0/24"]})
         decide(api, "Tier", {"order": 5})
-        ok("policies", name="one", state=state, definitions=definitions, default_action="Pass", settle=0)
+        ok("policies", name="one", state=state, definitions=definitions, **options)
 
     ok("cluster_info")
     ok("host_endpoints")

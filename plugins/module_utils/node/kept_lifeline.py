@@ -131,18 +131,27 @@ def read(document: Mapping[str, Any]) -> Optional[Lifeline]:
         found = _rule(rule.get("expr") or ())
         if found is None:
             return None
-        net, port, is_neighbours, mark = found
-        marks.add(mark)
-        if is_neighbours:
+        marks.add(found.mark)
+        if found.is_neighbours:
             neighbours += 1
         else:
-            ways.get(str(rule.get("chain")), set()).add((net, port))
+            ways.get(str(rule.get("chain")), set()).add((found.net, found.port))
     if len(marks) != 1:
         return None
     return Lifeline(frozenset(ways["out"]), frozenset(ways["in"]), neighbours == 2, marks.pop())
 
 
-def _rule(expressions: Sequence[Mapping[str, Any]]) -> Optional[tuple[str, int, bool, int]]:
+@dataclass(frozen=True)
+class _Rule:
+    """What one rule of the table lets pass, and the mark that it sets."""
+
+    net: str
+    port: int
+    is_neighbours: bool
+    mark: int
+
+
+def _rule(expressions: Sequence[Mapping[str, Any]]) -> Optional[_Rule]:
     net, port, is_neighbours, mark = "", 0, False, 0
     for expression in expressions:
         match, mangle = expression.get("match"), expression.get("mangle")
@@ -158,7 +167,9 @@ def _rule(expressions: Sequence[Mapping[str, Any]]) -> Optional[tuple[str, int, 
                 port = int(right)
             elif field == "type":
                 is_neighbours = set(right.get("set", ())) == set(_NEIGHBOURS)
-    return (net, port, is_neighbours, mark) if mark and (is_neighbours or (net and port)) else None
+    if not mark or not (is_neighbours or (net and port)):
+        return None
+    return _Rule(net, port, is_neighbours, mark)
 
 
 # -- this machine -------------------------------------------------------------------------------------
