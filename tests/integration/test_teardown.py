@@ -64,6 +64,7 @@ def protect(api):
             lint=False,
             # What is taken away here is asked about, not who it shuts out.
             reach=False,
+            without_switch=True,
         )
         assert not done["failed"], done
 
