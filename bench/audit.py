@@ -5,10 +5,10 @@
 ``judge``: observed flows of many nodes against a cluster's policies, from documents to the result, in
 processor time, and the memory that twice the flows take more. ``scan``: the same with a million distinct
 peers. ``capture``: what the table adds to a new connection and to an established packet, measured in turns
-with and without it in the same run, and reading its elements beside ``nft -j list set``. ``memory``: what one
-look takes while the kernel's table of connections is as full as it can be. ``publish``: what the agents of
-``audit_mode: daemonset`` cost a real API server. ``once``: the playbook's one look at three nodes beside a
-ping of them.
+with and without it in the same run, and reading its elements compared with ``nft -j list set``.
+``memory``: what one look takes while the kernel's table of connections is as full as it can be.
+``publish``: what the agents of ``audit_mode: daemonset`` cost a real API server. ``once``: the playbook's
+one look at three nodes compared with a ping of them.
 """
 
 from __future__ import annotations
@@ -237,7 +237,7 @@ def reading(lab: Any, window: Any) -> None:
 
 
 def memory() -> None:
-    """One look while the table of connections is nearly full, beside one while it is empty."""
+    """One look while the table of connections is nearly full, compared with one while it is empty."""
     from traffic.lab import NODE, Lab
 
     with Lab() as lab:
@@ -362,7 +362,7 @@ def _sizes(control: ControlPlane) -> str:
 
 
 def once() -> None:
-    """The playbook's one look at three nodes beside Ansible's ping of them, in turns."""
+    """The playbook's one look at three nodes compared with Ansible's ping of them, in turns."""
     run = os.environ.get("HOSTFENCE_TESTBED", "/run/hostfence-bench")
     environment = {**os.environ, "HOSTFENCE_TESTBED": run, "K8S_AUTH_KUBECONFIG": f"{run}/kubeconfig"}
 

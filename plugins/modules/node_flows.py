@@ -188,7 +188,7 @@ OPTIONS: dict[str, Any] = {
     "refused": {"type": "bool", "default": False},
     "event_buffer": {"type": "int", "default": observe.EVENT_BUFFER},
     "set_size": {"type": "int", "default": 65536},
-    "limit": {"type": "int", "default": 16384},
+    "limit": {"type": "int", "default": observe.LIMIT},
     "enable_tracking": {"type": "bool", "default": False},
 }
 SIZES = range(64, 4_194_305)

@@ -49,7 +49,7 @@ from .host_view import HostView
 from .kube_controllers import KubeControllers
 from .node_selector import match_expressions, selects
 from .policies import namespaced_policies
-from .policy_sets import checked, options_of, policy_set, refuse_names_of_two, refuse_unlimited_log
+from .policy_sets import checked, options_of, policy_set, refuse_sets_of_one_name, refuse_unlimited_log
 
 Params = Mapping[str, Any]
 LogIn = Callable[[], Sequence[Params]]
@@ -84,7 +84,7 @@ def set_options(policies: Optional[Params]) -> list[dict[str, Any]]:
         return []
     listed = [*policies["sets"], *(options_of(entry, policies["common"]) for entry in policies["entries"])]
     found = [checked(one, f"policies.sets[{index}]") for index, one in enumerate(listed)]
-    refuse_names_of_two([one["name"] for one in found])
+    refuse_sets_of_one_name([one["name"] for one in found])
     return found
 
 

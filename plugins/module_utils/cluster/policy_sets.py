@@ -134,7 +134,7 @@ def options_of(entry: str, common: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def refuse_names_of_two(names: Iterable[str]) -> None:
+def refuse_sets_of_one_name(names: Iterable[str]) -> None:
     """:raises BadInput: two sets of one name, each of which would take away what the other wrote"""
     listed = list(names)
     twice = next((name for index, name in enumerate(listed) if name in listed[:index]), None)

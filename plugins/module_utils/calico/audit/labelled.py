@@ -8,12 +8,13 @@ It is the narrowest that labels allow: it selects what has every label that all 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import Any, Optional
 
-from ..address import Net, host_net
+from ..address import BITS, Net, host_net
 from ..stored.model import Store
+from .peers import LABEL, Peers
 
 # Of one pod or one generation of pods: a rule by them is void with the next roll-out.
 _PASSING = frozenset(
@@ -51,7 +52,21 @@ class Labelled:
         for entity in self._entities:
             for net in entity.nets:
                 self._exact.setdefault(net, entity)
-        self._sets = [entity for entity in self._entities if any(not _is_address(net) for net in entity.nets)]
+        self._sets = [
+            entity for entity in self._entities if any(net.prefix < BITS[net.version] for net in entity.nets)
+        ]
+
+    def sides(self, peers: Peers, generalise: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(IP version, the peers' side of a rule) for each version, which Calico demands of nets.
+
+        :param generalise: as for :meth:`Peers.nets`; ``label`` selects the peers where their labels can
+        """
+        selector = self.selector(peers.each()) if generalise == LABEL else ""
+        nets = peers.nets(generalise)
+        for version in (4, 6):
+            of_version = [net for net in nets if (":" in net) == (version == 6)]
+            if of_version:
+                yield version, {"selector": selector} if selector else {"nets": of_version}
 
     def selector(self, peers: Sequence[Net]) -> str:
         """A selector that holds all peers; empty where one has no labels, or no label is common to all."""
@@ -85,7 +100,3 @@ def _entity(labels: Mapping[str, str], nets: Iterable[Net]) -> _Entity:
         if key not in _PASSING and _PLAIN.match(key) and _PLAIN.match(value)
     }
     return _Entity(frozenset(plain), tuple(nets))
-
-
-def _is_address(net: Net) -> bool:
-    return net.prefix == (32 if net.version == 4 else 128)

@@ -169,9 +169,10 @@ class Peers:
     def nets(self, generalise: str = NONE) -> list[str]:
         """CIDRs that hold all peers, joined where neighbours are complete, in order.
 
-        :param generalise: ``subnet`` makes /24 and /64 of addresses
+        :param generalise: ``subnet`` makes /24 and /64 of addresses; so does ``label``, whose
+            nets are for peers that no label selects
         """
-        widest = SUBNET_BITS if generalise == SUBNET else BITS
+        widest = BITS if generalise == NONE else SUBNET_BITS
         cut = {_cut(net, min(net.prefix, widest[net.version])) for net in self._nets}
         result: list[str] = []
         for version in (4, 6):

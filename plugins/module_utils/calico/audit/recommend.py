@@ -16,7 +16,7 @@ from typing import Any, Optional
 from ..policy.required_flows import PlatformNetworks, Shape, policies, required_flows
 from .labelled import Labelled
 from .observed import Document, ObservedFlow
-from .peers import LABEL, NONE, SUBNET, Peers
+from .peers import NONE, Peers
 from .remedy import calico_protocol
 from .rows import PROTOCOL_NAMES
 
@@ -141,20 +141,14 @@ class Recommendation:
                 f"{_named(service)}: too many peers to name one by one; generalise=subnet makes nets of them"
             )
             return
-        by_label = self._wanted.generalise == LABEL
-        selector = self._labelled.selector(evidence.peers.each()) if by_label else ""
-        nets = evidence.peers.nets(SUBNET if by_label else self._wanted.generalise)
-        for family in (4, 6):
-            of_family = [net for net in nets if (":" in net) == (family == 6)]
-            if not of_family:
-                continue
+        for family, side in self._labelled.sides(evidence.peers, self._wanted.generalise):
             rule: dict[str, Any] = {
                 "action": "Allow",
                 "protocol": calico_protocol(service.protocol),
                 "metadata": {"annotations": {EVIDENCE: _text(service, evidence)}},
-                peer: {"selector": selector} if selector else {"nets": of_family},
+                peer: side,
             }
-            if selector:
+            if "selector" in side:
                 rule["ipVersion"] = family
             if service.port is not None:
                 rule.setdefault("destination", {})["ports"] = [service.port]

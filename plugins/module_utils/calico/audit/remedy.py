@@ -100,7 +100,7 @@ class Remedies:
         variable = self._variable(row, decided.name.rpartition(".")[2])
         if not variable:
             return None
-        nets = tuple(row.peers.nets(self._generalised(row)))
+        nets = tuple(row.peers.nets(self._wishes.generalise))
         given = self._wishes.variables.get(variable)
         known = {str(net) for net in given} if isinstance(given, Sequence) else set()
         missing = tuple(net for net in nets if net not in known)
@@ -132,9 +132,6 @@ class Remedies:
                 return "policies_platform_ntp_cidrs"
         return ""
 
-    def _generalised(self, row: Row) -> str:
-        return "subnet" if self._wishes.generalise == LABEL else self._wishes.generalise
-
     # -- policies of one's own -------------------------------------------------------------------
 
     def _denying(self, decided: DecidedBy, direction: str) -> Optional[Policy]:
@@ -153,8 +150,7 @@ class Remedies:
         return min(of_tier, key=lambda policy: (policy.order is None, policy.order or 0), default=None)
 
     def _own(self, row: Row, denying: Policy) -> Iterator[dict[str, Any]]:
-        selector = self._labelled.selector(row.peers.each()) if self._wishes.generalise == LABEL else ""
-        rules = list(_rules(row, self._generalised(row), selector))
+        rules = list(_rules(row, self._labelled.sides(row.peers, self._wishes.generalise)))
         side = "egress" if row.key.direction == "egress" else "ingress"
         stage = row.then.decided_by.stage
         spec: dict[str, Any] = {
@@ -183,26 +179,19 @@ class Remedies:
         }
 
 
-def _rules(row: Row, generalise: str, selector: str) -> Iterator[dict[str, Any]]:
-    """One rule a family, as Calico demands of nets.
-
-    :param selector: of the peers, which then takes the place of their nets
-    """
+def _rules(row: Row, sides: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """One rule a family; ``sides`` are those of its peers."""
     key = row.key
     peer = "destination" if key.direction == "egress" else "source"
-    nets = row.peers.nets(generalise)
     pre_dnat = row.then.decided_by.stage == PRE_DNAT
     port = key.original_port if pre_dnat and key.original_port is not None else key.port
-    for family in (4, 6):
-        of_family = [net for net in nets if (":" in net) == (family == 6)]
-        if not of_family:
-            continue
+    for family, side in sides:
         rule: dict[str, Any] = {
             "action": "Allow",
             "protocol": calico_protocol(key.protocol),
-            peer: {"selector": selector} if selector else {"nets": of_family},
+            peer: side,
         }
-        if selector:
+        if "selector" in side:
             rule["ipVersion"] = family
         if port is not None:
             rule.setdefault("destination", {})["ports"] = [port]

@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 from ..address import Address, Net, parse_address
 from ..endpoint_slice import API_SERVICE, service_of
+from ..endpoint_slice import KIND as ENDPOINT_SLICE
 from ..felix.configuration import INBOUND_ENV, OUTBOUND_ENV, FailsafePort
 from ..finding import WARNING, Finding
 from ..node_object import is_control_plane
@@ -159,7 +160,7 @@ def _api_endpoints(objects: Sequence[Mapping[str, Any]]) -> Iterator[Target]:
                 for entry in subset.get("addresses") or []:
                     for port in subset.get("ports") or []:
                         yield str(entry.get("ip")), int(port.get("port", 0))
-        elif item.get("kind") == "EndpointSlice" and service_of(item) == API_SERVICE:
+        elif item.get("kind") == ENDPOINT_SLICE and service_of(item) == API_SERVICE:
             for entry in item.get("endpoints") or []:
                 for address in entry.get("addresses") or []:
                     for port in item.get("ports") or []:

@@ -27,7 +27,7 @@ def programmed(
     back: on a node's ``*``, and on interfaces that were seen there. Untracked policy has no part in a ``*``.
 
     :param stored: the policies from before
-    :param around: what decides about hosts beside policy
+    :param around: what decides about hosts, apart from policy
     """
     objects = [*planner.objects_after(inventory, planner.WritePlan()), *around]
     judges = NodeJudges(objects, options, uses)

@@ -483,7 +483,7 @@ _NEIGHBOURS = range(133, 137)
 def lifeline_hit(stage: Stage, packet: Packet, settings: Settings) -> str:
     """What of the node's kept lifeline lets a packet pass at a stage, or empty.
 
-    Its mark is set after untracked policy was asked. Where a port is not known, policy is asked.
+    It sets its mark after untracked policy was evaluated. Where a port is unknown, policy is evaluated.
     """
     if stage.name == UNTRACKED or not stage.failsafes:
         return ""

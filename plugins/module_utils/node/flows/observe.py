@@ -35,13 +35,13 @@ GAPS = {
 }
 _Result = TypeVar("_Result")
 _NEARLY_FULL = 0.95
-_LIMIT = 16_384
+LIMIT = 16_384
 EVENT_BUFFER = 1 << 24
 _DRAIN_SECONDS = 0.05
 _MOST_OF_A_CORE = 0.01
 
 
-def once(node: str, limit: int = _LIMIT) -> dict[str, Any]:
+def once(node: str, limit: int = LIMIT) -> dict[str, Any]:
     """What the table of connections and the sockets say now; reads only.
 
     :param limit: the most distinct flows that are kept one by one
@@ -66,7 +66,7 @@ def watch(
     duration: float,
     *,
     refused: bool = False,
-    limit: int = _LIMIT,
+    limit: int = LIMIT,
     event_buffer: int = EVENT_BUFFER,
 ) -> dict[str, Any]:
     """A window without a table: the table of connections is read again before it forgets what was answered.
@@ -196,7 +196,7 @@ def is_open() -> bool:
     return _permitted(flow_table.find) is not None
 
 
-def collect(node: str, started: Optional[Mapping[str, Any]] = None, limit: int = _LIMIT) -> dict[str, Any]:
+def collect(node: str, started: Optional[Mapping[str, Any]] = None, limit: int = LIMIT) -> dict[str, Any]:
     """What the open window saw until now; it stays open.
 
     :param started: what :func:`start` returned: tells a window that was lost meanwhile
