@@ -26,6 +26,9 @@ from testbed.control_plane import ControlPlane  # noqa: E402
 
 UPSTREAM = Path(os.environ.get("HOSTFENCE_CRDS") or ROOT.parent / "shared" / "crds")
 FLAVOURS = ["ours-v1", "ours-v3", "v1-3.28.2", "v1-3.32.1", "v3-3.32.1", "aggregated-3.32.1"]
+# Each group, each age and Calico's own API server once: the playbooks take minutes on each, and the modules
+# that they call are tried on all.
+FEW_FLAVOURS = ["ours-v1", "v1-3.28.2", "v3-3.32.1", "aggregated-3.32.1"]
 OWNED = "app.kubernetes.io/managed-by=hostfence"
 OWNED_COLLECTIONS = (
     "/apis/rbac.authorization.k8s.io/v1/clusterroles",
@@ -37,12 +40,13 @@ OWNED_COLLECTIONS = (
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "one_flavour: the same on every flavour, so one is enough")
+    config.addinivalue_line("markers", "few_flavours: long, and by modules that are tried on every flavour")
 
 
 # First: xdist reads the groups in the same hook.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Runs what does not depend on the flavour on the first one only.
+    """Runs what does not depend on the flavour on the first one only, and what takes long on few.
 
     Of several processes each takes a flavour whole, or a file on the first one, which has most of the tests.
     """
@@ -51,8 +55,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return getattr(item, "callspec", None) and item.callspec.params.get("api")
 
     def elsewhere(item: pytest.Item) -> bool:
-        one = item.get_closest_marker("one_flavour")
-        return bool(one) and flavour_of(item) not in (None, FLAVOURS[0])
+        if item.get_closest_marker("one_flavour"):
+            return flavour_of(item) not in (None, FLAVOURS[0])
+        return bool(item.get_closest_marker("few_flavours")) and flavour_of(item) not in (None, *FEW_FLAVOURS)
 
     repeated = [item for item in items if elsewhere(item)]
     if repeated:

@@ -264,7 +264,7 @@ def test_ends_only_on_a_configuration_error_and_says_which(clean_api, agents, ch
     }
     config = change if isinstance(change, str) else json.dumps({**good, **(change or {})})
     agent = agents("sim-0001", config=config, environment={} if change else {"NODE_NAME": ""})
-    assert agent.process.wait(timeout=20) == 2
+    assert agent.process.wait(timeout=60) == 2
     assert [line["message"] for line in agent.lines()] == ["cannot work with this configuration"]
     assert said in agent.lines()[0]["reason"]
 

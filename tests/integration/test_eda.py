@@ -49,7 +49,7 @@ def events(clean_api):
 
 
 def next_of(events):
-    event = events.get(timeout=20)
+    event = events.get(timeout=60)
     return event["node"], event["change"]
 
 

@@ -17,6 +17,7 @@ def ready(admin, names):
         admin.patch(f"/api/v1/nodes/{name}/status", {"status": {"conditions": [condition]}})
 
 
+@pytest.mark.few_flavours
 def test_a_fit_cluster_passes_with_its_table(clean_api):
     names = clean_api.add_nodes(2)
     ready(clean_api.admin, names)

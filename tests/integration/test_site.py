@@ -92,6 +92,7 @@ def site(api):
     return Site(api)
 
 
+@pytest.mark.few_flavours
 def test_a_look_at_a_fresh_cluster_writes_nothing_and_does_not_fail(site):
     assert site.looked.code == 0, site.looked.output
     assert site.looked.changed > 0
@@ -99,6 +100,7 @@ def test_a_look_at_a_fresh_cluster_writes_nothing_and_does_not_fail(site):
     assert "+++ after: HostEndpoint sim-0001-hostfence" in site.looked.output
 
 
+@pytest.mark.few_flavours
 def test_the_first_run_protects_every_node(site):
     assert site.first.code == 0, site.first.output
     made = site.converged.keys() - site.fresh.keys()
@@ -114,10 +116,12 @@ def test_the_first_run_protects_every_node(site):
     assert f"{NODES} of {NODES} nodes have a HostEndpoint" in site.first.text
 
 
+@pytest.mark.few_flavours
 def test_what_was_there_is_as_it_was(site):
     assert {key: site.converged.get(key) for key in site.fresh} == site.fresh
 
 
+@pytest.mark.few_flavours
 def test_a_second_run_changes_and_writes_nothing(site):
     again = site.run()
     assert (again.code, again.changed) == (0, 0), again.output
@@ -175,6 +179,7 @@ def test_a_joining_node_gets_its_host_endpoint_and_nothing_else_changes(site):
     assert {key: after.get(key) for key in joined} == joined
 
 
+@pytest.mark.few_flavours
 def test_teardown_takes_what_is_ours_and_leaves_the_rest(site):
     node_objects.delete(site.api.admin, f"sim-{NODES + 1:04d}")
     done = site.run(playbook="playbooks/teardown.yml")

@@ -107,7 +107,7 @@ def programs() -> Iterator[str]:
             yield command.replace("\0", " ")
 
 
-def until(what: str, reached: Callable[[], object], seconds: int = 60) -> None:
+def until(what: str, reached: Callable[[], object], seconds: int = 240) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline, f"not reached: {what}"
