@@ -231,7 +231,7 @@ def reading(lab: Any, window: Any) -> None:
         return float(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
 
     print(
-        f"reading {len(answer['flows']['flows']):,} flows: module {seconds(child, ours):.2f} s, "
+        f"reading {len(json.loads(answer['flows'])['flows']):,} flows: module {seconds(child, ours):.2f} s, "
         f"nft -j list set {seconds(ours, theirs):.2f} s"
     )
 

@@ -142,37 +142,17 @@ started:
       description: Whether this call opened it.
       type: bool
 flows:
-  description: The document C(hostfence.flows/1).
+  description:
+    - The document C(hostfence.flows/1) as JSON, which C(docs/auditing.md) describes. It is one text, as Ansible
+      copies every value of a result several times and a node may have 100,000 flows.
+    - C(observed.flows | from_json) has the node's name in C(node), what is known of the window in C(window), and
+      one entry for each distinct flow and direction in C(flows).
   returned: unless O(state=started), or O(state=stopped) without a window
-  type: dict
-  contains:
-    schema:
-      description: V(hostfence.flows/1).
-      type: str
-    node:
-      description: The node's name.
-      type: str
-    boot_id:
-      description: The kernel's number of this start of the node.
-      type: str
-    mode:
-      description: V(once), V(window) or V(watched).
-      type: str
-    window:
-      description: C(start) and C(end) in seconds since 1970, C(complete), C(gaps) (C(id), C(message)).
-      type: dict
-    not_recorded:
-      description: Connections that found no place in a set.
-      type: int
-    interfaces:
-      description: The node's interfaces and their addresses with prefix length.
-      type: dict
-    flows:
-      description: One entry for each distinct flow and direction.
-      type: list
-      elements: dict
+  type: str
+  sample: '{"schema": "hostfence.flows/1", "node": "worker-1", "mode": "once", "flows": []}'
 """
 
+import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -203,9 +183,9 @@ def work(params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
             raise BadInput(name, params[name], f"a number from {allowed[0]} to {allowed[-1]}")
     node, state = params["node"], params["state"]
     if state == "watched" and not check_mode:
-        return {"changed": False, "flows": _watched(params)}
+        return {"changed": False, "flows": json.dumps(_watched(params))}
     if state in ("once", "watched"):
-        return {"changed": False, "flows": observe.once(node, params["limit"])}
+        return {"changed": False, "flows": json.dumps(observe.once(node, params["limit"]))}
     if state == "started":
         if check_mode and not observe.is_open():
             return {"changed": True}
@@ -217,7 +197,7 @@ def work(params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
     closing = state == "stopped" and observe.is_open()
     if closing and not check_mode:
         observe.stop()
-    return {"changed": closing, "flows": flows}
+    return {"changed": closing, "flows": json.dumps(flows)}
 
 
 def _watched(params: dict[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,12 @@ def module(lab: Lab, *, fails: bool = False, **options):
     )
     answer = json.loads(done.stdout or "{}")
     assert bool(answer.get("failed")) == fails, done.stdout + done.stderr
-    return answer
+    return with_document(answer)
+
+
+def with_document(answer):
+    """The module's answer, with its document read."""
+    return {**answer, "flows": json.loads(answer["flows"])} if "flows" in answer else answer
 
 
 def flow_of(record) -> Flow:
@@ -108,7 +113,7 @@ def begin_watching(lab: Lab, **options) -> subprocess.Popen[str]:
 def watched(running: subprocess.Popen[str]):
     answer = json.loads(running.communicate()[0])
     assert not answer.get("failed"), answer
-    return answer
+    return with_document(answer)
 
 
 def old_connection(lab: Lab, source: str):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from .flow_table import FAMILIES
 from .netlink import HEADER_BYTES, NETFILTER, Events, Netlink, attributes
@@ -38,8 +38,7 @@ _CLOSE_SECONDS = 10
 _NUMBER_BITS = 25
 
 
-@dataclass(frozen=True)
-class Tuple:
+class Tuple(NamedTuple):
     """One direction of a connection, addresses packed."""
 
     source: bytes
@@ -50,8 +49,7 @@ class Tuple:
     icmp: Optional[tuple[int, int]]
 
 
-@dataclass(frozen=True)
-class FlowKey:
+class FlowKey(NamedTuple):
     """A distinct flow: who opened it, to where before and after DNAT."""
 
     source: bytes
@@ -186,8 +184,7 @@ def tells_events() -> bool:
     return _number("nf_conntrack_events") != 0
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     number: int
     original: Tuple
     reply: Tuple

@@ -8,7 +8,7 @@ import socket
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from .conntrack import FlowKey, Known
 from .flow_table import Observed, Opener
@@ -22,8 +22,7 @@ _DIRECTIONS = {"input": INGRESS, "postrouting": EGRESS, "forward": FORWARD}
 _WITH_LISTENERS = (6, 17)
 
 
-@dataclass(frozen=True)
-class LegKey:
+class LegKey(NamedTuple):
     """A flow as the node sees it in one direction."""
 
     direction: str

@@ -16,7 +16,7 @@ import struct
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from . import nftables as nft
 
@@ -58,8 +58,7 @@ FAMILIES = (_Family(4, socket.AF_INET, 4, 12, 1, 16), _Family(6, socket.AF_INET6
 _NUMBERS = {"tcp": 6, "udp": 17, "sctp": 132}
 
 
-@dataclass(frozen=True)
-class Observed:
+class Observed(NamedTuple):
     """A distinct flow that the kernel noted; addresses are packed, a port is None where there is none.
 
     ``hook`` tells the direction. ``kept_bits`` is None for whole addresses; else the prefix length of the

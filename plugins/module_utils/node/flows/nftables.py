@@ -11,7 +11,7 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from .netlink import (
     ACK,
@@ -136,8 +136,7 @@ class Table:
     owned: bool
 
 
-@dataclass(frozen=True)
-class Element:
+class Element(NamedTuple):
     """An element of a set that counts: its ``key`` and the ``packets`` it counted."""
 
     key: bytes
