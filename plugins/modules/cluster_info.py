@@ -84,6 +84,12 @@ server_version:
   returned: always
   type: str
   sample: v1.34.1
+tokens_name_nodes:
+  description:
+    - Whether the token of a pod names its node and admission policies can ask for it, so that an agent can be
+      kept to its own node. Kubernetes 1.30 and newer.
+  returned: always
+  type: bool
 user:
   description: Name of the user of this connection; empty where the API cannot tell (before Kubernetes 1.28).
   returned: always
@@ -264,6 +270,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.preflight 
     judge,
     wildcard_collisions,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.version import tokens_name_nodes
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import cluster_info, permissions
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
@@ -294,6 +301,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     return {
         "changed": False,
         "server_version": facts.server_version,
+        "tokens_name_nodes": tokens_name_nodes(facts.server_version),
         "user": found.user,
         "flavour": facts.flavour,
         "api_version": facts.api_version,

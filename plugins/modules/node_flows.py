@@ -143,10 +143,10 @@ started:
       type: bool
 flows:
   description:
-    - The document C(hostfence.flows/1) as JSON, which C(docs/auditing.md) describes. It is one text, as Ansible
-      copies every value of a result several times and a node may have 100,000 flows.
-    - C(observed.flows | from_json) has the node's name in C(node), what is known of the window in C(window), and
-      one entry for each distinct flow and direction in C(flows).
+    - The document C(hostfence.flows/1) as JSON, which C(docs/auditing.md) describes. It is one text, as
+      Ansible copies every value of a result several times and a node may have 100,000 flows.
+    - C(observed.flows | from_json) has the node's name in C(node), what is known of the window in
+      C(window), and one entry for each distinct flow and direction in C(flows).
   returned: unless O(state=started), or O(state=stopped) without a window
   type: str
   sample: '{"schema": "hostfence.flows/1", "node": "worker-1", "mode": "once", "flows": []}'

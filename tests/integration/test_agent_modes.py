@@ -81,12 +81,12 @@ def test_ports_are_the_same_however_they_are_written(clean_api):
 def test_refused_where_tokens_do_not_name_the_node(clean_api):
     clean_api.add_nodes(1)
     # Stands in for a server before 1.30: which one it is, the role reads from the server's own version.
-    done = run(clean_api, __host_endpoints_scoped=False)
+    done = run(clean_api, __host_endpoints_tokens_name_nodes=False)
     assert done.code != 0
     assert "'daemonset' needs Kubernetes 1.30 or newer" in done.text
     assert "Set host_endpoints_mode to 'auto' or 'direct'" in done.text
     assert ours(clean_api) == {}
-    said = run(clean_api, __host_endpoints_scoped=False, host_endpoints_daemonset_unscoped=True)
+    said = run(clean_api, __host_endpoints_tokens_name_nodes=False, host_endpoints_daemonset_unscoped=True)
     assert "no pod was made" in said.text
     assert set(ours(clean_api)) == {c.rpartition("/")[2] for c in COLLECTIONS[:7] if not c.endswith("jobs")}
 

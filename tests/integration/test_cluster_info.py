@@ -30,6 +30,7 @@ def test_what_an_installation_of_calico_looks_like(clean_api):
     assert result["changed"] is False
     assert result["calico_version"] == clean_api.calico_version
     assert result["datastore_ready"] is True
+    assert result["tokens_name_nodes"] is True
     assert result["api_version"] == clean_api.kinds["HostEndpoint"].group_version
     assert [n["name"] for n in result["nodes"]] == names
     assert all(n["ready"] for n in result["nodes"])

@@ -28,12 +28,23 @@ NAMES_WITHOUT_TIER_PREFIX: Version = (3, 32)
 # Kubernetes
 SERVER_SIDE_APPLY: Version = (1, 22)
 RULES_IN_SCHEMAS: Version = (1, 25)
+TOKENS_NAME_NODES: Version = (1, 30)
 
 
 def parse_version(text: str) -> Optional[Version]:
     """Major and minor of ``v3.32.1``, ``1.34+`` or the like; None where it is no version."""
     found = re.match(r"v?(\d+)\.(\d+)", text)
     return (int(found[1]), int(found[2])) if found else None
+
+
+def tokens_name_nodes(kubernetes: str) -> bool:
+    """Whether a pod's token names its node, and admission policies can ask for it.
+
+    A version that cannot be read is taken as a new one.
+
+    :param kubernetes: version of the API server, such as ``v1.34.1``
+    """
+    return (parse_version(kubernetes) or TOKENS_NAME_NODES) >= TOKENS_NAME_NODES
 
 
 def version_of(text: str) -> Version:

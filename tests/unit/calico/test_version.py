@@ -11,6 +11,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.version im
     CURRENT,
     noted_version,
     parse_version,
+    tokens_name_nodes,
     version_of,
 )
 
@@ -23,6 +24,14 @@ UTILS = Path(__file__).resolve().parents[3] / "plugins" / "module_utils"
 def test_parse_version(text, version):
     assert parse_version(text) == version
     assert version_of(text) == (version or CURRENT)
+
+
+@pytest.mark.parametrize(
+    ("kubernetes", "so"),
+    [("v1.29.9", False), ("v1.30.0", True), ("v1.34.1-eks", True), ("v1.9.0", False), ("", True)],
+)
+def test_since_when_tokens_name_nodes(kubernetes, so):
+    assert tokens_name_nodes(kubernetes) is so
 
 
 @pytest.mark.parametrize("information", [{}, {"spec": None}, {"spec": {"calicoVersion": None}}])
