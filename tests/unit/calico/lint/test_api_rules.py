@@ -16,8 +16,11 @@ import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import lint
 
+from tests.unit import builders
+from tests.unit.builders import V3, Object
+from tests.unit.calico.lint.objects import Case, gnp, ids_of, rules_found
+
 JUDGED = Path(__file__).parents[2] / "recordings" / "calicoctl_validate.jsonl"
-V3 = "projectcalico.org/v3"
 
 
 def is_refused(judged: dict[str, Any]) -> bool:
@@ -99,3 +102,25 @@ def test_what_an_api_server_has_stored_is_not_asked_again(metadata: dict[str, st
     wrong = {"kind": "HostEndpoint", "metadata": {"name": "h"}, "spec": {"node": "n"}}
     assert "refused-by-api" in rules_of(wrong)
     assert "refused-by-api" not in rules_of({**wrong, "metadata": {"name": "h", **metadata}})
+
+
+CASES: list[Case] = [
+    ("refused-by-api", [gnp(api=V3, types=["ingress"])], [gnp(api=V3)]),
+    ("refused-by-api", [gnp(api=V3, types=["Ingress"] * 2)], [gnp(types=["Ingress"] * 2)]),
+    (
+        "refused-by-api",
+        [builders.resource("HostEndpoint", "h", api=V3, node="n")],
+        [builders.resource("HostEndpoint", "h", api=V3, node="n", interfaceName="*")],
+    ),
+    (
+        "refused-by-api",
+        [builders.resource("KubeControllersConfiguration", "default", api=V3)],
+        [builders.resource("KubeControllersConfiguration", "default", api=V3, controllers={})],
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "fires", "silent"), CASES, ids=ids_of(CASES))
+def test_rule(name: str, fires: list[Object], silent: list[Object]) -> None:
+    assert name in rules_found(fires)
+    assert name not in rules_found(silent)
