@@ -8,7 +8,12 @@ import ipaddress
 import random
 
 import pytest
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.address import written_net
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.address import (
+    Address,
+    parse_address,
+    parse_net,
+    written_net,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 
 
@@ -63,3 +68,46 @@ def test_every_net_without_host_bits_is_taken() -> None:
         kind = ipaddress.IPv4Network if bits == 32 else ipaddress.IPv6Network
         net = str(kind((number, prefix)))
         assert written_net(net, "net", "no net") == net
+
+
+@pytest.mark.parametrize(
+    ("text", "net"),
+    [
+        ("10.1.2.3/8", "10.0.0.0/8"),
+        ("10.1.2.3", "10.1.2.3/32"),
+        ("fd00::1", "fd00::1/128"),
+        ("FD00::1/64", "fd00::/64"),
+        ("::ffff:10.0.0.1", "10.0.0.1/32"),
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("::ffff:10.0.0.0/24", "::/24"),
+        ("::ffff:10.0.0.0/8", "::/8"),
+        ("0.0.0.0/0", "0.0.0.0/0"),
+    ],
+)
+def test_nets(text: str, net: str) -> None:
+    assert str(parse_net(text)) == net
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "10.0.0.0/33",
+        "10.0.0/24",
+        "010.0.0.1",
+        "10.0.0.256",
+        "10.0.0.0/-1",
+        "10.0.0.0/255.0.0.0",
+        "fe80::1%eth0",
+        "fd00::/129",
+        "10.0.0.0/ 8",
+        "10.0.0.0/\uff18",
+        "a",
+    ],
+)
+def test_no_nets(text: str) -> None:
+    assert parse_net(text) is None
+
+
+def test_a_mapped_address_is_the_ipv4_address() -> None:
+    assert parse_address("::ffff:1.2.3.4") == parse_address("1.2.3.4") == Address(4, 0x01020304)

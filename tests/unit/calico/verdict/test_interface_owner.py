@@ -7,10 +7,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 import pytest
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.address import (
-    Address,
-    parse_address,
-)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.address import Address, parse_address
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.model import (
     HostEndpoint,

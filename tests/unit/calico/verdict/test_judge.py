@@ -1,18 +1,16 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Verdicts: every reason, what is unknown, staged policy, versions, data planes, and laws that always hold.
+"""Verdicts: what is unknown, staged policy, versions, data planes, and laws that always hold.
 
-test_verdict_recorded.py holds the engine against a real kernel.
+test_judge_recorded.py holds the engine against a real kernel.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.rules import PROTOCOLS
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.interface_owner import (
     NodeFacts,
     parse_nodes,
@@ -23,156 +21,34 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.ju
     count_verdicts,
     judge_objects,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.reasons import REASONS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit import builders
 from tests.unit.builders import Object
+from tests.unit.calico.verdict.asked import (
+    ALLOW,
+    AOF,
+    DENY,
+    NEIGHBOUR,
+    PASS,
+    PEER,
+    POOL,
+    SSH,
+    UNTRACKED_HEP,
+    answer,
+    flow,
+    gnp,
+    hep,
+    judge,
+    tier,
+)
 
-ALLOW, DENY, PASS, LOG = ({"action": action} for action in ("Allow", "Deny", "Pass", "Log"))
 BOTH = ["Ingress", "Egress"]
-
-
-def hep(name: str = "hep", **spec: Any) -> Object:
-    return builders.host_endpoint(name, labels={"role": "db"}, **{"node": "n", **spec})
-
-
-def gnp(name: str = "p", kind: str = "GlobalNetworkPolicy", **spec: Any) -> Object:
-    given = {"selector": "role == 'db'", "order": 10, "ingress": [ALLOW], **spec}
-    return builders.policy(name, kind=kind, **given)
 
 
 def staged(name: str = "s", **spec: Any) -> Object:
     return gnp(name, "StagedGlobalNetworkPolicy", **spec)
-
-
-def tier(name: str, order: Optional[float] = None, action: str = "Deny") -> Object:
-    return builders.tier(name, order=order, defaultAction=action)
-
-
-def flow(direction: str = "ingress", **fields: Any) -> Object:
-    given = builders.flow(direction, **{"destination_port": 80, "source_port": 40000, **fields})
-    if str(given["protocol"]).upper().startswith("ICMP"):
-        given.pop("source_port")
-        given.pop("destination_port")
-    return {key: value for key, value in given.items() if value is not None}
-
-
-SSH = flow(destination_port=22)
-PING = flow(protocol="ICMP", icmp_type=8, icmp_code=0)
-NEIGHBOUR = {
-    "protocol": "ICMPv6",
-    "source": "fe80::1",
-    "destination": "fe80::2",
-    "icmp_type": 135,
-    "icmp_code": 0,
-}
-
-
-def judge(asked: Object, *objects: Object, nodes: Any = None, **options: Any) -> Verdict:
-    (verdict,) = judge_objects(list(objects), [asked], nodes, Options(**options))
-    assert verdict.reason_code in REASONS
-    return verdict
-
-
-def answer(asked: Object, *objects: Object, **options: Any) -> tuple[str, str]:
-    verdict = judge(asked, *objects, **options)
-    return verdict.verdict, verdict.reason_code
-
-
-AOF = {"applyOnForward": True}
-UNTRACKED_HEP = hep(interfaceName="eth0")
-
-POOL = builders.resource("IPPool", "pool", cidr="10.244.0.0/16", ipipMode="Always", vxlanMode="CrossSubnet")
-PEER = builders.node("n", "10.0.0.9")
-REASON_CASES: list[tuple[str, str, Object, list[Object]]] = [
-    ("allow", "no-host-endpoint", flow(), []),
-    ("allow", "no-host-endpoint", flow(), [hep(interfaceName="eth1")]),
-    ("allow", "no-host-endpoint", flow(), [hep(node="m"), hep("other", node="n", interfaceName="eth7")]),
-    ("allow", "established", flow(state="established"), [hep(), gnp(ingress=[DENY])]),
-    ("allow", "established", flow("forward", state="related"), [hep(), gnp(ingress=[DENY], **AOF)]),
-    ("allow", "failsafe", SSH, [hep(), gnp(ingress=[DENY])]),
-    ("allow", "failsafe", flow("egress", protocol="UDP", destination_port=53), [hep(profiles=[])]),
-    ("deny", "policy-deny", flow("forward", destination_port=22), [hep(), gnp(ingress=[DENY], **AOF)]),
-    ("allow", "policy-allow", flow(), [hep(), gnp()]),
-    ("deny", "policy-deny", flow(), [hep(), gnp(ingress=[DENY])]),
-    ("deny", "end-of-tier", flow(), [hep(), gnp(ingress=[])]),
-    ("allow", "profile-allow", flow(), [hep(), gnp(ingress=[], tier="t"), tier("t", action="Pass")]),
-    ("allow", "profile-allow", flow("egress"), [hep(), gnp(ingress=[DENY])]),
-    ("deny", "no-profile", flow(), [hep(profiles=[])]),
-    ("deny", "no-profile", flow("egress"), [hep(profiles=[]), gnp()]),
-    ("deny", "profile-missing", flow(), [hep(profiles=["gone", "projectcalico-default-allow"])]),
-    (
-        "deny",
-        "profile-deny",
-        flow(),
-        [hep(profiles=["closed"]), builders.resource("Profile", "closed", ingress=[DENY])],
-    ),
-    ("deny", "no-profile", flow(), [hep(profiles=["empty"]), builders.resource("Profile", "empty")]),
-    ("allow", "forward-default", flow("forward"), [hep(profiles=[]), gnp(ingress=[DENY])]),
-    ("allow", "forward-undecided", flow("forward"), [hep(), gnp(types=["Ingress"], ingress=[PASS], **AOF)]),
-    ("deny", "end-of-tier", flow("forward"), [hep(), gnp(ingress=[], **AOF)]),
-    ("deny", "invalid-state", flow(state="invalid"), [hep(), gnp()]),
-    ("deny", "invalid-state", flow(protocol="ICMP", icmp_type=0, icmp_code=0), [hep(), gnp()]),
-    ("allow", "no-host-endpoint", flow(state="invalid"), []),
-    ("allow", "host-to-pod", flow("egress", interface="cali1"), [hep(profiles=[])]),
-    ("undetermined", "pod-to-host", flow(interface="cali1"), [hep()]),
-    (
-        "deny",
-        "pod-to-host",
-        flow(interface="cali1"),
-        [hep(), builders.felix_configuration(defaultEndpointToHostAction="Drop")],
-    ),
-    ("allow", "neighbour-discovery", flow(interface="cali1", **NEIGHBOUR), [hep()]),
-    ("undetermined", "pod-policy", flow("forward", out_interface="cali1"), [hep()]),
-    ("deny", "policy-deny", flow("forward", out_interface="cali1"), [hep(), gnp(ingress=[DENY], **AOF)]),
-    (
-        "undetermined",
-        "unknown-match",
-        flow(destination_port=None),
-        [hep(), gnp(ingress=[{**ALLOW, "protocol": "TCP", "destination": {"ports": [80]}}])],
-    ),
-    ("undetermined", "unknown-interface", flow(interface=None), [hep(interfaceName="eth0", profiles=[])]),
-    (
-        "undetermined",
-        "unknown-configuration",
-        flow(),
-        [
-            hep(),
-            builders.felix_configuration(failsafeInboundHostPorts=[{"protocol": "SCTP", "port": 1}]),
-        ],
-    ),
-    (
-        "allow",
-        "tunnel",
-        flow(protocol=4, destination_port=None, source_port=None),
-        [hep(profiles=[]), POOL, PEER],
-    ),
-    ("deny", "answer-denied", flow(), [UNTRACKED_HEP, gnp("early", doNotTrack=True, **AOF)]),
-    ("undetermined", "unprogrammable-rule", flow(), [hep(), gnp(ingress=[{**ALLOW, "icmp": {"type": 8}}])]),
-    (
-        "undetermined",
-        "unreadable-object",
-        flow(),
-        [hep(), gnp(ingress=[{**ALLOW, "protocol": "TCP", "destination": {"ports": [70000]}}])],
-    ),
-]
-
-
-@pytest.mark.parametrize(
-    ("verdict", "reason", "asked", "objects"),
-    REASON_CASES,
-    ids=[f"{i}-{c[1]}" for i, c in enumerate(REASON_CASES)],
-)
-def test_reasons(verdict: str, reason: str, asked: Object, objects: list[Object]) -> None:
-    assert answer(asked, *objects) == (verdict, reason)
-
-
-def test_every_reason_has_a_case() -> None:
-    # Where nodes are other ones, and in test_lifeline.
-    elsewhere = {"no-connection", "not-an-ebpf-interface", "ipvs-node-port", "lifeline"}
-    assert {reason for _verdict, reason, _flow, _objects in REASON_CASES} | elsewhere == set(REASONS)
 
 
 @pytest.mark.parametrize("port", [29999, 30000, 31000, 32767, 32768])
@@ -269,50 +145,6 @@ class TestClasses:
     def test_an_undecided_forward_takes_the_nodes_own_rules_for_granted(self) -> None:
         verdict = judge(flow("forward"), hep(interfaceName="eth0"), gnp(ingress=[PASS], **AOF))
         assert any("FORWARD" in assumption for assumption in verdict.assumptions)
-
-
-class TestTiers:
-    """Order, Pass, and the end of a tier."""
-
-    def test_pass_goes_to_the_next_tier(self) -> None:
-        objects = (hep(), tier("first", 1), gnp("a", tier="first", ingress=[PASS, DENY]), gnp("b"))
-        verdict = judge(flow(), *objects)
-        assert verdict.decided_by.name == "b"
-        assert verdict.trace == (
-            "filter INPUT: normal ingress policy of host endpoint hep",
-            "tier first: GlobalNetworkPolicy a ingress rule 0 passes to the next tier",
-            "tier default: GlobalNetworkPolicy b ingress rule 0 allows",
-        )
-
-    def test_pass_from_the_last_tier_leads_to_the_profiles(self) -> None:
-        assert answer(flow(), hep(), gnp(ingress=[PASS])) == ("allow", "profile-allow")
-        assert answer(flow(), hep(profiles=[]), gnp(ingress=[PASS])) == ("deny", "no-profile")
-
-    def test_log_goes_on(self) -> None:
-        assert answer(flow(), hep(), gnp(ingress=[LOG, ALLOW])) == ("allow", "policy-allow")
-        assert answer(flow(), hep(), gnp(ingress=[LOG])) == ("deny", "end-of-tier")
-
-    def test_a_tier_without_policy_for_the_direction_is_not_there(self) -> None:
-        objects = (hep(), tier("first", 1), gnp("a", tier="first", types=["Egress"], ingress=None))
-        assert answer(flow(), *objects) == ("allow", "profile-allow")
-        assert answer(flow("egress"), *objects) == ("deny", "end-of-tier")
-
-    def test_policy_of_a_missing_tier_comes_last_and_denies(self) -> None:
-        lost = gnp("lost", tier="gone", order=1, ingress=[{**ALLOW, "protocol": "UDP"}])
-        verdict = judge(flow(), hep(), lost)
-        assert (verdict.verdict, verdict.decided_by.tier) == ("deny", "gone")
-        assert answer(flow(), hep(), lost, gnp("first")) == ("allow", "policy-allow")
-
-    def test_decided_by_counts_rules_from_0_as_written(self) -> None:
-        rules = [{**ALLOW, "protocol": "UDP"}, LOG, {**DENY, "protocol": "TCP"}]
-        verdict = judge(flow(), hep(), gnp(ingress=rules))
-        assert verdict.as_dict()["decided_by"] == {
-            "stage": "normal",
-            "tier": "default",
-            "kind": "GlobalNetworkPolicy",
-            "name": "p",
-            "rule_index": 2,
-        }
 
 
 class TestStaged:
@@ -587,37 +419,6 @@ class TestTunnels:
         )
 
 
-class TestFailsafes:
-    """Effective lists, nets, families."""
-
-    def felix(self, name: str = "default", **spec: Any) -> Object:
-        return builders.felix_configuration(name, **spec)
-
-    def test_a_net_limits_an_entry(self) -> None:
-        entry = {"protocol": "TCP", "port": 22, "net": "192.0.2.0/24"}
-        objects = (hep(), gnp(ingress=[DENY]), self.felix(failsafeInboundHostPorts=[entry]))
-        assert answer(SSH, *objects)[0] == "deny"
-        assert answer({**SSH, "source": "192.0.2.7"}, *objects) == ("allow", "failsafe")
-        v6 = {**SSH, "source": "fd00::9", "destination": "fd00::1"}
-        assert answer(v6, *objects)[0] == "deny"
-
-    def test_an_empty_list_is_none(self) -> None:
-        assert answer(SSH, hep(profiles=[]), self.felix(failsafeInboundHostPorts=[]))[0] == "deny"
-
-    def test_a_nodes_own_configuration_wins(self) -> None:
-        objects = (hep(profiles=[]), self.felix(failsafeInboundHostPorts=[]))
-        own = self.felix("node.n", failsafeInboundHostPorts=[{"protocol": "TCP", "port": 22}])
-        assert answer(SSH, *objects, own) == ("allow", "failsafe")
-        assert answer(SSH, *objects, environment={"FELIX_FAILSAFEINBOUNDHOSTPORTS": "tcp:22"})[0] == "allow"
-
-
-def test_the_documentation_tells_every_reason() -> None:
-    page = (Path(__file__).parents[4] / "docs" / "verdict.md").read_text()
-    assert [line for line in page.splitlines() if line.startswith("| `")][-len(REASONS) :] == [
-        f"| `{code}` | {text} |" for code, text in REASONS.items()
-    ]
-
-
 def test_counts() -> None:
     verdicts = judge_objects([hep(profiles=[])], [flow(), SSH, flow()])
     assert count_verdicts(verdicts) == {"allow": 1, "deny": 2, "undetermined": 0}
@@ -626,6 +427,8 @@ def test_counts() -> None:
 # -- laws ------------------------------------------------------------------------------------------
 
 NETS = st.sampled_from(["10.0.0.0/8", "10.0.0.9", "192.0.2.0/24", "fd00::/16", "0.0.0.0/0", "::/0"])
+
+
 SIDES = st.fixed_dictionaries(
     {},
     optional={
@@ -788,7 +591,3 @@ def test_what_is_decided_without_a_port_is_decided_so_for_every_port(
     verdict = judge(without, *world(raw), dataplane=plane)
     if verdict.verdict != "undetermined":
         assert judge(asked, *world(raw), dataplane=plane).verdict == verdict.verdict
-
-
-def test_protocol_names_are_those_of_calico() -> None:
-    assert set(PROTOCOLS) == {"tcp", "udp", "icmp", "icmpv6", "sctp", "udplite"}

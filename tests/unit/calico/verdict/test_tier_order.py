@@ -7,10 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.reader import read
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.tier_order import (
-    promoted,
-    rank,
-)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.tier_order import promoted, rank
 
 from tests.unit import builders
 from tests.unit.builders import Object
