@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from typing import Any, Optional
 
@@ -12,7 +13,9 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.b
     Kernel,
     expected_keys,
     read_attached,
+    read_map,
     verify,
+    verify_map,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.expectation import (
     Expectation,
@@ -27,9 +30,14 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.r
     chain_hashes,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix.chains import FAILSAFE_OUT
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix.configuration import (
+    FailsafePort,
+    Failsafes,
+)
 
 from tests.unit import builders
 from tests.unit.builders import V3
+from tests.unit.calico.failsafe import objects
 
 INTERFACES = {"lo": ["127.0.0.1/8", "::1/128"], "eth0": ["10.0.0.1/24"], "br0": [], "cali12": []}
 CLSACT = [
@@ -211,3 +219,54 @@ def test_felixs_own_rules_in_the_kernels_chains_are_no_strangers_and_others_are(
     chain.rules.append(DumpedRule((), "drop", "", "AAAAAAAAAAAAAAAA"))
     found = ids(expectation(), {"eth0": BOTH}, (ruleset,), masters={})
     assert ("foreign.drop", "error") in found
+
+
+# -- the map of failsafe ports --------------------------------------------------------------------
+
+
+def key(bits: int, port: int, protocol: int, outbound: int, address: bytes) -> dict[str, Any]:
+    raw = struct.pack("<IHBB", 32 + bits, port, protocol, outbound) + address
+    return {"key": [f"0x{byte:02x}" for byte in raw], "value": ["0x00"] * 4}
+
+
+def bpf(ports: Failsafes) -> Expectation:
+    found = expect([objects.hep("a", "*")], "n1", INTERFACES)
+    return Expectation(**{**found.__dict__, "failsafes": ports, "bpf": True})
+
+
+PORTS = Failsafes(
+    (FailsafePort("tcp", 22), FailsafePort("udp", 68, "10.0.0.0/8")), (FailsafePort("udp", 53),)
+)
+MAP = [
+    key(0, 22, 6, 0, bytes(4)),
+    key(8, 68, 17, 0, bytes([10, 0, 0, 0])),
+    key(0, 53, 17, 1, bytes(4)),
+]
+
+
+def test_a_map_that_holds_what_is_configured() -> None:
+    assert verify_map(bpf(PORTS), MAP, 4) == []
+    assert verify_map(bpf(PORTS), [key(0, 22, 6, 0, bytes(16)), key(0, 53, 17, 1, bytes(16))], 6) == []
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_a_missing_key(at: int) -> None:
+    assert objects.ids(verify_map(bpf(PORTS), MAP[:at] + MAP[at + 1 :], 4)) == ["failsafe.missing"]
+
+
+def test_a_key_too_many_and_one_in_the_wrong_direction() -> None:
+    assert objects.ids(verify_map(bpf(PORTS), [*MAP, key(0, 80, 6, 0, bytes(4))], 4)) == ["failsafe.extra"]
+    turned = [key(0, 22, 6, 1, bytes(4)), *MAP[1:]]
+    assert sorted(objects.ids(verify_map(bpf(PORTS), turned, 4))) == ["failsafe.extra", "failsafe.missing"]
+
+
+@pytest.mark.parametrize(
+    "document", [None, {}, [1], [{"key": "x"}], [{"key": ["0x1"]}], [{"key": ["zz"] * 12}]]
+)
+def test_what_is_no_map_is_never_ok(document: Any) -> None:
+    assert objects.ids(verify_map(bpf(PORTS), document, 4)) == ["dump.unreadable"]
+
+
+def test_a_map_is_read_as_bpftool_writes_it() -> None:
+    (found,) = read_map(json.loads(json.dumps(MAP[1:2])), 4)
+    assert str(found) == "inbound udp/68 (10.0.0.0/8)"
