@@ -7,7 +7,7 @@ from __future__ import annotations
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.audited import audit
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.document import build
 
-from tests.unit.calico.audit import test_audit as audits
+from tests.unit.calico.audit import watched as audits
 from tests.unit.report import sample
 from tests.unit.report.test_document import valid
 

@@ -5,10 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.duration import (
-    in_words,
-    seconds,
-)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.duration import in_words, seconds
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 
 

@@ -20,7 +20,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.req
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.reader import read
 
-from tests.unit.calico.audit.test_audit import Object, all_nodes, audited, cluster, document, record
+from tests.unit.builders import Object
+from tests.unit.calico.audit.watched import all_nodes, audited, cluster, document, record
 
 AROUND = PlatformNetworks(nodes=("10.0.3.0/24",), cluster=("10.244.0.0/16",))
 

@@ -1,0 +1,84 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whether an audit lets a candidate be enforced."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate import parse_accepted
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.observe import GAPS
+
+from tests.unit.calico.audit.watched import ONLY_WEB, all_nodes, audited, cluster, document, record, staged
+
+
+@pytest.mark.parametrize(
+    ("documents", "reason"),
+    [
+        ([document(), document(of="n2")], "no data of n3"),
+        (
+            [document(of=f"n{n}", seconds=60) for n in (1, 2, 3)],
+            "a window shorter than 1d at n1, n2, n3",
+        ),
+        *(([*all_nodes(), document(gaps=[gap])], f"{gap} at n1") for gap in GAPS),
+        ([*all_nodes(), document(not_recorded=3)], "not-recorded at n1"),
+        ([*all_nodes(), document(of="x")], "data of nodes that the cluster does not have: x"),
+        ([*all_nodes(), document({"flow": 1})], "1 flows that cannot be read"),
+        ([*all_nodes(), document(record(flow={"protocol": "?"}))], "1 flows that cannot be read"),
+    ],
+)
+def test_what_was_not_seen_makes_the_gate_inconclusive(documents, reason):
+    result = audited(cluster(ONLY_WEB), *documents)
+
+    assert result["gate"] == "inconclusive"
+    assert any(text.startswith(reason) for text in result["reasons"]), result["reasons"]
+
+
+def test_a_candidate_that_selects_nothing_was_not_audited():
+    result = audited(cluster(staged("web", selector="role == 'none'")), *all_nodes(record()))
+
+    assert result["gate"] == "inconclusive"
+    assert "selects no host endpoint" in result["reasons"][0]
+
+
+def test_what_fails_are_the_three_biggest_rows():
+    records = [record(port=port, count=port) for port in (1001, 1002, 1003, 1004, 1005)]
+
+    result = audited(cluster(ONLY_WEB), *all_nodes(*records))
+
+    assert result["gate"] == "fail"
+    assert [reason.split(" of ")[0][-8:] for reason in result["reasons"]] == [
+        "tcp/1005",
+        "tcp/1004",
+        "tcp/1003",
+    ]
+
+
+ACCEPTED = {"protocol": "tcp", "port": 9100, "reason": "it is switched off", "until": "2026-11-28"}
+
+
+def test_what_is_accepted_does_not_fail_until_its_day_has_passed():
+    documents = all_nodes(record())
+
+    assert audited(cluster(ONLY_WEB), *documents, accepted=[ACCEPTED])["gate"] == "pass"
+    late = audited(cluster(ONLY_WEB), *documents, accepted=[{**ACCEPTED, "until": "2026-11-27"}])
+    assert (late["gate"], late["expired"]) == ("fail", ["it is switched off (until 2026-11-27)"])
+    other = audited(cluster(ONLY_WEB), *documents, accepted=[{**ACCEPTED, "peer": "198.51.100.0/24"}])
+    assert other["gate"] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("entry", "field"),
+    [
+        ({**ACCEPTED, "reason": " "}, "audit_accepted[0].reason"),
+        ({**ACCEPTED, "until": "soon"}, "audit_accepted[0].until"),
+        ({"reason": "all", "until": "2027-01-01"}, "audit_accepted[0]"),
+        ({**ACCEPTED, "peer": "everybody"}, "audit_accepted[0].peer"),
+        ({**ACCEPTED, "ignore": True}, "audit_accepted[0].ignore"),
+        ("all", "audit_accepted[0]"),
+    ],
+)
+def test_there_is_no_bare_ignore(entry, field):
+    with pytest.raises(BadInput) as refused:
+        parse_accepted([entry])
+    assert refused.value.field == field
