@@ -4,72 +4,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.felix.configuration import FelixFields
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.finding import ERROR, Finding
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint import (
-    HostEndpointTemplate,
-)
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan import document, gates, seen
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.builder import is_judged, make_plan
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.model import Plan
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.screen import screen
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.view import Logins, View
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.wishes import (
-    AccessWish,
-    FelixWish,
-    HostEndpointsWish,
-    PoliciesWish,
-    Wishes,
-)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.wishes import Wishes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.planner import PolicySet
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.reader import Document, parse
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.reach import of_session
 
-from tests.unit import builders
-
-RECORDING = Path(__file__).parents[2] / "recordings" / "clusters" / "three-nodes.json"
-LABELS = {"host-endpoint": "ingress"}
-NODES = ("sim-0001", "sim-0002", "sim-0003")
-HEPS = HostEndpointsWish("direct", HostEndpointTemplate(LABELS), "")
-CLOSED = FelixWish(FelixFields(inbound=[{"protocol": "tcp", "port": 6443}]))
-
-
-@pytest.fixture
-def view() -> View:
-    """Three nodes without HostEndpoints, as an API server lists them."""
-    recorded = json.loads(RECORDING.read_text())
-    logins = tuple(
-        of_session(name, f"192.0.2.1 40000 100.64.0.{n} 22", "here") for n, name in enumerate(NODES, 1)
-    )
-    return View(
-        recorded["flavour"],
-        recorded["group"],
-        recorded["version"],
-        frozenset(recorded["kinds"]),
-        recorded["objects"],
-        calico_version=recorded["calico_version"],
-        selected=NODES,
-        logins=Logins(logins, {}, frozenset(NODES), frozenset(NODES)),
-    )
-
-
-def a_set(name: str, action: str, state: str = "enforced", **spec: Any) -> PolicySet:
-    rule = {"action": action, "protocol": "TCP", "destination": {"ports": [22]}}
-    given = {"order": 10, "selector": "host-endpoint == 'ingress'", "ingress": [rule], **spec}
-    policy = builders.policy(name, api=builders.V3, **{"types": None, **given})
-    definitions = parse([Document(policy, "here")], "hostfence")
-    return PolicySet(name, state, definitions, default_action="Pass")
-
-
-def policies(*sets: PolicySet, **more: Any) -> PoliciesWish:
-    return PoliciesWish(sets, **{"lint": False, **more})
+from tests.unit.calico.plan.planned import CLOSED, HEPS, NODES, a_set, enforced, policies, titles
 
 
 def test_an_audited_set_decides_nothing_and_says_what_is_not_counted(view: View) -> None:
@@ -86,10 +33,6 @@ def test_an_audited_set_decides_nothing_and_says_what_is_not_counted(view: View)
     assert plan.steps[-1].after.enforced == ()
     told = [finding.message for step in plan.steps for finding in step.findings]
     assert "not counted: hostfence.edge: doNotTrack cannot be counted without deciding" in told
-
-
-def titles(plan: Plan, name: str) -> list[str]:
-    return [f"{w.action} {w.title}" for step in plan.steps if step.name == name for w in step.writes]
 
 
 def test_every_step_rests_on_what_those_before_it_leave(view: View) -> None:
@@ -159,11 +102,6 @@ def test_what_is_staged_decides_nothing(view: View) -> None:
     assert any("nothing that is enforced changes" in line for line in screen(plan))
 
 
-def test_where_only_preflight_is_asked_for_its_findings_are_shown(view: View) -> None:
-    found = replace(view, findings=(Finding("Calico", "ok", "v3.30.1", ""),))
-    assert screen(make_plan(found, Wishes())) == ["What was looked at:", "  ok       Calico: v3.30.1"]
-
-
 def test_nodes_that_were_not_reached_refuse_enforcing(view: View) -> None:
     logins = replace(view.logins, reached=frozenset(NODES[:1]))
     wishes = Wishes(host_endpoints=HEPS, policies=policies(a_set("open", "Allow")))
@@ -191,20 +129,6 @@ def test_what_is_loosened_only_waits_for_nodes_that_nobody_tried(view: View) -> 
     assert "cannot log in" in make_plan(replace(later, logins=nobody), absent).all_refusals[0]
 
 
-def test_a_trap_refuses_only_where_it_bites(view: View) -> None:
-    spec = {"types": ["Ingress"], "ingress": [{"action": "Deny"}]}
-
-    def planned(state: str, **more: Any) -> Plan:
-        wish = PoliciesWish((a_set("shut", "Deny", state, **spec),), reach=False)
-        return make_plan(view, Wishes(policies=wish, **more))
-
-    assert any("deny-covers" in text for text in planned("enforced", host_endpoints=HEPS).all_refusals)
-    staged = planned("staged", host_endpoints=HEPS)
-    assert staged.all_refusals == []
-    assert any("deny-covers" in str(finding) for finding in staged.steps[-1].findings)
-    assert planned("enforced").all_refusals == []
-
-
 def test_preflight_that_stops_leaves_no_step(view: View) -> None:
     stop = Finding("datastore", ERROR, "not ready", "unlock it")
     plan = make_plan(replace(view, findings=(stop,)), Wishes(host_endpoints=HEPS))
@@ -214,78 +138,9 @@ def test_preflight_that_stops_leaves_no_step(view: View) -> None:
     assert make_plan(replace(view, findings=(stop,)), ignored).steps
 
 
-def test_definitions_that_are_absent_are_created_as_far_as_this_calico_knows_them(view: View) -> None:
-    bare = replace(view, kinds=frozenset({"HostEndpoint"}), calico_version="v3.28.2")
-    created = titles(make_plan(bare, Wishes(crds=True)), "crds")
-    assert f"create CustomResourceDefinition globalnetworkpolicies.{view.group}" in created
-    assert not any("tiers" in title or "staged" in title for title in created)
-
-
-def test_access_is_not_widened_by_itself(view: View) -> None:
-    wish = AccessWish("hostfence", "hostfence", [])
-    assert len(titles(make_plan(view, Wishes(access=wish)), "access")) == 4
-    itself = replace(view, user=wish.user)
-    assert titles(make_plan(itself, Wishes(access=wish)), "access") == []
-    with pytest.raises(BadInput, match="access_namespace: 'Host_fence'"):
-        AccessWish("Host_fence", "hostfence", [])
-
-
 def test_no_node_selected_is_one_message(view: View) -> None:
     with pytest.raises(BadInput, match="selects no node"):
         make_plan(replace(view, selected=()), Wishes(host_endpoints=HEPS))
-
-
-def test_a_document_says_what_moved(view: View) -> None:
-    wishes = Wishes(host_endpoints=HEPS)
-    plan = make_plan(view, wishes)
-    saved = document.read_document(json.loads(json.dumps(document.to_document(plan, {"a": {"b": 1}}))), "f")
-    assert document.difference(saved, plan, {"a": {"b": 1}}) == []
-    assert document.difference(saved, plan, {"a": {"b": 2}}) == ["asked for otherwise than in the plan: a.b"]
-    nodes = [*view.of("Node")]
-    nodes[0] = {**nodes[0], "metadata": {**nodes[0]["metadata"], "labels": {"zone": "b"}}}
-    other = make_plan(replace(view, objects={**view.objects, "Node": nodes[:2]}), wishes)
-    [changed, gone] = document.difference(saved, other, {"a": {"b": 1}})[:2]
-    assert (changed, gone) == (
-        "the cluster has moved: changed: Node sim-0001",
-        "the cluster has moved: gone: Node sim-0003",
-    )
-
-
-def test_a_nodes_heartbeat_moves_nothing(view: View) -> None:
-    node = view.of("Node")[0]
-    beat = {**node, "status": {**node["status"], "conditions": [{"type": "Ready"}]}}
-    metadata = {**beat["metadata"], "resourceVersion": "999999"}
-    objects = {**view.objects, "Node": [{**beat, "metadata": metadata}, *view.of("Node")[1:]]}
-    assert seen.seen_of(replace(view, objects=objects)) == seen.seen_of(view)
-
-
-@pytest.mark.parametrize("broken", [None, {}, {"schema": "hostfence.plan/2"}, {"schema": "hostfence.plan/1"}])
-def test_what_is_no_plan_is_refused(broken: object) -> None:
-    with pytest.raises(BadInput):
-        document.read_document(broken, "file")
-
-
-def test_who_must_be_seen() -> None:
-    governed, reached = ["a", "b", "c"], {"a", "b", "x"}
-    assert gates.unreached(governed, reached) == ("c",)
-    assert gates.provable(governed, reached) == ("a", "b")
-    assert gates.unverified(governed, {"a", "c"}) == ("b",)
-
-
-def after(view: View, plan: Plan) -> View:
-    """The view once the plan was carried out."""
-    stored = {kind: {o["metadata"]["name"]: o for o in view.of(kind)} for kind in view.objects}
-    for step in plan.steps:
-        for write in step.writes:
-            kept = stored.setdefault(write.kind, {})
-            kept.pop(write.name, None)
-            if write.after:
-                kept[write.name] = write.after
-    return replace(view, objects={kind: list(objects.values()) for kind, objects in stored.items()})
-
-
-def enforced(view: View, *sets: PolicySet) -> View:
-    return after(view, make_plan(view, Wishes(host_endpoints=HEPS, policies=policies(*sets))))
 
 
 def test_what_is_enforced_is_judged_though_nothing_is_written(view: View) -> None:
@@ -322,40 +177,3 @@ def test_a_set_is_not_enforced_without_its_networks(view: View) -> None:
     assert refusal.startswith("set open is not enforced: policies_ssh_sources: must not be empty")
     staged = replace(lacking, state="staged")
     assert make_plan(view, Wishes(host_endpoints=HEPS, policies=policies(staged))).all_refusals == []
-
-
-class TestWayBack:
-    def test_the_last_set_that_changes_goes_back_first(self, view: View) -> None:
-        stands = enforced(view, a_set("one", "Allow"))
-        changed = a_set("one", "Allow", selector="all()")
-        plan = make_plan(stands, Wishes(policies=policies(changed, a_set("two", "Allow", order=20))))
-        back = plan.way_back.sets
-        assert [(options["name"], options["state"]) for options in back] == [
-            ("two", "absent"),
-            ("one", "enforced"),
-        ]
-        [definition] = [d for d in back[1]["definitions"] if d["kind"] == "GlobalNetworkPolicy"]
-        assert definition["spec"]["selector"] == "host-endpoint == 'ingress'"
-        assert "taken back to what they were" in plan.way_back.message
-
-    def test_there_is_none_where_nothing_changes(self, view: View) -> None:
-        stands = enforced(view, a_set("one", "Allow"))
-        plan = make_plan(stands, Wishes(policies=policies(a_set("one", "Allow"))))
-        assert plan.way_back.sets == ()
-        assert "changed nothing that is enforced" in plan.way_back.message
-
-    def test_where_failsafes_change_all_that_is_enforced_is_staged(self, view: View) -> None:
-        stands = enforced(view, a_set("one", "Allow"), a_set("two", "Allow", order=20))
-        plan = make_plan(stands, Wishes(felix=CLOSED))
-        assert [(o["name"], o["state"]) for o in plan.stage_all.sets] == [
-            ("one", "staged"),
-            ("two", "staged"),
-        ]
-        assert "one, two" in plan.stage_all.message
-
-
-def test_what_was_left_alone_is_shown(view: View) -> None:
-    wanted = replace(a_set("open", "Allow", "staged"), remarks=("left alone: 1 NetworkPolicy (mine)",))
-    assert any(
-        "left alone: 1 Net" in line for line in screen(make_plan(view, Wishes(policies=policies(wanted))))
-    )
