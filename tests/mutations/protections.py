@@ -9,6 +9,7 @@ from dataclasses import dataclass
 _PURE = "plugins/module_utils/calico/transaction"
 _NODE = "plugins/module_utils/node"
 _STEPS = "tests/unit/calico/transaction/test_steps.py"
+_CHANGE = "tests/unit/calico/transaction/test_change.py"
 _WAVES = "tests/unit/calico/transaction/test_waves.py"
 _STATE = "tests/unit/calico/transaction/test_state.py"
 _VIEW = "tests/unit/calico/transaction/test_kernel_view.py"
@@ -72,42 +73,42 @@ PROTECTIONS = (
         f"{_PURE}/change.py",
         'if obj["kind"] != POLICY or labels.get(OWNER_LABEL) != OWNER:',
         "if False:",
-        f"{_STEPS}::test_what_no_switch_can_do_is_refused_by_name",
+        f"{_CHANGE}::test_what_no_switch_can_do_is_refused_by_name",
     ),
     Protection(
         "a network set that changes under a policy is refused",
         f"{_PURE}/change.py",
         'found = next(filter(None, (matched_by(labels, some) for some in readers)), "")',
         'found = ""',
-        f"{_STEPS}::test_a_network_set_that_changes_under_a_policy_is_refused",
+        f"{_CHANGE}::test_a_network_set_that_changes_under_a_policy_is_refused",
     ),
     Protection(
         "a rule that would find the switch is refused",
         f"{_PURE}/change.py",
         "found = matched_by(switch_labels(number), [p for p in policies if not is_guard(p)])",
         'found = ""',
-        f"{_STEPS}::test_a_rule_that_would_find_the_switch_is_refused",
+        f"{_CHANGE}::test_a_rule_that_would_find_the_switch_is_refused",
     ),
     Protection(
         "a tier does not move past another one",
         f"{_PURE}/change.py",
         "between = [rank for rank in others if first < rank < last]",
         "between = []",
-        f"{_STEPS}::test_what_no_switch_can_do_is_refused_by_name",
+        f"{_CHANGE}::test_what_no_switch_can_do_is_refused_by_name",
     ),
     Protection(
         "doNotTrack policy is refused",
         f"{_PURE}/change.py",
         'if (obj.get("spec") or {}).get("doNotTrack"):',
         "if False:",
-        f"{_STEPS}::test_what_no_switch_can_do_is_refused_by_name",
+        f"{_CHANGE}::test_what_no_switch_can_do_is_refused_by_name",
     ),
     Protection(
         "Calico's own tiers are refused",
         f"{_PURE}/change.py",
         "if name in BUILTIN_TIERS:",
         "if False:",
-        f"{_STEPS}::test_what_no_switch_can_do_is_refused_by_name",
+        f"{_CHANGE}::test_what_no_switch_can_do_is_refused_by_name",
     ),
     Protection(
         "no host is without a switch",

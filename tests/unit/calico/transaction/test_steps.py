@@ -5,23 +5,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Optional
+from typing import Any
 
-import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.change import (
-    NoSwitch,
     change_of,
     compare,
-    matched_by,
-    refuse_matching,
-    refuse_others,
-    refuse_shared_sets,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.guards import selections
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.state import (
-    Contents,
     Wave,
-    switch_labels,
     switch_object,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.steps import Script, Write
@@ -31,22 +22,13 @@ from hypothesis import strategies as st
 
 from tests.unit import builders
 from tests.unit.builders import V1, Object
+from tests.unit.calico.transaction.objects import contents, gnp, tier
 
 NODES = ("n1", "n2", "n3")
 WAVES = (
     Wave("first", "kubernetes.io/hostname in { 'n1' }", ("n1",)),
     Wave("rest", "!(kubernetes.io/hostname in { 'n1' })", ("n2", "n3")),
 )
-OURS = {"app.kubernetes.io/managed-by": "hostfence"}
-
-
-def gnp(name: str, **spec: Any) -> Object:
-    given = {"tier": "t", "order": 10, "selector": "role == 'host'", **spec}
-    return builders.policy(f"t.{name}", labels=OURS, **given)
-
-
-def tier(name: str = "t", order: Optional[float] = 100, action: str = "Deny") -> Object:
-    return builders.tier(name, labels=OURS, order=order, defaultAction=action)
 
 
 def heps() -> list[Object]:
@@ -84,10 +66,6 @@ def flows() -> list[Object]:
                         flow["destination"] = "10.200.0.9"
                     found.append(flow)
     return found
-
-
-def contents(objects: Iterable[Object]) -> Contents:
-    return Contents(tuple(objects))
 
 
 class Cluster:
@@ -243,94 +221,7 @@ def test_a_guard_comes_before_what_it_guards() -> None:
     check(old, new)
 
 
-def test_what_does_not_change_is_no_change() -> None:
-    same = [tier(), gnp("in", ingress=[])]
-    assert compare(contents(same), contents(same)) == (Contents(), Contents())
-
-
-def test_selections_keep_classes_and_directions_apart() -> None:
-    found = selections(
-        [
-            {"selector": "has(a)", "types": ["Ingress"]},
-            {"selector": "has(b)", "types": ["ingress"]},
-            {"selector": "has(a)", "types": ["Ingress", "Egress"]},
-            {"selector": "has(a)", "preDNAT": True, "applyOnForward": True},
-            {"selector": "no selector", "types": ["Ingress"]},
-        ]
-    )
-    assert [(s.selector, s.types, s.pre_dnat) for s in found] == [
-        ("(has(a)) || (has(b))", ("Ingress",), False),
-        ("has(a)", ("Ingress",), True),
-        ("has(a)", ("Ingress", "Egress"), False),
-    ]
-
-
-def refusal(old: list[Object], new: list[Object], others: Sequence[Object] = ()) -> str:
-    with pytest.raises(NoSwitch) as refused:
-        judged(old, new, others)
-    return str(refused.value)
-
-
-def judged(old: list[Object], new: list[Object], others: Sequence[Object]) -> None:
-    before, after = compare(contents(old), contents(new))
-    change = change_of(before, after, [o for o in (*old, *new, *others) if o["kind"] == "Tier"])
-    refuse_others(change, [*old, *others])
-    refuse_shared_sets(change, before, [*old, *others])
-    refuse_matching([*old, *others], 1)
-
-
-def test_what_no_switch_can_do_is_refused_by_name() -> None:
-    new = [tier(), gnp("in", ingress=[])]
-    foreign = builders.resource("GlobalNetworkPolicy", "t.theirs", tier="t", order=1, selector="all()")
-    assert "GlobalNetworkPolicy t.theirs" in refusal([tier(), foreign], [*new, foreign])
-    pods = builders.resource("NetworkPolicy", "t.pods", tier="t")
-    pods["metadata"]["namespace"] = "shop"
-    assert "shop/t.pods" in refusal([tier()], new, [pods])
-    assert "doNotTrack" in refusal([tier()], [tier(), gnp("in", doNotTrack=True, applyOnForward=True)])
-    moved = [tier(order=900), gnp("in", ingress=[])]
-    assert "moves past the tier u" in refusal([tier(), gnp("in")], moved, [tier("u", 500)])
-    crowded = [builders.tier("s", order=100)]
-    assert "no room" in refusal([tier()], new, crowded)
-    default = builders.resource("GlobalNetworkPolicy", "x", labels=OURS, order=1, selector="has(a)")
-    assert "Calico's own" in refusal([], [default])
-
-
-def test_a_network_set_that_changes_under_a_policy_is_refused() -> None:
-    rule = [{"action": "Allow", "source": {"selector": "role == 'admin'"}}]
-    before = builders.network_set("admins", labels={"role": "admin"}, nets=["192.0.2.0/24"])
-    after = builders.network_set("admins", labels={"role": "admin"}, nets=["198.51.100.0/24"])
-    old, new = [tier(), gnp("in", ingress=rule), before], [tier(), gnp("in", ingress=rule), after]
-    assert "t.in refers to it" in refusal(old, new)
-
-
 def test_a_network_set_that_only_new_policy_refers_to_comes_first() -> None:
     rule = [{"action": "Allow", "source": {"selector": "role == 'admin'"}}]
     added = builders.network_set("admins", labels={"role": "admin"}, nets=["192.0.2.0/24"])
     check([tier(), gnp("in", ingress=[])], [tier(), gnp("in", ingress=rule), added])
-
-
-@pytest.mark.parametrize(
-    "side",
-    [
-        {"selector": "all()"},
-        {"selector": "!has(role)"},
-        {"selector": "app != 'web'"},
-        {"notSelector": "app not in {'web'}"},
-        {"namespaceSelector": "global()"},
-        {"namespaceSelector": "env != 'prod'"},
-    ],
-)
-def test_a_rule_that_would_find_the_switch_is_refused(side: Object) -> None:
-    other = builders.policy("pods", order=1, selector="has(app)")
-    other["spec"]["ingress"] = [{"action": "Allow", "source": side}]
-    with pytest.raises(NoSwitch, match="GlobalNetworkPolicy pods"):
-        refuse_matching([other], 1)
-
-
-@pytest.mark.parametrize(
-    "side", [{"selector": "has(role)"}, {"namespaceSelector": "all()"}, {"nets": ["0.0.0.0/0"]}]
-)
-def test_other_rules_do_not_find_it(side: Object) -> None:
-    other = builders.policy("pods", order=1, selector="has(app)")
-    other["spec"]["ingress"] = [{"action": "Allow", "source": side}]
-    assert matched_by(switch_labels(1), [other]) == ""
