@@ -11,7 +11,8 @@ from typing import Any
 MODES = ("iptables", "ipvs", "nftables")
 NAMESPACE, CONFIG_MAP = "kube-system", "kube-proxy"
 
-_MODE = re.compile(r"""^[\s"{,]*mode["']?\s*:\s*["']?([a-zA-Z]*)""", re.MULTILINE)
+# In YAML or JSON, which may be one line; a line that is a comment says nothing.
+_MODE = re.compile(r"""^(?!\s*#)(?:.*[{,])?[\s"']*mode["']?\s*:\s*["']?([a-zA-Z]*)""", re.MULTILINE)
 
 
 def configured_mode(objects: Iterable[Mapping[str, Any]]) -> str:
