@@ -4,98 +4,14 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import (
-    normal_spec,
-    wire,
-)
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.names import (
-    canonical_name,
-    stored_name,
-    stores_default_prefix,
-)
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.reader import Document, parse
 
-from tests.unit.builders import V3, resource
-
-
-def gnp(name="ssh", **spec):
-    return resource("GlobalNetworkPolicy", name, api=V3, **spec)
-
-
-def rule(**fields):
-    return {"action": "Allow", **fields}
+from tests.unit.calico.policy.read import gnp, read, rule, spec_of
 
 
 def ingress(**fields):
     return gnp(ingress=[rule(**fields)])
-
-
-def read(*objects, tier="hostfence"):
-    return parse([Document(o, "a.yml") for o in objects], tier)
-
-
-def spec_of(obj, tier="hostfence"):
-    return wire(read(obj, tier=tier).policies[0].spec)
-
-
-EVERY_FIELD = {
-    "tier": "edge",
-    "order": 0,
-    "selector": "role == 'x'",
-    "namespaceSelector": "env == 'prod'",
-    "serviceAccountSelector": "has(team)",
-    "types": ["Ingress", "Egress"],
-    "applyOnForward": True,
-    "performanceHints": ["AssumeNeededOnEveryNode"],
-    "ingress": [
-        {
-            "action": "Deny",
-            "ipVersion": 4,
-            "protocol": "TCP",
-            "source": {
-                "nets": ["10.0.0.0/8"],
-                "notNets": ["10.1.0.0/16"],
-                "selector": "a == 'b'",
-                "notSelector": "c == 'd'",
-                "namespaceSelector": "global()",
-                "ports": [1, "2:3", "named"],
-                "notPorts": [65535],
-                "serviceAccounts": {"names": ["one"], "selector": "x == 'y'"},
-            },
-            "destination": {"ports": ["22:30"]},
-            "metadata": {"annotations": {"for": "a reason"}},
-        },
-        {"action": "Log", "protocol": "ICMP", "icmp": {"type": 0, "code": 0}},
-        {"action": "Pass", "protocol": "ICMPv6", "notICMP": {"type": 128}},
-        {"action": "Allow", "notProtocol": 47},
-        {"action": "Allow", "source": {"services": {"name": "kubernetes", "namespace": "default"}}},
-    ],
-    "egress": [{"action": "Allow", "destination": {"services": {"name": "a", "namespace": "b"}}}],
-}
-
-
-def test_every_field_of_the_schema_is_kept():
-    assert spec_of(gnp(**copy.deepcopy(EVERY_FIELD))) == EVERY_FIELD
-
-
-@pytest.mark.parametrize(
-    ("spec", "types"),
-    [
-        ({}, ["Ingress"]),
-        ({"ingress": [rule()]}, ["Ingress"]),
-        ({"egress": [rule()]}, ["Egress"]),
-        ({"ingress": [], "egress": [rule()]}, ["Egress"]),
-        ({"ingress": [rule()], "egress": [rule()]}, ["Ingress", "Egress"]),
-        ({"egress": [rule()], "types": ["Ingress", "Egress"]}, ["Ingress", "Egress"]),
-        ({"egress": [rule()], "types": []}, ["Egress"]),
-    ],
-)
-def test_types_are_always_explicit(spec, types):
-    assert spec_of(gnp(**spec))["types"] == types
 
 
 REFUSED = [
@@ -293,47 +209,8 @@ def test_a_policy_and_a_set_may_share_a_name():
     assert found.network_sets[0].nets == ("192.0.2.7",)
 
 
-@pytest.mark.parametrize(
-    ("given", "tier", "canonical"),
-    [
-        ("ssh", "hostfence", "hostfence.ssh"),
-        ("hostfence.ssh", "hostfence", "hostfence.ssh"),
-        ("ssh", "default", "ssh"),
-        ("default.ssh", "default", "ssh"),
-    ],
-)
-def test_canonical_name(given, tier, canonical):
-    assert canonical_name(given, tier) == canonical
-    assert read(gnp(given), tier=tier).policies[0].name == canonical
-
-
-@pytest.mark.parametrize(
-    ("version", "tiers", "prefix"),
-    [
-        ("v3.28.2", False, True),
-        ("v3.31.0", True, True),
-        ("v3.32.0", True, False),
-        ("v3.32.1-0.dev-5-gabc", True, False),
-        ("v4.0.0", True, False),
-        ("", True, False),
-        ("", False, True),
-        ("master", True, False),
-    ],
-)
-def test_names_in_storage_by_version(version, tiers, prefix):
-    assert stores_default_prefix(version, tiers) is prefix
-    assert stored_name("ssh", "default", prefix) == ("default.ssh" if prefix else "ssh")
-    assert stored_name("edge.ssh", "edge", prefix) == "edge.ssh"
-
-
 def test_networks_are_written_in_canonical_form():
     assert spec_of(ingress(source={"nets": ["FD00:0::/16"]}))["ingress"][0]["source"]["nets"] == ["fd00::/16"]
-
-
-def test_zero_is_not_empty():
-    assert normal_spec({"order": 0, "selector": "", "preDNAT": False, "ingress": [], "tier": None}) == {
-        "order": 0
-    }
 
 
 def test_empty_icmp_fits_every_type_as_felix_reads_it():
