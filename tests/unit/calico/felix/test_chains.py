@@ -46,7 +46,7 @@ def test_felix_writes_a_chain_of_this_name(name: str) -> None:
         chains.FORWARDED_FROM,
         chains.FORWARDED_TO,
         chains.FAILSAFE_PREFIX,
-        chains.GROUPS[0],
+        *chains.GROUPS,
         *chains.POLICIES,
         *chains.WORKLOADS,
     ],
