@@ -45,10 +45,11 @@ def test_a_set_is_in_the_state_that_it_was_brought_into(state: str) -> None:
     assert states(with_sets(a_set(state))) == {"edge": state}
 
 
-def test_a_set_that_is_enforced_and_staged_in_parts_is_mixed() -> None:
+@pytest.mark.parametrize("other", [planner.STAGED, planner.AUDITED])
+def test_a_set_that_is_enforced_in_part_only_is_mixed(other: str) -> None:
     """As a run leaves it that was interrupted."""
-    enforced, staged = (with_sets(a_set(state)) for state in (planner.ENFORCED, planner.STAGED))
-    both = planner.Inventory((*enforced.objects, *staged.objects), enforced.serves, V1, default_prefix=False)
+    enforced, rest = (with_sets(a_set(state)) for state in (planner.ENFORCED, other))
+    both = planner.Inventory((*enforced.objects, *rest.objects), enforced.serves, V1, default_prefix=False)
     assert states(both) == {"edge": "mixed"}
 
 
