@@ -9,7 +9,7 @@ import itertools
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.address import parse_address
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import lint
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.shadowing import shadow
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.shadowing import apart, shadow
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.reader import read
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.address_sets import AddressSets
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.rule_match import (
@@ -120,3 +120,23 @@ def test_what_is_called_unreachable_matches_nothing_that_earlier_rules_do_not(ra
                 packet = Packet(version, protocol, *ends, 40000, port)
                 if match_rule(last, packet, sets):
                     assert any(match_rule(hider, packet, sets) for hider in hiding), packet
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "found"),
+    [
+        (tcp(["10.0.0.0/9"]), tcp(["10.128.0.0/9"]), True),
+        (tcp(["10.0.0.0/8"]), tcp(["10.128.0.0/9"]), False),
+        (tcp(["10.0.0.0/8"]), tcp(["fd00::/8"]), True),
+        (tcp(ports=[80]), tcp(ports=["81:90"]), True),
+        (tcp(ports=["1:80"]), tcp(ports=["80:90"]), False),
+        (tcp(), tcp(protocol="UDP"), True),
+        (tcp(), {"action": "Allow"}, False),
+        # Which port a name stands for, each endpoint says.
+        (tcp(ports=["web"]), tcp(ports=[80]), False),
+    ],
+)
+def test_rules_that_no_packet_meets_both_of(one, other, found):
+    first, second = read_rules_of(one, other)
+    assert apart(first, second) is found
+    assert apart(second, first) is found

@@ -37,6 +37,12 @@ class TestTiers:
         assert answer(flow(), *objects) == ("allow", "profile-allow")
         assert answer(flow("egress"), *objects) == ("deny", "end-of-tier")
 
+    def test_the_end_of_a_tier_denies_or_passes_as_the_tier_says(self) -> None:
+        undecided = gnp("a", tier="t", ingress=[])
+        assert answer(flow(), hep(), tier("t", 1), undecided) == ("deny", "end-of-tier")
+        assert answer(flow(), hep(), tier("t", 1, "Pass"), undecided) == ("allow", "profile-allow")
+        assert answer(flow(), hep(), tier("t", 1, "Pass"), undecided, gnp("b"))[1] == "policy-allow"
+
     def test_policy_of_a_missing_tier_comes_last_and_denies(self) -> None:
         lost = gnp("lost", tier="gone", order=1, ingress=[{**ALLOW, "protocol": "UDP"}])
         verdict = judge(flow(), hep(), lost)
