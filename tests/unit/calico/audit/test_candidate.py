@@ -31,7 +31,7 @@ def write(kind: str, name: str, wanted: Any) -> Object:
     return {"kind": kind, "name": name, "object": wanted}
 
 
-def test_policies_of_files_are_staged_beside_what_is_enforced() -> None:
+def test_policies_of_files_are_staged_and_what_is_enforced_stays() -> None:
     then = with_candidate([TIER, STORED, POOL], [builders.policy("web", tier="t", selector="has(c)")])
     assert named(then) == [
         ("Tier", "t"),

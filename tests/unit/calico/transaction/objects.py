@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Policies and tiers of Hostfence's, which the tests of transactions share."""
+"""Policies and tiers of Hostfence, which the tests of transactions share."""
 
 from __future__ import annotations
 
