@@ -62,7 +62,7 @@ class Verdict:
     ``verdict`` is ``allow``, ``deny`` or ``undetermined``; ``reason_code`` one of reasons.py; ``trace``
     tells the packet's way in words. ``assumptions`` say what an undetermined verdict depends on, and what
     a determined one takes for granted. ``staged`` is the verdict with the staged policies enforced, where
-    both were asked for.
+    both were asked for. ``withheld`` is the verdict once Felix hears of everything, where it does not now.
     """
 
     verdict: str
@@ -71,6 +71,7 @@ class Verdict:
     trace: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     staged: Optional[Verdict] = None
+    withheld: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The form in which the modules return it."""
@@ -606,7 +607,14 @@ def _answer(branch: _Branch) -> str:
 
 def _withheld(verdict: Verdict, reason: str, assumptions: tuple[str, ...]) -> Verdict:
     then = f"once that is so: {verdict.verdict} ({verdict.reason_code})"
-    return Verdict(UNDETERMINED, reason, verdict.decided_by, verdict.trace, (*assumptions, then))
+    return Verdict(
+        UNDETERMINED,
+        reason,
+        verdict.decided_by,
+        verdict.trace,
+        (*assumptions, then),
+        withheld=verdict.withheld or verdict.verdict,
+    )
 
 
 def _name(hep: HostEndpoint) -> bytes:

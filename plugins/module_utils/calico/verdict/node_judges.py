@@ -132,7 +132,9 @@ class NodeJudges:
         """What becomes of a flow.
 
         Where nobody says by which interface it passes, where that decides, and where a host endpoint expects
-        the node's own address, the flow is taken to pass there: rather refused for nothing than shut out.
+        the node's own address, the flow is taken to pass there: rather refused for nothing than shut out. For
+        the same reason a deny that Felix does not hear of yet, because it cannot read some object, is one: it
+        comes into force the moment somebody corrects or deletes that object.
         """
         placed = self._placed(flow)
         judge = self._judge(flow.node)
@@ -188,6 +190,8 @@ class NodeJudges:
 def _answered(judge: Judge, flow: Flow) -> Verdict:
     """The verdict; what untracked policy allows also needs its answers allowed."""
     verdict = judge.verdict(flow)
+    if verdict.withheld == DENY:
+        return replace(verdict, verdict=DENY)
     if verdict.verdict == ALLOW and judge.untracks(flow.node):
         # The kernel keeps no connection for what such policy allows.
         answers = "no doNotTrack policy takes the connection, or policy allows its answers too"
