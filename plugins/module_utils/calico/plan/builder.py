@@ -178,7 +178,9 @@ class _Builder:
         refused = unreached if enforcing else gates.unreached(plan.governed, logins.tried)
         if not self.wishes.prove or not refused:
             return replace(plan, unreached=unreached)
-        return replace(plan, unreached=unreached, refusals=(*plan.refusals, gates.unreached_refusal(refused)))
+        enforced = sorted({o.set_name for o in self.stored.objects if o.enforces and o.set_name})
+        told = gates.unreached_refusal(refused, enforced)
+        return replace(plan, unreached=unreached, refusals=(*plan.refusals, told))
 
     def _sets(self) -> Sequence[planner.PolicySet]:
         sets = self.wishes.policies.sets if self.wishes.policies else ()

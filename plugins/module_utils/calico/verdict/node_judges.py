@@ -35,6 +35,7 @@ class NodeUse:
     """What a look at a node found out, as the module failsafe_info returns it in ``uses``.
 
     :ivar api: API servers that its kubelet and Felix use
+    :ivar etcd: members of etcd that it talks to
     :ivar dns: its name servers, loopback ones left out
     :ivar ntp: its time servers
     :ivar interfaces: addresses of each interface, or None where nobody looked

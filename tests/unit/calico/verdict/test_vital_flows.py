@@ -205,6 +205,14 @@ def test_failsafes_that_a_node_really_has_go_before_the_api_s():
     assert {loss.vital.node for loss in found if loss.vital.kind == "kubelet"} == {"node2"}
 
 
+def test_an_etcd_elsewhere_is_known_by_a_look_at_the_node():
+    around = Surroundings((parse_use({"node": "node2", "etcd": [["192.0.2.79", 2379]]}, "uses"),))
+    cut = policy(deny("TCP", 2379, destination={"nets": ["192.0.2.79/32"]}), PASS, direction="Egress")
+    assert kinds(lost(cut)) == set()
+    (loss,) = lost(cut, around=around)
+    assert (loss.vital.kind, loss.vital.node) == ("etcd", "node2")
+
+
 def test_where_nobody_looked_any_name_server_will_do():
     around = Surroundings()
     some = policy(
