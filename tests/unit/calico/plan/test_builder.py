@@ -174,6 +174,22 @@ def test_nodes_that_were_not_reached_refuse_enforcing(view: View) -> None:
     assert "policies_state=staged" not in plan.all_refusals[0]
 
 
+def test_gates_that_are_switched_off_are_said_and_nothing_is_called_allowed(view: View) -> None:
+    wishes = Wishes(host_endpoints=HEPS, policies=policies(a_set("shut", "Deny"), reach=False), prove=False)
+    plan = make_plan(view, wishes)
+    reach, prove = plan.unseen
+    assert reach.startswith("policies (shut): reach is off: nobody looked")
+    assert prove.startswith("prove is off: ")
+    lines = screen(plan)
+    assert "  nobody looked what that means for connections: policies (shut)" in lines
+    assert not any("stays allowed" in line for line in lines)
+    assert any("prove is off" in line for line in lines)
+    assert make_plan(view, replace(wishes, policies=policies(a_set("shut", "Deny", "staged")))).unseen == []
+    assert (
+        make_plan(view, Wishes(host_endpoints=HEPS, policies=policies(a_set("open", "Allow")))).unseen == []
+    )
+
+
 def test_where_what_is_in_force_may_be_why_nodes_are_not_reached_the_way_back_is_said(view: View) -> None:
     wishes = Wishes(host_endpoints=HEPS, policies=policies(a_set("open", "Allow")))
     now = after(view, make_plan(view, wishes))
