@@ -252,6 +252,38 @@ class TestClasses:
             "profile-allow",
         )
 
+    @pytest.mark.parametrize(
+        ("protocol", "asked", "answers"), [("ICMP", 8, 0), ("ICMP", 13, 14), ("ICMPv6", 128, 129)]
+    )
+    @pytest.mark.parametrize("direction", ["ingress", "egress"])
+    def test_what_untracked_policy_lets_in_is_answered_out_of_no_connection(
+        self, protocol: str, asked: int, answers: int, direction: str
+    ) -> None:
+        family = {} if protocol == "ICMP" else {"source": "fd00::9", "destination": "fd00::1"}
+        ping = flow(direction, protocol=protocol, icmp_type=asked, icmp_code=0, **family)
+        one_way = gnp(
+            "early",
+            doNotTrack=True,
+            types=[direction.capitalize()],
+            **{"ingress": None, direction: [{**ALLOW, "protocol": protocol}]},
+            **AOF,
+        )
+        back = {**ALLOW, "protocol": protocol, "icmp": {"type": answers}}
+        both = gnp(
+            "early", doNotTrack=True, types=["Ingress", "Egress"], ingress=[ALLOW], egress=[ALLOW], **AOF
+        )
+        assert answer(ping, UNTRACKED_HEP, one_way) == ("deny", "answer-denied")
+        assert answer(ping, UNTRACKED_HEP, both) == ("allow", "policy-allow")
+        other = {"ingress": "egress", "egress": "ingress"}[direction]
+        narrow = gnp(
+            "early",
+            doNotTrack=True,
+            types=["Ingress", "Egress"],
+            **{direction: [{**ALLOW, "protocol": protocol}], other: [back]},
+            **AOF,
+        )
+        assert answer(ping, UNTRACKED_HEP, narrow) == ("allow", "policy-allow")
+
     def test_a_named_endpoint_takes_the_wildcards_place_per_table(self) -> None:
         wild, named = hep("wild"), {**hep("named", interfaceName="eth0"), "metadata": {"name": "named"}}
         deny_early = gnp(preDNAT=True, ingress=[DENY], **AOF)
