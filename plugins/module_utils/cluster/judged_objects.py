@@ -10,16 +10,15 @@ from typing import Any, Optional
 
 from ..calico import endpoint_slice
 from ..calico.bad_input import BadInput
-from ..calico.felix import daemon_set
+from ..calico.felix.daemon_set import configured_environment
 from ..calico.stored.kube_proxy import CONFIG_MAP, MODES, NAMESPACE, configured_mode
 from ..calico.verdict.dataplanes import Dataplanes
 from ..calico.verdict.interface_owner import NodeFacts, parse_nodes
 from ..calico.verdict.judge import Options
 from ..calico.verdict.packet_path import DATAPLANES
-from . import api_endpoints
+from . import api_endpoints, felix_daemon_set
 from .client import ApiError, Cluster
 from .flavour import Flavour, FlavourKind, calico_version, list_stored, require
-from .host_view import DAEMONSETS
 from .policy_files import read_path
 
 Object = dict[str, Any]
@@ -94,7 +93,7 @@ def gather(params: Mapping[str, Any], staged: str = "ignore", with_pods: bool = 
         native, origin = served.kind is FlavourKind.V3_NATIVE, cluster.host
         version = version or calico_version(cluster, served)
     given = {key: str(value) for key, value in (params["felix_environment"] or {}).items()}
-    environment = {**daemon_set.configured_environment(objects), **given}
+    environment = {**configured_environment(objects), **given}
     options = Options(
         staged=staged,
         calico_version=version,
@@ -137,12 +136,7 @@ def _from_cluster(cluster: Cluster, served: Flavour, with_pods: bool) -> tuple[l
         objects += [_typed(item, kind, served.api_version) for item in cluster.list_if_readable(path) or ()]
     maps = cluster.list_if_readable(_CONFIG_MAPS, fieldSelector=f"metadata.name={CONFIG_MAP}")
     objects += [_typed(item, "ConfigMap", "v1") for item in maps or ()]
-    selector = f"{daemon_set.LABEL} in ({','.join(daemon_set.NAMES)})"
-    agents = cluster.list_if_readable(DAEMONSETS, labelSelector=selector)
-    objects += [
-        _typed(daemon_set.only_settings(item), daemon_set.KIND, daemon_set.API_VERSION)
-        for item in agents or ()
-    ]
+    objects += felix_daemon_set.settings(cluster)
     sides = list(_sides(objects))
     complete = False
     if with_pods:

@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from ..calico.felix.configuration import OPTIONAL_FIELDS, changed_fields, wanted_spec
+from ..calico.felix.daemon_set import KIND as DAEMON_SET
+from ..calico.felix.daemon_set import configured_environment
 from ..calico.finding import WARNING, Finding
 from ..calico.host_endpoint import (
     OWNER,
@@ -240,6 +242,9 @@ class _Planning:
             agents=agents.result(),
             transaction=self._transaction(objects[NETWORK_SET]),
             unproved=self._unproved(objects[POLICY]),
+            environment=configured_environment(
+                {**item, "kind": DAEMON_SET} for item in self._view.readable("DaemonSet")
+            ),
         )
 
     def _transaction(self, network_sets: Sequence[Object]) -> dict[str, Any]:

@@ -102,7 +102,11 @@ class _Builder:
         self.judging = judging
         self.now = view.around()
         self.around = view.around()
-        self.options = Options(calico_version=view.calico_version, native_v3=view.flavour == "v3-native")
+        self.options = Options(
+            calico_version=view.calico_version,
+            environment=view.environment,
+            native_v3=view.flavour == "v3-native",
+        )
         self.absent = definitions.absent_kinds(view.kinds, view.calico_version) if wishes.crds else []
         served = view.kinds | {known.kind for known in self.absent}
         self.inventory = planner.inventory_of(

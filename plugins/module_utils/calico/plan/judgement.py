@@ -38,7 +38,7 @@ def traps(
     """
     around = around or LintSurroundings(live=True)
     found: dict[object, Finding] = {}
-    for dataplane in (dataplanes or Dataplanes(objects)).in_use:
+    for dataplane in (dataplanes or Dataplanes(objects, options.environment)).in_use:
         for finding in lint(objects, replace(options, dataplane=dataplane), around, focus):
             known = found.get(finding.identity)
             # What is only worth knowing on one data plane stops Felix on another.

@@ -73,6 +73,7 @@ class View:
     :ivar agents: writes to the objects of the modes daemonset and job
     :ivar transaction: the one that is under way, or the last one
     :ivar unproved: since when and by whom policy sets are enforced without a proof, by their names
+    :ivar environment: Felix's variables that its DaemonSet sets
     :ivar findings: of preflight
     """
 
@@ -91,6 +92,7 @@ class View:
     tiers_in_use: frozenset[str] = frozenset()
     transaction: Mapping[str, Any] = field(default_factory=dict)
     unproved: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
 
     @property

@@ -174,6 +174,14 @@ def test_nodes_that_were_not_reached_refuse_enforcing(view: View) -> None:
     assert "policies_state=staged" not in plan.all_refusals[0]
 
 
+def test_failsafes_by_the_environment_of_felix_are_judged(view: View) -> None:
+    """SSH is a failsafe in the API, and none for the Felix that runs."""
+    wishes = Wishes(host_endpoints=HEPS, policies=policies(a_set("shut", "Deny")))
+    assert make_plan(view, wishes).all_refusals == []
+    seen = replace(view, environment={"FELIX_FailsafeInboundHostPorts": "tcp:6443"})
+    assert "set shut is not written: SSH from" in make_plan(seen, wishes).all_refusals[0]
+
+
 def test_gates_that_are_switched_off_are_said_and_nothing_is_called_allowed(view: View) -> None:
     wishes = Wishes(host_endpoints=HEPS, policies=policies(a_set("shut", "Deny"), reach=False), prove=False)
     plan = make_plan(view, wishes)

@@ -80,6 +80,13 @@ def test_the_gravest_of_all_data_planes_is_told(where: str) -> None:
     assert [f.severity for f in traps(objects, Options()) if f.id == "icmp-code"] == ["error"]
 
 
+def test_traps_are_those_of_the_data_plane_by_environment() -> None:
+    rule = {"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8, "code": 0}}
+    options = Options(environment={"FELIX_NFTABLESMODE": "Enabled"})
+    found = traps([hep("n1"), policy(rule)], options)
+    assert [f.severity for f in found if f.id == "icmp-code"] == ["error"]
+
+
 def test_a_connection_is_judged_by_its_nodes_data_plane() -> None:
     """On nftables the kernel's tools refuse a rule with an ICMP code, and no policy is programmed."""
     before = [hep("n1"), hep("n2"), node("n1"), node("n2"), felix("default", failsafeInboundHostPorts=[])]
