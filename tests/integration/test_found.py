@@ -245,7 +245,7 @@ def test_the_environment_of_the_running_calico_node_decides_too(clean_api: Any) 
         "env": [{"name": "FELIX_BPFENABLED", "value": "true"}],
     }
     labels = {"k8s-app": "calico-node"}
-    clean_api.admin.create(
+    clean_api.admin.post(
         path,
         {
             "apiVersion": "apps/v1",

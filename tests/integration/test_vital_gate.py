@@ -123,7 +123,7 @@ def test_failsafes_by_the_environment_of_felix_are_judged(cluster):
     env = [{"name": "FELIX_FailsafeInboundHostPorts", "value": "tcp:6443"}]
     container = {"name": "calico-node", "image": "calico/node:v3.32.1", "env": env}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
-    cluster.admin.create(
+    cluster.admin.post(
         path,
         {
             "apiVersion": "apps/v1",

@@ -41,6 +41,7 @@ from . import (
     cluster_info,
     enforcement,
     felix_configuration,
+    felix_surroundings,
     lease,
     permissions,
     reach,
@@ -223,6 +224,7 @@ class _Planning:
             access = start(self._access_objects, bare, wishes)
             unknown = start(self._unknown_felix_fields, wishes)
             slices = start(self._view.slices)
+            kube_proxy_mode = start(felix_surroundings.kube_proxy_mode, self._cluster)
             auto = start(self._auto, wishes)
             agents = start(self._agents, wishes)
             objects: dict[str, Sequence[Object]] = {kind: self._view.of(kind) for kind in _JUDGED}
@@ -245,6 +247,7 @@ class _Planning:
             environment=configured_environment(
                 {**item, "kind": DAEMON_SET} for item in self._view.readable("DaemonSet")
             ),
+            kube_proxy_mode=kube_proxy_mode.result(),
         )
 
     def _transaction(self, network_sets: Sequence[Object]) -> dict[str, Any]:

@@ -106,6 +106,7 @@ class _Builder:
             calico_version=view.calico_version,
             environment=view.environment,
             native_v3=view.flavour == "v3-native",
+            kube_proxy_mode=view.kube_proxy_mode,
         )
         self.absent = definitions.absent_kinds(view.kinds, view.calico_version) if wishes.crds else []
         served = view.kinds | {known.kind for known in self.absent}

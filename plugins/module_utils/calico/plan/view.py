@@ -74,6 +74,7 @@ class View:
     :ivar transaction: the one that is under way, or the last one
     :ivar unproved: since when and by whom policy sets are enforced without a proof, by their names
     :ivar environment: Felix's variables that its DaemonSet sets
+    :ivar kube_proxy_mode: as far as its configuration says it
     :ivar findings: of preflight
     """
 
@@ -93,6 +94,7 @@ class View:
     transaction: Mapping[str, Any] = field(default_factory=dict)
     unproved: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    kube_proxy_mode: str = ""
     findings: tuple[Finding, ...] = ()
 
     @property

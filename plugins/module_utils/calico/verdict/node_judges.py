@@ -114,7 +114,7 @@ class NodeJudges:
         self.options = options
         objects = list(objects)
         forced = options.dataplane if options.dataplane != IPTABLES else ""
-        self._dataplanes = Dataplanes(objects, options.environment, forced)
+        self._dataplanes = Dataplanes(objects, options.environment, forced, options.kube_proxy_mode)
         self.store = read(objects, options.native_v3)
         self._uses = uses or {}
         self._facts = {
