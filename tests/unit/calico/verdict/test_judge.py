@@ -452,8 +452,46 @@ class TestUnknown:
         no_port = flow(destination_port=None)
         verdict = judge(no_port, hep(), gnp(ingress=[self.WEB]))
         assert verdict.verdict == "undetermined"
-        assert any("p ingress[0] matches: then allow" in text for text in verdict.assumptions)
+        said = "GlobalNetworkPolicy p ingress[0] matches (the destination port is 80): then allow"
+        assert said in verdict.assumptions
         assert answer(no_port, hep(), gnp(ingress=[self.WEB, ALLOW])) == ("allow", "policy-allow")
+
+    @pytest.mark.parametrize(
+        ("rule", "asked", "said"),
+        [
+            ({"source": {"ports": [40000, "50000:50010"]}}, {}, "the source port is 40000 or 50000:50010"),
+            (
+                {"destination": {"notPorts": [80]}},
+                {"destination_port": None},
+                "the destination port is not 80",
+            ),
+            ({"protocol": "ICMP", "icmp": {"type": 8}}, {"protocol": "ICMP"}, "the ICMP type is 8"),
+            (
+                {"protocol": "ICMP", "notICMP": {"type": 8, "code": 0}},
+                {"protocol": "ICMP", "icmp_type": 8},
+                "the ICMP type is not 8 with code 0",
+            ),
+            (
+                {"source": {"services": {"name": "s", "namespace": "d"}}},
+                {},
+                "10.0.0.9 belongs to service d/s",
+            ),
+            (
+                {"source": {"services": {"name": "s", "namespace": "d"}}, "destination": {"ports": [80]}},
+                {"destination_port": None},
+                "10.0.0.9 belongs to service d/s and the destination port is 80",
+            ),
+        ],
+    )
+    def test_an_assumption_says_what_is_not_known(self, rule: Object, asked: Object, said: str) -> None:
+        icmp = asked.get("protocol") == "ICMP"
+        given = {"source_port": None, **({"destination_port": None} if icmp else {}), **asked}
+        verdict = judge(flow(**given), hep(), gnp(ingress=[{**ALLOW, "protocol": "TCP", **rule}]))
+        assert verdict.verdict == "undetermined"
+        assert any(f"ingress[0] matches ({said})" in text for text in verdict.assumptions), verdict
+        # Nothing is called a fact that rests on it.
+        assert not any(line.endswith(" allows") for line in verdict.trace)
+        assert any(line.endswith(", if it matches") for line in verdict.trace), verdict.trace
 
     def test_a_failsafe_may_match_an_unknown_port(self) -> None:
         verdict = judge(flow(destination_port=None), hep(), gnp(ingress=[{**DENY, "protocol": "TCP"}]))
