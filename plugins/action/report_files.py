@@ -24,6 +24,7 @@ _PARTS = (
     "foreign",
     "lint",
     "pending",
+    "unseen",
     "cluster",
 )
 _DICTS = {"type": "list", "elements": "dict"}
@@ -43,6 +44,7 @@ OPTIONS: dict[str, Any] = {
     "transaction": {"type": "dict"},
     "timeline": {**_DICTS, "default": []},
     "pending": _DICTS,
+    "unseen": {"type": "list", "elements": "str", "default": []},
     "cluster": {"type": "dict", "default": {}},
 }
 

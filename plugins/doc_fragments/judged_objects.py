@@ -26,7 +26,8 @@ options:
     elements: dict
   dataplane:
     description:
-      - Felix's data plane. Left out, it is what FelixConfiguration V(default) names, else V(iptables).
+      - Felix's data plane. Left out, it is each node's own, as its environment and FelixConfiguration say,
+        else V(iptables).
     type: str
     choices: [iptables, nftables, ebpf]
   calico_version:
@@ -52,5 +53,7 @@ options:
     description:
       - Environment variables of the running Felix that set its configuration, such as
         C(FELIX_FAILSAFEINBOUNDHOSTPORTS). They win over FelixConfiguration.
+      - They go before what the DaemonSet C(calico-node) sets, where it is among the objects or in the
+        cluster.
     type: dict
 """

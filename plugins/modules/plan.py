@@ -444,6 +444,11 @@ unproved:
   returned: always
   type: list
   elements: str
+unseen:
+  description: What should be looked at and is not, because it was switched off, one sentence each.
+  returned: always
+  type: list
+  elements: str
 way_back:
   description: How policy is brought back where nodes take no new login after the policy sets were written.
   returned: always
@@ -618,6 +623,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         "judged_steps": sorted({step.name for step in planned.steps if step.judged}),
         "enforces": planned.enforces,
         "unproved": list(planned.unproved),
+        "unseen": planned.unseen,
         "by_switch": planned.by_switch,
         "way_back": _way_back(planned.way_back),
         "stage_all": _way_back(planned.stage_all),

@@ -89,6 +89,11 @@ options:
     description: The RV(hostfence.calico.policies_info#module:pending).
     type: list
     elements: dict
+  unseen:
+    description: The RV(hostfence.calico.plan#module:unseen) of the same run.
+    type: list
+    elements: str
+    default: []
   cluster:
     description: What is known of the cluster, C(server), C(calico_version) and C(dataplane).
     type: dict

@@ -234,6 +234,41 @@ def test_the_environment_decides_the_data_plane(environment: dict[str, str], dat
     assert verdict("t26", asked, felix_environment=environment)["dataplane"] == dataplane
 
 
+def test_the_environment_of_the_running_calico_node_decides_too(clean_api: Any) -> None:
+    """A live run looks at the DaemonSet; what the user gives goes before it."""
+    clean_api.add_nodes(1)
+    assert not run_module("host_endpoints", clean_api)["failed"]
+    path = "/apis/apps/v1/namespaces/kube-system/daemonsets"
+    container = {
+        "name": "calico-node",
+        "image": "calico/node:v3.32.1",
+        "env": [{"name": "FELIX_BPFENABLED", "value": "true"}],
+    }
+    labels = {"k8s-app": "calico-node"}
+    clean_api.admin.post(
+        path,
+        {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": {"name": "calico-node", "labels": labels},
+            "spec": {
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+            },
+        },
+    )
+    try:
+        asked = flow(node="sim-0001", source="10.0.0.9", destination="100.64.0.1", destination_port=80)
+        found = run_module("flow_verdict", clean_api, flows=[asked])
+        given = run_module(
+            "flow_verdict", clean_api, flows=[asked], felix_environment={"felix_BPFEnabled": "false"}
+        )
+    finally:
+        clean_api.admin.delete(f"{path}/calico-node")
+    assert found["dataplane"] == "ebpf", found
+    assert given["dataplane"] == "iptables"
+
+
 def test_names_in_the_environment_are_compared_without_case() -> None:
     asked = flow(node="h1", source="10.0.0.9", destination="10.20.1.10", destination_port=22)
     assert verdict("t26", asked)["reason_code"] == "failsafe"

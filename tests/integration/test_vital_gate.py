@@ -115,6 +115,32 @@ def test_the_module_alone_judges_ssh_to_every_node(cluster):
     assert any("nobody told how this machine logs in to sim-0001" in warning for warning in done["warnings"])
 
 
+def test_failsafes_by_the_environment_of_felix_are_judged(cluster):
+    """SSH is a failsafe in the API, and none for the Felix that runs; the module alone looks at no node."""
+    shut = policy("no-ssh", "Deny", 10)
+    path = "/apis/apps/v1/namespaces/kube-system/daemonsets"
+    labels = {"k8s-app": "calico-node"}
+    env = [{"name": "FELIX_FailsafeInboundHostPorts", "value": "tcp:6443"}]
+    container = {"name": "calico-node", "image": "calico/node:v3.32.1", "env": env}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    cluster.admin.post(
+        path,
+        {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": {"name": "calico-node", "labels": labels},
+            "spec": {"selector": {"matchLabels": labels}, "template": template},
+        },
+    )
+    try:
+        refused = enforce(cluster, shut, default_action="Pass", check=True)
+    finally:
+        cluster.admin.delete(f"{path}/calico-node")
+    assert refused["failed"]
+    assert "SSH from" in refused["msg"]
+    assert not enforce(cluster, shut, default_action="Pass", check=True)["failed"]
+
+
 def test_host_endpoints_without_a_profile_are_like_a_deny(clean_api):
     clean_api.add_nodes(NODES)
     result = run_module("host_endpoints", clean_api, profiles=[])

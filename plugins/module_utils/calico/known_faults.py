@@ -7,13 +7,15 @@ Read in Calico's release notes and source from 3.26 to 3.32; ``source`` says whe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Optional
 
-from .version import DEFAULT_ALLOW_FOR_BOTH_DIRECTIONS, Version, parse_version, version_of
+from .version import CURRENT, DEFAULT_ALLOW_FOR_BOTH_DIRECTIONS, Version, parse_version
 
 TABLES = ("iptables", "nftables")
+_NEWEST = 999
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class KnownFault:
 
     :ivar id: its stable name
     :ivar since: the first version that has it; None where it was there before 3.26
-    :ivar fixed: the first version without it; None where none is known
+    :ivar fixed: the first version without it, with patch level where that matters; None where none is known
     :ivar dataplanes: on which it shows
     :ivar what: what it does, in one sentence
     :ivar way_out: what to do meanwhile
@@ -32,15 +34,15 @@ class KnownFault:
 
     id: str
     since: Optional[Version]
-    fixed: Optional[Version]
+    fixed: Optional[tuple[int, ...]]
     dataplanes: tuple[str, ...]
     what: str
     way_out: str
     source: str
     casts_doubt: bool = False
 
-    def affects(self, version: Version, dataplane: str) -> bool:
-        """Whether a version has it on a data plane."""
+    def affects(self, version: tuple[int, ...], dataplane: str) -> bool:
+        """Whether a version, with or without patch level, has it on a data plane."""
         begun = self.since is None or version >= self.since
         ended = self.fixed is not None and version >= self.fixed
         return begun and not ended and dataplane in self.dataplanes
@@ -66,6 +68,17 @@ KNOWN_FAULTS = (
         "a rule with an ICMP code cannot be programmed, and Felix programs nothing more until it is gone",
         "match by type alone",
         "seen with v3.32.1 and nft 1.0.6",
+    ),
+    KnownFault(
+        "nft-overlapping-set",
+        (3, 29),
+        (3, 32, 1),
+        ("nftables",),
+        "Felix panics where a selector finds a network set and pods whose addresses lie in its nets, and "
+        "programs nothing more",
+        "keep pods' addresses out of network sets that one selector finds together with pods, or take Calico "
+        "3.32.1",
+        "projectcalico/calico#12671, release notes of v3.32.1",
     ),
     KnownFault(
         "failsafe-entry",
@@ -111,15 +124,22 @@ KNOWN_FAULTS = (
 
 def faults_of(calico_version: str, dataplane: str) -> Iterator[KnownFault]:
     """The faults of a version on a data plane; of the newest known one where it is no version."""
-    version = version_of(calico_version)
+    version = _with_patch(calico_version) or (*CURRENT, _NEWEST)
     return (fault for fault in KNOWN_FAULTS if fault.affects(version, dataplane))
 
 
 def faults_of_any_dataplane(calico_version: str) -> Iterator[KnownFault]:
     """The faults of a version on whatever data plane; none where it is no version."""
-    version = parse_version(calico_version)
+    version = _with_patch(calico_version)
     return (
         fault
         for fault in KNOWN_FAULTS
         if version and any(fault.affects(version, name) for name in fault.dataplanes)
     )
+
+
+def _with_patch(calico_version: str) -> Optional[tuple[int, ...]]:
+    """The version with its patch level, the newest where it says none; None where it is no version."""
+    version = parse_version(calico_version)
+    patch = re.match(r"v?\d+\.\d+\.(\d+)", calico_version)
+    return (*version, int(patch[1]) if patch else _NEWEST) if version else None

@@ -10,12 +10,13 @@ from typing import Any, Optional
 
 from ..calico import endpoint_slice
 from ..calico.bad_input import BadInput
-from ..calico.stored.kube_proxy import CONFIG_MAP, MODES, NAMESPACE, configured_mode
+from ..calico.felix.daemon_set import configured_environment
+from ..calico.stored.kube_proxy import MODES, configured_mode
 from ..calico.verdict.dataplanes import Dataplanes
 from ..calico.verdict.interface_owner import NodeFacts, parse_nodes
 from ..calico.verdict.judge import Options
 from ..calico.verdict.packet_path import DATAPLANES
-from . import api_endpoints
+from . import api_endpoints, felix_surroundings
 from .client import ApiError, Cluster
 from .flavour import Flavour, FlavourKind, calico_version, list_stored, require
 from .policy_files import read_path
@@ -50,7 +51,6 @@ _UNSEEN: Object = {
     "kind": "ClusterNetworkPolicy",
     "metadata": {"name": "unseen"},
 }
-_CONFIG_MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 _SIDES = ("source", "destination")
 _SELECTORS = ("selector", "notSelector", "namespaceSelector", "serviceAccounts")
 
@@ -91,7 +91,8 @@ def gather(params: Mapping[str, Any], staged: str = "ignore", with_pods: bool = 
         objects, complete = _from_cluster(cluster, served, with_pods)
         native, origin = served.kind is FlavourKind.V3_NATIVE, cluster.host
         version = version or calico_version(cluster, served)
-    environment = {key: str(value) for key, value in (params["felix_environment"] or {}).items()}
+    given = {key: str(value) for key, value in (params["felix_environment"] or {}).items()}
+    environment = {**configured_environment(objects), **given}
     options = Options(
         staged=staged,
         calico_version=version,
@@ -132,8 +133,8 @@ def _from_cluster(cluster: Cluster, served: Flavour, with_pods: bool) -> tuple[l
     for kind, plural in _MORE_CALICO_KINDS.items():
         path = f"/apis/{served.group}/{served.version}/{plural}"
         objects += [_typed(item, kind, served.api_version) for item in cluster.list_if_readable(path) or ()]
-    maps = cluster.list_if_readable(_CONFIG_MAPS, fieldSelector=f"metadata.name={CONFIG_MAP}")
-    objects += [_typed(item, "ConfigMap", "v1") for item in maps or ()]
+    objects += felix_surroundings.kube_proxy(cluster)
+    objects += felix_surroundings.settings(cluster)
     sides = list(_sides(objects))
     complete = False
     if with_pods:

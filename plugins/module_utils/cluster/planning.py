@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from ..calico.felix.configuration import OPTIONAL_FIELDS, changed_fields, wanted_spec
+from ..calico.felix.daemon_set import KIND as DAEMON_SET
+from ..calico.felix.daemon_set import configured_environment
 from ..calico.finding import WARNING, Finding
 from ..calico.host_endpoint import (
     OWNER,
@@ -39,6 +41,7 @@ from . import (
     cluster_info,
     enforcement,
     felix_configuration,
+    felix_surroundings,
     lease,
     permissions,
     reach,
@@ -221,6 +224,7 @@ class _Planning:
             access = start(self._access_objects, bare, wishes)
             unknown = start(self._unknown_felix_fields, wishes)
             slices = start(self._view.slices)
+            kube_proxy_mode = start(felix_surroundings.kube_proxy_mode, self._cluster)
             auto = start(self._auto, wishes)
             agents = start(self._agents, wishes)
             objects: dict[str, Sequence[Object]] = {kind: self._view.of(kind) for kind in _JUDGED}
@@ -240,6 +244,10 @@ class _Planning:
             agents=agents.result(),
             transaction=self._transaction(objects[NETWORK_SET]),
             unproved=self._unproved(objects[POLICY]),
+            environment=configured_environment(
+                {**item, "kind": DAEMON_SET} for item in self._view.readable("DaemonSet")
+            ),
+            kube_proxy_mode=kube_proxy_mode.result(),
         )
 
     def _transaction(self, network_sets: Sequence[Object]) -> dict[str, Any]:

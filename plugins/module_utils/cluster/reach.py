@@ -38,7 +38,7 @@ from ..calico.verdict.vital_flows import (
     losses,
     summaries,
 )
-from . import policies
+from . import felix_surroundings, policies
 from .api_endpoints import endpoints_of, vital_slices
 from .client import Cluster, ClusterError, Object
 from .flavour import Flavour, FlavourKind, calico_version
@@ -269,7 +269,9 @@ def options_of(cluster: Cluster, served: Flavour) -> Options:
     """How to judge what this cluster stores."""
     return Options(
         calico_version=calico_version(cluster, served),
+        environment=felix_surroundings.environment(cluster),
         native_v3=served.kind is FlavourKind.V3_NATIVE,
+        kube_proxy_mode=felix_surroundings.kube_proxy_mode(cluster),
     )
 
 

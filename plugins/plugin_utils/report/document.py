@@ -47,6 +47,7 @@ class Found:
     :ivar audit: would-be denials, as :func:`.audited.audit` tells them
     :ivar transaction: the last change of what is enforced, as :func:`.transactions.transaction` tells it
     :ivar pending: what enforcing the staged policies changes, as policies_info returns it
+    :ivar unseen: what nobody looked at in the same run, because it was switched off
     :ivar cluster: ``server``, ``calico_version``, ``dataplane``, as far as known
     """
 
@@ -60,6 +61,7 @@ class Found:
     audit: Optional[Json] = None
     transaction: Optional[Json] = None
     pending: Optional[Sequence[Json]] = None
+    unseen: Sequence[str] = ()
     cluster: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -347,6 +349,7 @@ def _assumptions(found: Found) -> list[str]:
     return sorted(said)
 
 
+_GATES = "Leave out what switches it off, and run the same again."
 _PARTS = {
     "nodes": ("HostEndpoints of the nodes", "Run hostfence.calico.report or hostfence.calico.verify."),
     "failsafes": ("Rules in the kernels of the nodes", "Run hostfence.calico.verify."),
@@ -363,8 +366,9 @@ _PARTS = {
 
 
 def _not_looked_at(found: Found) -> list[Json]:
-    return [
+    parts = [
         {"subject": name, "what": what, "how": how}
         for name, (what, how) in _PARTS.items()
         if getattr(found, name) is None
     ]
+    return [*parts, *({"subject": "gates", "what": what, "how": _GATES} for what in found.unseen)]

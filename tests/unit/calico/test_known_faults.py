@@ -34,6 +34,13 @@ FLOW = builders.flow(destination_port=8080)
         ("v3.29.3", "ebpf", "ebpf-same-interface", False),
         ("v3.30.0", "ebpf", "ebpf-same-interface", True),
         ("", "iptables", "failsafe-entry", True),
+        ("v3.28.2", "nftables", "nft-overlapping-set", False),
+        ("v3.31.4", "nftables", "nft-overlapping-set", True),
+        ("v3.32.0", "nftables", "nft-overlapping-set", True),
+        ("v3.32.1", "nftables", "nft-overlapping-set", False),
+        ("v3.32", "nftables", "nft-overlapping-set", False),
+        ("master", "nftables", "nft-overlapping-set", False),
+        ("v3.32.0", "iptables", "nft-overlapping-set", False),
     ],
 )
 def test_which_version_has_which(version: str, dataplane: str, fault: str, has: bool) -> None:

@@ -57,6 +57,11 @@ def test_what_was_not_looked_at_is_said(part):
     assert [item["subject"] for item in document["not_looked_at"]] == [part]
 
 
+def test_what_was_switched_off_is_said():
+    document = valid(report(unseen=["policies (edge): reach is off"]))
+    assert [item["what"] for item in document["not_looked_at"]] == ["policies (edge): reach is off"]
+
+
 def test_a_run_that_looked_at_nothing_says_so():
     document = valid(build(Found(), sample.AT, "0.1.0"))
     assert {item["subject"] for item in document["not_looked_at"]} == set(OPTIONAL)

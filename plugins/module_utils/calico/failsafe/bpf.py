@@ -130,7 +130,8 @@ def _attached(expectation: Expectation, kernel: Kernel) -> Iterator[Finding]:
         )
         return
     for interface, named in _policed(expectation):
-        if not re.search(expectation.bpf_interfaces, interface):
+        overlay = interface in expectation.bpf_overlays
+        if not overlay and not re.search(expectation.bpf_interfaces, interface):
             if named:
                 yield Finding(
                     "bpf.ignored",
@@ -151,7 +152,7 @@ def _attached(expectation: Expectation, kernel: Kernel) -> Iterator[Finding]:
         )
         lacking = sorted({"ingress", "egress"} - seen)
         if lacking:
-            known = kernel.masters is not None or named
+            known = kernel.masters is not None or named or overlay
             yield Finding(
                 "bpf.detached",
                 ERROR if known else WARNING,

@@ -81,6 +81,7 @@ class Expectation:
     :ivar ipv6: whether Felix programs IPv6
     :ivar bpf: whether the configuration asks for the eBPF data plane
     :ivar bpf_interfaces: pattern of the interfaces that eBPF mode polices
+    :ivar bpf_overlays: those of the overlay that it polices besides: named by a host endpoint, or in use
     :ivar forced_policies: some policy asks to be programmed although nothing refers to it
     :ivar undefined_interfaces: host endpoints given by address only, where the node's addresses are not known
     """
@@ -92,6 +93,7 @@ class Expectation:
     ipv6: bool = True
     bpf: bool = False
     bpf_interfaces: str = ""
+    bpf_overlays: tuple[str, ...] = ()
     calico_version: str = ""
     forced_policies: bool = False
     undefined_interfaces: tuple[str, ...] = ()
@@ -160,6 +162,8 @@ def expect(
         ipv6=_ipv6(felix, interfaces),
         bpf=felix.flag("bpfEnabled", default=False),
         bpf_interfaces=settings.ebpf_interfaces,
+        # The kernel makes a tunl0 of its own accord; an overlay that is in use has an address.
+        bpf_overlays=tuple(name for name in settings.ebpf_overlays if name in owners or known.get(name)),
         calico_version=calico_version,
         forced_policies=any(_forced(item) for item in objects),
         undefined_interfaces=tuple(sorted(by_address_only)) if interfaces is None else (),

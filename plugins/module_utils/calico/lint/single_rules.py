@@ -12,8 +12,9 @@ from ..finding import ERROR, INFO, WARNING, Finding
 from ..stored.model import Entity, Policy, Ports, Rule
 from ..verdict.address_sets import merged
 from ..verdict.packet_path import EGRESS, INGRESS, NFTABLES
-from ..verdict.program import directions, readable
+from ..verdict.program import directions
 from ..verdict.rule_match import applies_to_family, unprogrammable
+from ..verdict.unknown import readable
 from .context import LintContext, rules_of, trap
 from .shadowing import shadow
 

@@ -44,6 +44,8 @@ from .model import (
     FELIX,
     HOST_ENDPOINTS,
     POLICIES,
+    UNPROVED,
+    UNSEEN,
     UPDATE,
     Object,
     Plan,
@@ -60,7 +62,6 @@ from .way_back import as_before, only_staged
 from .wishes import AUTO, FelixWish, HostEndpointsWish, PoliciesWish, Wishes
 
 NOT_COUNTED = "the playbook hostfence.calico.audit judges it by what the nodes see"
-UNSEEN = "reach is off: nobody looked whether this machine can still log in to the nodes and reach the API"
 
 
 def make_plan(view: View, wishes: Wishes) -> Plan:
@@ -101,7 +102,12 @@ class _Builder:
         self.judging = judging
         self.now = view.around()
         self.around = view.around()
-        self.options = Options(calico_version=view.calico_version, native_v3=view.flavour == "v3-native")
+        self.options = Options(
+            calico_version=view.calico_version,
+            environment=view.environment,
+            native_v3=view.flavour == "v3-native",
+            kube_proxy_mode=view.kube_proxy_mode,
+        )
         self.absent = definitions.absent_kinds(view.kinds, view.calico_version) if wishes.crds else []
         served = view.kinds | {known.kind for known in self.absent}
         self.inventory = planner.inventory_of(
@@ -135,7 +141,12 @@ class _Builder:
         unproved = overview.still_unproved(self.stored, self.view.unproved)
         made = Plan(
             tuple(steps),
-            (*self.view.findings, *self._left_unproved(unproved, steps), *self._unjudged(steps)),
+            (
+                *self.view.findings,
+                *self._left_unproved(unproved, steps),
+                *self._unproved_on_purpose(steps),
+                *self._unjudged(steps),
+            ),
             unproved=tuple(unproved),
             prepared=self._programmed(self.stored),
             programmed=self._programmed(self.inventory),
@@ -145,6 +156,7 @@ class _Builder:
             protection=self._protection(),
             stays_enforced=any(o.enforces and o.set_name for o in self.inventory.objects),
             is_pending=self.view.transaction.get("phase", SETTLED) != SETTLED,
+            unproved_on_purpose=not self.wishes.prove,
         )
         return self._with_gates(made)
 
@@ -152,6 +164,11 @@ class _Builder:
         proves = self.wishes.prove and any(step.name == POLICIES and step.judged for step in steps)
         remedy = "this run proves it" if proves else "run hostfence.calico.policies, which logs in"
         return [_warning("unproved", f"set {name} is {text}", remedy) for name, text in unproved.items()]
+
+    def _unproved_on_purpose(self, steps: Sequence[Step]) -> list[Finding]:
+        if self.wishes.prove or not any(step.judged for step in steps):
+            return []
+        return [_warning("prove", UNPROVED, "")]
 
     def _unjudged(self, steps: Sequence[Step]) -> list[Finding]:
         if not any(step.judged for step in steps):
@@ -178,7 +195,9 @@ class _Builder:
         refused = unreached if enforcing else gates.unreached(plan.governed, logins.tried)
         if not self.wishes.prove or not refused:
             return replace(plan, unreached=unreached)
-        return replace(plan, unreached=unreached, refusals=(*plan.refusals, gates.unreached_refusal(refused)))
+        enforced = sorted({o.set_name for o in self.stored.objects if o.enforces and o.set_name})
+        told = gates.unreached_refusal(refused, enforced)
+        return replace(plan, unreached=unreached, refusals=(*plan.refusals, told))
 
     def _sets(self) -> Sequence[planner.PolicySet]:
         sets = self.wishes.policies.sets if self.wishes.policies else ()
@@ -437,7 +456,7 @@ class _Builder:
         if not (judged and self.judging):
             return step
         if not reach:
-            return replace(step, findings=(*step.findings, _warning(what, UNSEEN, "")))
+            return replace(step, unseen=UNSEEN, findings=(*step.findings, _warning(what, UNSEEN, "")))
         accepted |= self.view.logins.accepted
         blocking, lost = self._meaning(inventory or self.inventory, accepted, only_tried=only_tried)
         told = refusal(what, blocking, lost)

@@ -8,7 +8,7 @@ not see a host that a firewall has just cut off.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 
 def unreached(governed: Iterable[str], reached: Collection[str]) -> tuple[str, ...]:
@@ -29,10 +29,18 @@ def unverified(governed: Iterable[str], verified: Collection[str]) -> tuple[str,
     return tuple(sorted({*governed} - {*verified}))
 
 
-def unreached_refusal(nodes: Iterable[str]) -> str:
-    """Why nothing is written while these nodes cannot be logged in to."""
+def unreached_refusal(nodes: Iterable[str], enforced: Sequence[str]) -> str:
+    """Why nothing is written while these nodes cannot be logged in to.
+
+    :param enforced: sets that are in force already, and may be why
+    """
+    way_back = (
+        f"In force already, and perhaps why: {', '.join(enforced)}. The way back is the same command with "
+        "-e policies_state=staged. "
+    )
     return (
-        "Nothing was written. What is enforced would change on these nodes, and this machine cannot log in "
-        f"to them to see whether they still let it in afterwards: {', '.join(nodes)}. Fix that, add them to "
-        "the inventory group of the nodes if they are not in it, or set policies_prove to false."
+        "Nothing was written. What is enforced on these nodes would change or is to be proved, and this "
+        "machine cannot log in to them to see whether they still let it in afterwards: "
+        f"{', '.join(nodes)}. {way_back if enforced else ''}Fix that, add them to the inventory group of the "
+        "nodes if they are not in it, or set policies_prove to false."
     )

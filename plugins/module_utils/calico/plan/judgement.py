@@ -38,13 +38,17 @@ def traps(
     """
     around = around or LintSurroundings(live=True)
     found: dict[object, Finding] = {}
-    for dataplane in (dataplanes or Dataplanes(objects)).in_use:
+    for dataplane in (dataplanes or _dataplanes(objects, options)).in_use:
         for finding in lint(objects, replace(options, dataplane=dataplane), around, focus):
             known = found.get(finding.identity)
             # What is only worth knowing on one data plane stops Felix on another.
             if known is None or _gravity(finding) < _gravity(known):
                 found[finding.identity] = finding
     return sorted(found.values(), key=place_of)
+
+
+def _dataplanes(objects: Sequence[Object], options: Options) -> Dataplanes:
+    return Dataplanes(objects, options.environment, kube_proxy_mode=options.kube_proxy_mode)
 
 
 def _gravity(finding: Finding) -> int:

@@ -46,6 +46,13 @@ class Write:
         return f"{self.kind} {self.namespace + '/' if self.namespace else ''}{self.name}"
 
 
+UNSEEN = "reach is off: nobody looked whether this machine can still log in to the nodes and reach the API"
+UNPROVED = (
+    "prove is off: nodes that take no login do not stop the run, and apart from a switch's waves nobody logs "
+    "in to them afterwards"
+)
+
+
 @dataclass(frozen=True)
 class State:
     """What decides about hosts once a step is done.
@@ -68,6 +75,7 @@ class Step:
     :ivar changes_enforcement: whether the writes change what is enforced
     :ivar judged: whether it was judged who comes in afterwards: what is enforced changes, or stands, which
         whoever wrote it may not have proved
+    :ivar unseen: why that was not judged although it should be, or empty
     :ivar enforced: whether its set is enforced once it is done
     :ivar at_risk: connections that are not plainly allowed afterwards
     :ivar losses: flows that nodes and the cluster live by, and that are denied afterwards
@@ -80,6 +88,7 @@ class Step:
     writes: tuple[Write, ...] = ()
     changes_enforcement: bool = False
     judged: bool = False
+    unseen: str = ""
     enforced: bool = False
     at_risk: tuple[Obstacle, ...] = ()
     losses: tuple[Loss, ...] = ()
@@ -143,6 +152,7 @@ class Plan:
     :ivar protection: what is protected before it; empty where the HostEndpoints were not looked at
     :ivar stays_enforced: whether policy of any set is enforced once all is done
     :ivar is_pending: whether a run that changed what is enforced did not come to its end
+    :ivar unproved_on_purpose: whether nobody is to log in to the nodes afterwards
     """
 
     steps: tuple[Step, ...] = ()
@@ -158,6 +168,15 @@ class Plan:
     protection: Mapping[str, Any] = field(default_factory=dict)
     stays_enforced: bool = False
     is_pending: bool = False
+    unproved_on_purpose: bool = False
+
+    @property
+    def unseen(self) -> list[str]:
+        """What nobody looks at although it should be, because somebody switched that off."""
+        found = [f"{step.title}: {step.unseen}" for step in self.steps if step.unseen]
+        if self.unproved_on_purpose and self.is_judged:
+            found.append(UNPROVED)
+        return found
 
     @property
     def all_refusals(self) -> list[str]:

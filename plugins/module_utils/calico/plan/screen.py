@@ -93,7 +93,10 @@ def _connections(plan: Plan) -> Iterator[str]:
     lost = [loss for step in deciding for loss in step.losses]
     yield from sentences(at_risk)
     yield from summaries(lost)
-    if not (at_risk or lost):
+    unseen = [step.title for step in deciding if step.unseen]
+    if unseen:
+        yield f"nobody looked what that means for connections: {', '.join(unseen)}"
+    elif not (at_risk or lost):
         yield "every connection that was looked at stays allowed: logins, the API, and what nodes live by"
     if plan.unreached:
         yield f"could not be logged in to: {_some(list(plan.unreached))}"

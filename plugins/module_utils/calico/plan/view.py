@@ -73,6 +73,8 @@ class View:
     :ivar agents: writes to the objects of the modes daemonset and job
     :ivar transaction: the one that is under way, or the last one
     :ivar unproved: since when and by whom policy sets are enforced without a proof, by their names
+    :ivar environment: Felix's variables that its DaemonSet sets
+    :ivar kube_proxy_mode: as far as its configuration says it
     :ivar findings: of preflight
     """
 
@@ -91,6 +93,8 @@ class View:
     tiers_in_use: frozenset[str] = frozenset()
     transaction: Mapping[str, Any] = field(default_factory=dict)
     unproved: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    kube_proxy_mode: str = ""
     findings: tuple[Finding, ...] = ()
 
     @property

@@ -25,7 +25,7 @@ from ..stored.reader import ALL_NAMESPACES, Raw, inherited_labels, read
 from ..stored.rules import PROTOCOLS
 from ..version import version_of
 from .address_sets import AddressSets
-from .flow import WITH_PORTS, Flow, parse_flow
+from .flow import ICMPV6, WITH_PORTS, Flow, parse_flow
 from .interface_owner import NodeFacts, Ownership, is_workload_interface, possible_owners
 from .packet_path import (
     CLASSES,
@@ -52,6 +52,15 @@ from .tier_order import ended, promoted, rank
 
 UNDETERMINED = "undetermined"
 _ANY_EPHEMERAL = 50000
+# Protocol and type of an ICMP request, and the type of its answer.
+_ICMP_ANSWERS: Mapping[tuple[int, Optional[int]], int] = {
+    (1, 8): 0,
+    (1, 13): 14,
+    (1, 15): 16,
+    (1, 17): 18,
+    (ICMPV6, 128): 129,
+    (ICMPV6, 139): 140,
+}
 STAGED_CHOICES = ("ignore", "as_enforced", "compare")
 
 
@@ -62,7 +71,7 @@ class Verdict:
     ``verdict`` is ``allow``, ``deny`` or ``undetermined``; ``reason_code`` one of reasons.py; ``trace``
     tells the packet's way in words. ``assumptions`` say what an undetermined verdict depends on, and what
     a determined one takes for granted. ``staged`` is the verdict with the staged policies enforced, where
-    both were asked for.
+    both were asked for. ``withheld`` is the verdict once Felix hears of everything, where it does not now.
     """
 
     verdict: str
@@ -71,6 +80,7 @@ class Verdict:
     trace: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     staged: Optional[Verdict] = None
+    withheld: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """The form in which the modules return it."""
@@ -424,7 +434,8 @@ class Judge:
     ) -> Verdict:
         """The verdict of a packet that untracked policy allows: its answers belong to no connection."""
         untracked = verdict.decided_by.stage == UNTRACKED and verdict.reason_code == "policy-allow"
-        local = flow.direction != FORWARD and flow.state == "new" and flow.protocol in WITH_PORTS
+        answered = flow.protocol in WITH_PORTS or (flow.protocol, flow.icmp_type) in _ICMP_ANSWERS
+        local = flow.direction != FORWARD and flow.state == "new" and answered
         if not untracked or not local or verdict.verdict != ALLOW:
             return verdict
         settings = self.settings_of(flow.node)
@@ -527,6 +538,8 @@ def _settled(step: Settled, flow: Flow) -> Outcome:
 def _answer_to(flow: Flow) -> Flow:
     """What comes back for a packet that is not tracked; over UDP the kernel takes it for a new connection."""
     source, port = flow.before_translation()
+    kind = _ICMP_ANSWERS.get((flow.protocol, flow.icmp_type))
+    back = _ANY_EPHEMERAL if flow.source_port is None else flow.source_port
     return Flow(
         flow.node,
         INGRESS if flow.direction == EGRESS else EGRESS,
@@ -535,7 +548,9 @@ def _answer_to(flow: Flow) -> Flow:
         flow.source,
         flow.interface,
         source_port=port,
-        destination_port=_ANY_EPHEMERAL if flow.source_port is None else flow.source_port,
+        destination_port=back if kind is None else None,
+        icmp_type=kind,
+        icmp_code=None if kind is None else 0,
         state="new" if flow.protocol == PROTOCOLS["udp"] else "invalid",
     )
 
@@ -606,7 +621,14 @@ def _answer(branch: _Branch) -> str:
 
 def _withheld(verdict: Verdict, reason: str, assumptions: tuple[str, ...]) -> Verdict:
     then = f"once that is so: {verdict.verdict} ({verdict.reason_code})"
-    return Verdict(UNDETERMINED, reason, verdict.decided_by, verdict.trace, (*assumptions, then))
+    return Verdict(
+        UNDETERMINED,
+        reason,
+        verdict.decided_by,
+        verdict.trace,
+        (*assumptions, then),
+        withheld=verdict.withheld or verdict.verdict,
+    )
 
 
 def _name(hep: HostEndpoint) -> bytes:

@@ -35,6 +35,7 @@ class NodeUse:
     """What a look at a node found out, as the module failsafe_info returns it in ``uses``.
 
     :ivar api: API servers that its kubelet and Felix use
+    :ivar etcd: members of etcd that it talks to
     :ivar dns: its name servers, loopback ones left out
     :ivar ntp: its time servers
     :ivar interfaces: addresses of each interface, or None where nobody looked
@@ -113,7 +114,7 @@ class NodeJudges:
         self.options = options
         objects = list(objects)
         forced = options.dataplane if options.dataplane != IPTABLES else ""
-        self._dataplanes = Dataplanes(objects, options.environment, forced)
+        self._dataplanes = Dataplanes(objects, options.environment, forced, options.kube_proxy_mode)
         self.store = read(objects, options.native_v3)
         self._uses = uses or {}
         self._facts = {
@@ -132,7 +133,9 @@ class NodeJudges:
         """What becomes of a flow.
 
         Where nobody says by which interface it passes, where that decides, and where a host endpoint expects
-        the node's own address, the flow is taken to pass there: rather refused for nothing than shut out.
+        the node's own address, the flow is taken to pass there: rather refused for nothing than shut out. For
+        the same reason a deny that Felix does not hear of yet, because it cannot read some object, is one: it
+        comes into force the moment somebody corrects or deletes that object.
         """
         placed = self._placed(flow)
         judge = self._judge(flow.node)
@@ -188,6 +191,8 @@ class NodeJudges:
 def _answered(judge: Judge, flow: Flow) -> Verdict:
     """The verdict; what untracked policy allows also needs its answers allowed."""
     verdict = judge.verdict(flow)
+    if verdict.withheld == DENY:
+        return replace(verdict, verdict=DENY)
     if verdict.verdict == ALLOW and judge.untracks(flow.node):
         # The kernel keeps no connection for what such policy allows.
         answers = "no doNotTrack policy takes the connection, or policy allows its answers too"

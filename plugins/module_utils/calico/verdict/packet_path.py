@@ -36,16 +36,20 @@ _WITHOUT_CONNECTION = frozenset({130, 131, 132, 133, 134, 135, 136, 143})
 _OPENS_CONNECTION = {1: frozenset({8, 13, 15, 17}), ICMPV6: frozenset({128, 139})}
 _IPIP = 4
 _EBPF_LETS_PASS = frozenset({130, 131, 132, 133, 135, 136})
-# The overlay's interfaces, the setting that takes each away, and the pools that bring it otherwise.
+# The overlay's interfaces, and the setting that takes each away.
 _OVERLAYS = {
     "egress.calico": "",
     "tunl0": "ipipEnabled",
     "vxlan.calico": "vxlanEnabled",
     "vxlan-v6.calico": "",
-    "wireguard.cali": "wireguardEnabled",
-    "wg-v6.cali": "wireguardEnabledV6",
 }
-_EBPF_OVERLAYS = tuple(_OVERLAYS)
+# WireGuard's, by the setting that turns it on and the one that names it.
+_WIREGUARD = {
+    "wireguardEnabled": ("wireguardInterfaceName", "wireguard.cali"),
+    "wireguardEnabledV6": ("wireguardInterfaceNameV6", "wg-v6.cali"),
+}
+_WIREGUARD_INTERFACES = tuple(name for _setting, name in _WIREGUARD.values())
+_EBPF_OVERLAYS = (*_OVERLAYS, *_WIREGUARD_INTERFACES)
 _EBPF_INTERFACES = r"^((en|wl|ww|sl|ib)[Popsx].*|(eth|wlan|wwan|bond).*)"
 
 
@@ -104,9 +108,11 @@ class Settings:
     problem: str = ""
     tunnels: tuple[Tunnel, ...] = ()
     ebpf_overlays: tuple[str, ...] = _EBPF_OVERLAYS
+    wireguard_interfaces: tuple[str, ...] = _WIREGUARD_INTERFACES
     ebpf_loopback: str = "udp"
     vxlan_port: int = 4789
     wireguard_port: int = 51820
+    wireguard_port_v6: int = 51821
     ipvs: Optional[bool] = None
     node_ports: tuple[tuple[int, int], ...] = ((30000, 32767),)
     lifeline: Lifeline = field(default_factory=Lifeline)
@@ -214,13 +220,27 @@ def settings_of(
         _either(value("bpfDataIfacePattern") or _EBPF_INTERFACES, value("bpfL3IfacePattern")),
         "; ".join(text for _field, text in failsafes.undefined),
         tuple(_tunnels(value, pool_tunnels)),
-        tuple(name for name, setting in _OVERLAYS.items() if not setting or _wanted(value(setting), True)),
+        tuple(_overlays(value)),
+        tuple(_wireguard_interfaces(value)),
         _loopback_protocols(value),
         _port(value("vxlanPort"), 4789),
         _port(value("wireguardListeningPort"), 51820),
+        _port(value("wireguardListeningPortV6"), 51821),
         ipvs,
         _node_ports(value("kubeNodePortRanges")),
     )
+
+
+def _overlays(value: Callable[[str], object]) -> Iterable[str]:
+    """The overlay's interfaces but those that are off."""
+    yield from (name for name, setting in _OVERLAYS.items() if not setting or _wanted(value(setting), True))
+    for switch, name in zip(_WIREGUARD, _wireguard_interfaces(value)):
+        if _wanted(value(switch), True):
+            yield name
+
+
+def _wireguard_interfaces(value: Callable[[str], object]) -> Iterable[str]:
+    return (str(value(setting) or name) for setting, name in _WIREGUARD.values())
 
 
 def _loopback_protocols(value: Callable[[str], object]) -> str:
@@ -479,7 +499,11 @@ def _ebpf(flow: Flow, owners: Owners, settings: Settings) -> Iterable[Step]:
     if flow.interface == "lo":
         yield Settled("TC", "allow", "not-an-ebpf-interface", "eBPF looks at no packet that comes in by lo")
         return
-    settled = None if from_pod else _ebpf_before_policy(flow, flow.interface, owners, owner, settings)
+    settled = (
+        _ebpf_lost(flow, "TC ingress")
+        if from_pod
+        else _ebpf_before_policy(flow, flow.interface, owners, owner, settings)
+    )
     if settled:
         yield settled
         return
@@ -513,6 +537,10 @@ def _ebpf_forward(
         yield Stage(FORWARD, INGRESS, owner, "TC ingress", skipped_once_accepted=True)
     if from_pod:
         yield PodStage("TC ingress", EGRESS, flow.source)
+    lost = _ebpf_lost(flow, "TC egress") if owner_out or to_pod else None
+    if lost:
+        yield lost
+        return
     if owner_out:
         yield Stage(FORWARD, EGRESS, owner_out, "TC egress")
     if to_pod:
@@ -525,7 +553,7 @@ def _ebpf_egress(flow: Flow, owners: Owners, settings: Settings) -> Iterable[Ste
     if owners.named and owners.has(owners.named, UNTRACKED):
         yield _raw(owners.named, EGRESS, "raw OUTPUT")
     if is_workload_interface(flow.interface, settings.workload_prefixes):
-        yield _host_to_pod("TC egress")
+        yield _ebpf_lost(flow, "TC egress") or _host_to_pod("TC egress")
         return
     if flow.protocol == ICMPV6 and flow.icmp_type in _EBPF_LETS_PASS:
         yield Settled("TC egress", "allow", "neighbour-discovery", "eBPF lets neighbour discovery pass")
@@ -579,33 +607,50 @@ def _ebpf_before_policy(
         return None
     arrives = flow.direction != EGRESS
     place = "TC ingress" if arrives else "TC egress"
+    if _is_ipip(flow) and _is_layer3(interface, settings):
+        return Settled(place, "deny", "tunnel", f"eBPF drops IPIP on {interface}: no tunnel goes through it")
     tunnel = _ebpf_tunnel(flow, interface, settings)
     if tunnel:
         peer = flow.source if arrives else flow.destination
-        if peer in owners.peers:
+        remote = interface != "lo"  # what leaves by lo goes to the node itself, which is no peer of its own
+        if remote and peer in owners.peers:
             return Settled(place, "allow", "tunnel", f"{tunnel} between known nodes passes without policy")
         if tunnel == "VXLAN":
             return None  # another VXLAN network: policy decides
-        text = f"eBPF drops {tunnel} of an address that is no node of the cluster, host endpoint or not"
-        if owners.peers:
+        text = f"eBPF drops {tunnel} of an address that is no other node of the cluster, host endpoint or not"
+        if owners.peers or not remote:
             return Settled(place, "deny", "tunnel", text)
         return Settled(
             place, "undetermined", "tunnel", text, f"{peer} is the address of a node of this cluster"
         )
-    if flow.protocol == PROTOCOLS["tcp"] and flow.state == "invalid" and (owner or arrives):
-        text = "a TCP packet of no connection is dropped, whatever policy allows"
-        return Settled(place, "deny", "invalid-state", text)
-    return None
+    return _ebpf_lost(flow, place) if owner or arrives else None
+
+
+def _ebpf_lost(flow: Flow, place: str) -> Optional[Settled]:
+    """A TCP packet of no connection, at a program that drops it or leaves it to iptables, which does."""
+    if flow.protocol != PROTOCOLS["tcp"] or flow.state != "invalid":
+        return None
+    text = "a TCP packet of no connection is dropped, whatever policy allows"
+    return Settled(place, "deny", "invalid-state", text)
+
+
+def _is_ipip(flow: Flow) -> bool:
+    return flow.protocol == _IPIP and flow.version == 4
+
+
+def _is_layer3(interface: str, settings: Settings) -> bool:
+    return interface == "tunl0" or interface in settings.wireguard_interfaces
 
 
 def _ebpf_tunnel(flow: Flow, interface: str, settings: Settings) -> str:
     """Which tunnel's outer packet this is, or empty. WireGuard's port counts even where it is off."""
-    inside = interface in ("tunl0", "wireguard.cali", "wg-v6.cali")
-    if flow.protocol == _IPIP and flow.version == 4 and not inside:
+    if _is_ipip(flow):
         return "IPIP"
     if flow.protocol != PROTOCOLS["udp"]:
         return ""
-    if flow.destination_port == settings.wireguard_port and not (inside and flow.direction == EGRESS):
+    inside = _is_layer3(interface, settings) and flow.direction == EGRESS
+    port = settings.wireguard_port if flow.version == 4 else settings.wireguard_port_v6
+    if flow.destination_port == port and not inside:
         return "WireGuard"
     if flow.destination_port != settings.vxlan_port:
         return ""

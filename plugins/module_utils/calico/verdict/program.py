@@ -14,8 +14,7 @@ from typing import Optional
 
 from ..address import Address
 from ..known_faults import FORWARD_DEFAULT
-from ..selector import Selector
-from ..stored.model import Entity, HostEndpoint, Policy, Rule, Store
+from ..stored.model import HostEndpoint, Policy, Rule, Store
 from ..stored.reader import inherited_labels
 from .address_sets import AddressSets
 from .flow import ICMPV6, WITH_PORTS, Flow
@@ -35,6 +34,7 @@ from .packet_path import (
 from .rule_match import EPHEMERAL, Packet, match_rule, unprogrammable
 from .rule_table import RuleTable
 from .tier_order import RankedTier
+from .unknown import unknown_of
 
 ALLOW, DENY = "allow", "deny"
 CONTINUE = "continue"  # the stage neither allows nor denies
@@ -231,7 +231,8 @@ class CompiledPolicies:
                 decided = DecidedBy(stage.name, "", "Failsafe", entry)
                 verdict = ALLOW if stage.name == NORMAL or self.dataplane == EBPF else CONTINUE
                 doubt = "" if sure else f"failsafe {entry} matches"
-                outcomes.append(Outcome(verdict, "failsafe", decided, (f"{head}: failsafe {entry}",), doubt))
+                trace = (f"{head}: failsafe {entry}{'' if sure else ', if it matches'}",)
+                outcomes.append(Outcome(verdict, "failsafe", decided, trace, doubt))
                 if sure:
                     return outcomes
         outcomes.extend(_TierWalk(self, stage, packet, head).outcomes())
@@ -358,31 +359,22 @@ class _TierWalk:
         name = f"{ref.namespace}/{ref.name}" if ref.namespace else ref.name
         text = f"tier {link.tier}: {ref.kind} {name} {self.stage.direction} rule {rule.index}"
         doubt = f"{ref.kind} {name} {self.stage.direction}[{rule.index}] matches" if doubtful else ""
-        if doubtful and (named := self.unknown_peers(rule)):
+        if doubtful and (named := self.unknown_of(rule)):
             doubt = f"{doubt} ({named})"
         if rule.action == "pass":
-            line = f"{text} passes to the next tier"
+            line = f"{text} passes to the next tier{', if it matches' if doubtful else ''}"
             return [self.led_by(line, doubt, outcome) for outcome in self.from_link(index + 1)]
         decided = DecidedBy(self.stage.name, link.tier, ref.kind, name, rule.index)
         allows = rule.action == "allow"
         verdict, reason = (ALLOW, "policy-allow") if allows else (DENY, "policy-deny")
-        trace = (self.head, f"{text} {'allows' if allows else 'denies'}")
+        what = f"{'allows' if allows else 'denies'}{', if it matches' if doubtful else ''}"
+        trace = (self.head, f"{text} {what}")
         return [Outcome(verdict, reason, decided, trace, doubt, self.notes, allows)]
 
-    def unknown_peers(self, rule: Rule) -> str:
-        """What has to hold of the packet's ends where a rule names them by domain, service or labels."""
-        sides = ((rule.source, self.packet.source), (rule.destination, self.packet.destination))
-        return " and ".join(text for side, address in sides for text in self.unknown_peer(side, address))
-
-    def unknown_peer(self, side: Entity, address: Address) -> Iterable[str]:
-        sets, version = self.program.sets, self.packet.version
-        if side.domains:
-            yield f"{address} is an address of {' or '.join(side.domains)}"
-        if side.service and side.service not in sets.services:
-            yield f"{address} belongs to service {side.service}"
-        for selector, verb in ((side.selector, "is"), (side.not_selector, "is not")):
-            if selector and sets.of_selector(selector, version).holds(address.number) is None:
-                yield f"{address} {verb} a pod with {readable(selector)}"
+    def unknown_of(self, rule: Rule) -> str:
+        """What has to hold of the packet for a rule to match."""
+        sets, nftables = self.program.sets, self.table.nftables
+        return " and ".join(unknown_of(rule, self.packet, sets, nftables=nftables))
 
     def end_of(self, index: int, link: TierLink) -> list[Outcome]:
         if link.ends_in_drop:
@@ -433,12 +425,6 @@ class _TierWalk:
         if FORWARD_DEFAULT.affects(self.program.version, self.program.dataplane):
             return not self.view.governs(FORWARD)
         return not self.links
-
-
-def readable(selector: Selector) -> str:
-    """A selector as users write it, where Calico's own prefixes stand for namespaces and service accounts."""
-    text = str(selector).replace("pcns.", "namespace label ").replace("pcsa.", "service account label ")
-    return text[1:-1] if text.startswith("(") and text.endswith(")") and text.count("(") == 1 else text
 
 
 def directions(policy: Policy) -> tuple[str, ...]:

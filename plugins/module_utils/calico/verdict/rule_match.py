@@ -144,7 +144,7 @@ def _side_matches(
         answers.append(sets.of_selector(side.selector, version).holds(number))
     if side.not_selector is not None:
         answers.append(_not(sets.of_selector(side.not_selector, version).holds(number)))
-    answers.append(_ports_match(rule, side, packet, address, port, sets))
+    answers.append(ports_match(rule, side, packet, address, port, sets))
     answers.append(_service_matches(rule, side, packet, address, port, sets))
     if side.domains:
         # Which addresses a name stands for, each node learns from the answers that it sees.
@@ -157,9 +157,10 @@ def only_named(side: Entity) -> bool:
     return bool(side.ports.names) and not side.ports.ranges
 
 
-def _ports_match(
+def ports_match(
     rule: Rule, side: Entity, packet: Packet, address: Address, port: Optional[int], sets: AddressSets
 ) -> Optional[bool]:
+    """Whether a packet has the ports that one side of a rule wants; None where something unknown decides."""
     answers: list[Optional[bool]] = []
     if side.ports:
         answers.append(_port_listed(rule, side.ports, side, packet, address, port, sets))

@@ -38,7 +38,8 @@ KINDS = {
     "ssh": "add the networks to policies_ssh_sources, or allow them in a policy that is evaluated before",
     "api": "allow each node to reach the API servers, on the port that they really listen on",
     "kubelet": "allow tcp/10250 from the API servers and between nodes (policies_node_cidrs)",
-    "etcd": "allow tcp/2379 and tcp/2380 between control-plane nodes (policies_node_cidrs)",
+    "etcd": "allow tcp/2379 and tcp/2380 between control-plane nodes (policies_node_cidrs) and to an etcd "
+    "elsewhere",
     "typha": "allow tcp/5473 between nodes (policies_node_cidrs), or keep it among the failsafes",
     "overlay": "allow the tunnel between nodes (policies_node_cidrs)",
     "bgp": "allow tcp/179 between nodes (policies_node_cidrs), or keep it among the failsafes",
@@ -271,6 +272,7 @@ class _Needs:
         for node in sorted(self.governed):
             yield from self._api(node)
             yield from self._out(node, "typha", (*self.typha, *self._used(node, "typha")))
+            yield from self._out(node, "etcd", self._used(node, "etcd"))
             yield from self._servers(node, "dns", DNS_PORT, (UDP, TCP))
             yield from self._servers(node, "ntp", NTP_PORT, (UDP,))
             yield from self._local(node)

@@ -121,6 +121,30 @@ def test_each_interface_of_a_host_endpoint_needs_both(
     assert ids(expectation(interface), attached, masters=masters) == found
 
 
+@pytest.mark.parametrize(
+    ("interface", "name", "addresses", "setting", "found"),
+    [
+        ("*", "vxlan.calico", ["10.244.1.0/32"], {}, [("bpf.detached", "error")]),
+        ("*", "vxlan-v6.calico", ["fd10::1/128"], {}, [("bpf.detached", "error")]),
+        ("*", "tunl0", ["10.244.1.0/32"], {}, [("bpf.detached", "error")]),
+        ("*", "tunl0", [], {}, []),
+        ("*", "tunl0", ["10.244.1.0/32"], {"ipipEnabled": False}, []),
+        ("*", "wg7", ["10.244.1.0/32"], {"wireguardInterfaceName": "wg7"}, [("bpf.detached", "error")]),
+        ("*", "wg7", ["10.244.1.0/32"], {}, []),
+        ("vxlan.calico", "vxlan.calico", [], {}, [("bpf.detached", "error")]),
+        ("vxlan.calico", "vxlan.calico", [], {"vxlanEnabled": False}, [("bpf.ignored", "warning")]),
+    ],
+)
+def test_overlay_interfaces_need_programs_where_they_are_in_use(
+    interface: str, name: str, addresses: list[str], setting: dict[str, Any], found: Any
+) -> None:
+    felix = builders.felix_configuration(api=V3, bpfEnabled=True, **setting)
+    hep = builders.host_endpoint("h", node="n1", api=V3, interfaceName=interface, profiles=None)
+    expected = expect([felix, hep], "n1", {**INTERFACES, name: addresses})
+    assert ids(expected, {"eth0": BOTH}, masters={}) == found
+    assert ids(expected, {"eth0": BOTH, name: BOTH}, masters={}) == [one for one in found if "ign" in one[0]]
+
+
 def test_a_map_that_is_not_there_is_missed_but_for_ipv6_before_calico_had_it() -> None:
     attached = {"eth0": BOTH}
     for version, missing in (("v3.32.1", 2), ("v3.26.5", 1)):

@@ -109,6 +109,44 @@ def test_nodes_that_were_not_reached_refuse_enforcing(view: View) -> None:
     assert plan.unreached == NODES[1:]
     assert "sim-0002, sim-0003" in plan.all_refusals[0]
     assert make_plan(replace(view, logins=logins), replace(wishes, prove=False)).all_refusals == []
+    assert "policies_state=staged" not in plan.all_refusals[0]
+
+
+def test_failsafes_by_the_environment_of_felix_are_judged(view: View) -> None:
+    """SSH is a failsafe in the API, and none for the Felix that runs."""
+    wishes = Wishes(host_endpoints=HEPS, policies=policies(a_set("shut", "Deny")))
+    assert make_plan(view, wishes).all_refusals == []
+    seen = replace(view, environment={"FELIX_FailsafeInboundHostPorts": "tcp:6443"})
+    assert "set shut is not written: SSH from" in make_plan(seen, wishes).all_refusals[0]
+
+
+def test_gates_that_are_switched_off_are_said_and_nothing_is_called_allowed(view: View) -> None:
+    wishes = Wishes(host_endpoints=HEPS, policies=policies(a_set("shut", "Deny"), reach=False), prove=False)
+    plan = make_plan(view, wishes)
+    reach, prove = plan.unseen
+    assert reach.startswith("policies (shut): reach is off: nobody looked")
+    assert prove.startswith("prove is off: ")
+    lines = screen(plan)
+    assert "  nobody looked what that means for connections: policies (shut)" in lines
+    assert not any("stays allowed" in line for line in lines)
+    assert any("prove is off" in line for line in lines)
+    assert make_plan(view, replace(wishes, policies=policies(a_set("shut", "Deny", "staged")))).unseen == []
+    assert (
+        make_plan(view, Wishes(host_endpoints=HEPS, policies=policies(a_set("open", "Allow")))).unseen == []
+    )
+
+
+def test_where_what_is_in_force_may_be_why_nodes_are_not_reached_the_way_back_is_said(view: View) -> None:
+    wishes = Wishes(host_endpoints=HEPS, policies=policies(a_set("open", "Allow")))
+    now = after(view, make_plan(view, wishes))
+    shut = replace(now, logins=replace(view.logins, reached=frozenset(NODES[1:])))
+    plan = make_plan(shut, wishes)
+    assert not [write for step in plan.steps for write in step.writes]
+    assert "cannot log in to them" in plan.all_refusals[0]
+    assert "In force already, and perhaps why: open." in plan.all_refusals[0]
+    assert "-e policies_state=staged" in plan.all_refusals[0]
+    back = make_plan(shut, replace(wishes, policies=policies(a_set("open", "Allow", "staged"))))
+    assert back.all_refusals == []
 
 
 def test_what_is_loosened_only_waits_for_nodes_that_nobody_tried(view: View) -> None:

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.judgement import traps
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.dataplanes import Dataplanes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.node_judges import NodeJudges
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.reach import (
     obstacles,
     of_session,
@@ -76,6 +77,23 @@ def test_the_gravest_of_all_data_planes_is_told(where: str) -> None:
     assert [f.severity for f in traps(objects, Options()) if f.id == "icmp-code"] == ["info"]
     objects.append(felix(where, nftablesMode="Enabled"))
     assert [f.severity for f in traps(objects, Options()) if f.id == "icmp-code"] == ["error"]
+
+
+def test_traps_are_those_of_the_data_plane_by_environment() -> None:
+    rule = {"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8, "code": 0}}
+    for options in (
+        Options(environment={"FELIX_NFTABLESMODE": "Enabled"}),
+        Options(kube_proxy_mode="nftables"),
+    ):
+        found = traps([hep("n1"), policy(rule)], options)
+        assert [f.severity for f in found if f.id == "icmp-code"] == ["error"]
+
+
+def test_a_connection_is_judged_as_felix_follows_kube_proxy() -> None:
+    objects = [hep("n1"), node("n1")]
+    for mode, expected in (("nftables", "nftables"), ("iptables", "iptables"), ("", "iptables")):
+        judges = NodeJudges(objects, Options(kube_proxy_mode=mode))
+        assert judges.dataplane_of("n1") == expected
 
 
 def test_a_connection_is_judged_by_its_nodes_data_plane() -> None:

@@ -81,11 +81,39 @@ class TestTunnels:
         assert answer(flow(direction, "eth0", 4, PEER[4]), *objects, felix()) == ("allow", "tunnel")
         assert answer(flow(direction, "eth0", 4, STRANGER[4]), *objects, felix()) == ("deny", "tunnel")
 
-    @pytest.mark.parametrize("version", [4, 6])
-    def test_wireguard(self, direction: str, objects: tuple[Object, ...], version: int) -> None:
+    @pytest.mark.parametrize(
+        ("version", "port", "setting"),
+        [
+            (4, 51820, {}),
+            (6, 51821, {}),
+            (4, 7, {"wireguardListeningPort": 7}),
+            (6, 7, {"wireguardListeningPortV6": 7}),
+        ],
+    )
+    def test_wireguard(
+        self, direction: str, objects: tuple[Object, ...], version: int, port: int, setting: Object
+    ) -> None:
         for other, verdict in ((PEER, "allow"), (STRANGER, "deny")):
-            asked = flow(direction, "eth0", "UDP", other[version], version, destination_port=51820)
-            assert answer(asked, *objects) == (verdict, "tunnel")
+            asked = flow(direction, "eth0", "UDP", other[version], version, destination_port=port)
+            assert answer(asked, *objects, felix(**setting)) == (verdict, "tunnel")
+
+    @pytest.mark.parametrize("interface", ["tunl0", "wireguard.cali"])
+    def test_ipip_inside_a_tunnel_is_dropped(
+        self, direction: str, objects: tuple[Object, ...], interface: str
+    ) -> None:
+        assert answer(flow(direction, interface, 4, PEER[4]), *objects, felix()) == ("deny", "tunnel")
+
+
+@pytest.mark.parametrize(("version", "port"), [(4, 51821), (6, 51820)])
+def test_wireguards_port_is_that_of_the_family(version: int, port: int) -> None:
+    asked = flow("ingress", "eth0", "UDP", STRANGER[version], version, destination_port=port)
+    assert answer(asked, OPEN, felix()) == ("allow", "profile-allow")
+
+
+def test_wireguards_interfaces_may_have_other_names() -> None:
+    asked = flow("ingress", "wg7", "TCP", STRANGER[4], destination_port=8080)
+    assert answer(asked, CLOSED, felix(wireguardInterfaceName="wg7")) == ("deny", "no-profile")
+    assert answer(asked, CLOSED, felix()) == ("allow", "not-an-ebpf-interface")
 
 
 @pytest.mark.parametrize(("direction", "version"), [*itertools.product(WAYS, (4, 6))])
@@ -113,7 +141,26 @@ def test_tcp_of_no_connection_is_dropped_even_where_policy_allows() -> None:
     assert answer({**leaving, "protocol": "UDP"}, OPEN)[0] == "allow"
 
 
-NO_NAT = {"bpfHostNetworkedNATWithoutCTLB": "Disabled"}
+@pytest.mark.parametrize(
+    ("direction", "interface", "out_interface"),
+    [
+        ("ingress", "cali1", ""),
+        ("egress", "cali1", ""),
+        ("forward", "cali1", "eth0"),
+        ("forward", "eth0", "cali1"),
+        ("forward", "docker0", "cali1"),
+        ("forward", "docker0", "eth0"),
+    ],
+)
+def test_nor_does_it_come_from_a_pod_or_get_to_one(
+    direction: str, interface: str, out_interface: str
+) -> None:
+    leaving = {"out_interface": out_interface} if out_interface else {}
+    asked = builders.flow(direction, interface=interface, protocol="TCP", state="invalid", **leaving)
+    assert answer(asked, OPEN) == ("deny", "invalid-state")
+    assert answer({**asked, "protocol": "UDP"}, OPEN)[1] != "invalid-state"
+
+
 CTLB = "bpfConnectTimeLoadBalancing"
 
 
@@ -135,3 +182,19 @@ CTLB = "bpfConnectTimeLoadBalancing"
 def test_loopback(spec: Object, protocol: str, direction: str, reason: str) -> None:
     asked = flow(direction, "lo", protocol, OWN[4], destination_port=8080)
     assert answer(asked, CLOSED, felix(**spec))[1] == reason
+
+
+@pytest.mark.parametrize(
+    ("protocol", "port", "spec", "expected"),
+    [
+        ("UDP", 51820, {}, ("deny", "tunnel")),
+        (4, None, {CTLB: "Disabled"}, ("deny", "tunnel")),
+        ("UDP", 4789, {}, ("allow", "profile-allow")),
+        ("UDP", 8080, {}, ("allow", "profile-allow")),
+    ],
+)
+def test_a_node_is_no_peer_of_its_own(
+    protocol: object, port: object, spec: Object, expected: tuple[str, str]
+) -> None:
+    more = {"destination_port": port} if port else {}
+    assert answer(flow("egress", "lo", protocol, OWN[4], **more), OPEN, felix(**spec)) == expected

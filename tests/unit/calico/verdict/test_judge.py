@@ -128,6 +128,38 @@ class TestClasses:
             "profile-allow",
         )
 
+    @pytest.mark.parametrize(
+        ("protocol", "asked", "answers"), [("ICMP", 8, 0), ("ICMP", 13, 14), ("ICMPv6", 128, 129)]
+    )
+    @pytest.mark.parametrize("direction", ["ingress", "egress"])
+    def test_what_untracked_policy_lets_in_is_answered_out_of_no_connection(
+        self, protocol: str, asked: int, answers: int, direction: str
+    ) -> None:
+        family = {} if protocol == "ICMP" else {"source": "fd00::9", "destination": "fd00::1"}
+        ping = flow(direction, protocol=protocol, icmp_type=asked, icmp_code=0, **family)
+        one_way = gnp(
+            "early",
+            doNotTrack=True,
+            types=[direction.capitalize()],
+            **{"ingress": None, direction: [{**ALLOW, "protocol": protocol}]},
+            **AOF,
+        )
+        back = {**ALLOW, "protocol": protocol, "icmp": {"type": answers}}
+        both = gnp(
+            "early", doNotTrack=True, types=["Ingress", "Egress"], ingress=[ALLOW], egress=[ALLOW], **AOF
+        )
+        assert answer(ping, UNTRACKED_HEP, one_way) == ("deny", "answer-denied")
+        assert answer(ping, UNTRACKED_HEP, both) == ("allow", "policy-allow")
+        other = {"ingress": "egress", "egress": "ingress"}[direction]
+        narrow = gnp(
+            "early",
+            doNotTrack=True,
+            types=["Ingress", "Egress"],
+            **{direction: [{**ALLOW, "protocol": protocol}], other: [back]},
+            **AOF,
+        )
+        assert answer(ping, UNTRACKED_HEP, narrow) == ("allow", "policy-allow")
+
     def test_a_named_endpoint_takes_the_wildcards_place_per_table(self) -> None:
         wild, named = hep("wild"), {**hep("named", interfaceName="eth0"), "metadata": {"name": "named"}}
         deny_early = gnp(preDNAT=True, ingress=[DENY], **AOF)
@@ -252,8 +284,46 @@ class TestUnknown:
         no_port = flow(destination_port=None)
         verdict = judge(no_port, hep(), gnp(ingress=[self.WEB]))
         assert verdict.verdict == "undetermined"
-        assert any("p ingress[0] matches: then allow" in text for text in verdict.assumptions)
+        said = "GlobalNetworkPolicy p ingress[0] matches (the destination port is 80): then allow"
+        assert said in verdict.assumptions
         assert answer(no_port, hep(), gnp(ingress=[self.WEB, ALLOW])) == ("allow", "policy-allow")
+
+    @pytest.mark.parametrize(
+        ("rule", "asked", "said"),
+        [
+            ({"source": {"ports": [40000, "50000:50010"]}}, {}, "the source port is 40000 or 50000:50010"),
+            (
+                {"destination": {"notPorts": [80]}},
+                {"destination_port": None},
+                "the destination port is not 80",
+            ),
+            ({"protocol": "ICMP", "icmp": {"type": 8}}, {"protocol": "ICMP"}, "the ICMP type is 8"),
+            (
+                {"protocol": "ICMP", "notICMP": {"type": 8, "code": 0}},
+                {"protocol": "ICMP", "icmp_type": 8},
+                "the ICMP type is not 8 with code 0",
+            ),
+            (
+                {"source": {"services": {"name": "s", "namespace": "d"}}},
+                {},
+                "10.0.0.9 belongs to service d/s",
+            ),
+            (
+                {"source": {"services": {"name": "s", "namespace": "d"}}, "destination": {"ports": [80]}},
+                {"destination_port": None},
+                "10.0.0.9 belongs to service d/s and the destination port is 80",
+            ),
+        ],
+    )
+    def test_an_assumption_says_what_is_not_known(self, rule: Object, asked: Object, said: str) -> None:
+        icmp = asked.get("protocol") == "ICMP"
+        given = {"source_port": None, **({"destination_port": None} if icmp else {}), **asked}
+        verdict = judge(flow(**given), hep(), gnp(ingress=[{**ALLOW, "protocol": "TCP", **rule}]))
+        assert verdict.verdict == "undetermined"
+        assert any(f"ingress[0] matches ({said})" in text for text in verdict.assumptions), verdict
+        # Nothing is called a fact that rests on it.
+        assert not any(line.endswith(" allows") for line in verdict.trace)
+        assert any(line.endswith(", if it matches") for line in verdict.trace), verdict.trace
 
     def test_a_failsafe_may_match_an_unknown_port(self) -> None:
         verdict = judge(flow(destination_port=None), hep(), gnp(ingress=[{**DENY, "protocol": "TCP"}]))

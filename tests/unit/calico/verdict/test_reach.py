@@ -93,6 +93,16 @@ def test_what_cannot_be_told_is_said_with_its_assumption():
     assert "depends on this: " in sentences([found])[0]
 
 
+def test_a_deny_that_felix_does_not_hear_of_yet_shuts():
+    rule = {"action": "Allow", "destination": {"ports": [70000]}}
+    deaf = [*BASE, builders.policy("foreign", selector="!all()", ingress=[rule])]
+    found = obstacles(deaf, [*deaf, DENY], LOGINS[:1])
+    assert [o.shuts for o in found] == [True]
+    assert "would be denied by GlobalNetworkPolicy deny" in sentences(found)[0]
+    assert [o.shuts for o in obstacles(deaf, [*deaf, ALLOW, DENY], LOGINS[:1])] == [False]
+    assert [o.shuts for o in obstacles([*deaf, DENY], [*deaf, DENY], LOGINS[:1])] == [False]
+
+
 BY_ADDRESS = hep("node1", interfaceName="", expectedIPs=["10.0.0.1"])
 ON_ETH0 = hep("node1", interfaceName="eth0", expectedIPs=["fd00::1", "10.0.0.1"])
 

@@ -125,6 +125,46 @@ def test_every_kind_is_denied_somewhere_above():
     assert {cut[0] for cut in CUTS} | {"controller"} == set(KINDS)
 
 
+FOREIGN = {"api": V3, "selector": "!all()", "types": ["Ingress"]}
+UNHEARD = {
+    "an object that Felix cannot decode": [
+        builders.policy(
+            "foreign", ingress=[{"action": "Allow", "destination": {"ports": [70000]}}], **FOREIGN
+        )
+    ],
+    "a configuration with which Felix does not start": [
+        builders.felix_configuration(
+            "node.node2", api=V3, failsafeInboundHostPorts=[{"protocol": "tcp", "port": 1, "net": "::%a/64"}]
+        ),
+        builders.felix_configuration(
+            "node.node1", api=V3, failsafeInboundHostPorts=[{"protocol": "tcp", "port": 1, "net": "::%a/64"}]
+        ),
+    ],
+    "a rule that nft refuses": [
+        builders.felix_configuration(
+            api=V3, nftablesMode="Enabled", failsafeInboundHostPorts=[], failsafeOutboundHostPorts=[]
+        ),
+        policy(
+            {"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8, "code": 1}},
+            PASS,
+            name="nft",
+            order=20,
+        ),
+    ],
+}
+
+
+@pytest.mark.parametrize("why", UNHEARD)
+def test_a_deny_that_felix_does_not_hear_of_yet_is_refused_as_well(why):
+    """It comes into force when somebody corrects the object that Felix cannot read."""
+    names = {(item["kind"], item["metadata"]["name"]) for item in UNHEARD[why]}
+    base = [*UNHEARD[why], *(o for o in BASE if (o["kind"], o["metadata"]["name"]) not in names)]
+    found = lost(policy(deny("TCP", 10250), PASS), base=base)
+    assert {loss.vital.node for loss in found if loss.refuses and loss.vital.kind == "kubelet"} == {*NODES}
+    assert "GlobalNetworkPolicy test" in summaries(found)[0]
+    assert not lost(policy(PASS), base=base)
+
+
 @pytest.mark.parametrize("direction", ["Ingress", "Egress"])
 def test_a_policy_that_allows_all_loses_nothing(direction):
     assert lost(policy(PASS, direction=direction)) == []
@@ -163,6 +203,14 @@ def test_failsafes_that_a_node_really_has_go_before_the_api_s():
     other = parse_use({"node": "node2", "environment": {"FELIX_FailsafeInboundHostPorts": "none"}}, "uses")
     found = lost(policy(deny("TCP", 10250), PASS), base=base, around=Surroundings(uses=(other,)))
     assert {loss.vital.node for loss in found if loss.vital.kind == "kubelet"} == {"node2"}
+
+
+def test_an_etcd_elsewhere_is_known_by_a_look_at_the_node():
+    around = Surroundings((parse_use({"node": "node2", "etcd": [["192.0.2.79", 2379]]}, "uses"),))
+    cut = policy(deny("TCP", 2379, destination={"nets": ["192.0.2.79/32"]}), PASS, direction="Egress")
+    assert kinds(lost(cut)) == set()
+    (loss,) = lost(cut, around=around)
+    assert (loss.vital.kind, loss.vital.node) == ("etcd", "node2")
 
 
 def test_where_nobody_looked_any_name_server_will_do():
