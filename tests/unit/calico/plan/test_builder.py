@@ -16,7 +16,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.view 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.wishes import Wishes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.planner import PolicySet
 
-from tests.unit.calico.plan.planned import CLOSED, HEPS, NODES, a_set, enforced, policies, titles
+from tests.unit.calico.plan.planned import CLOSED, HEPS, NODES, a_set, after, enforced, policies, titles
 
 
 def test_an_audited_set_decides_nothing_and_says_what_is_not_counted(view: View) -> None:
