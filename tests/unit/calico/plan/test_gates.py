@@ -15,7 +15,9 @@ def test_who_must_be_seen() -> None:
 
 
 def test_the_refusal_names_the_nodes_and_what_to_do() -> None:
-    text = gates.unreached_refusal(("a", "b"))
+    text = gates.unreached_refusal(("a", "b"), ())
     assert text.startswith("Nothing was written.")
     assert ": a, b." in text
     assert "policies_prove" in text
+    assert "In force already" not in text
+    assert "and perhaps why: ssh. The way back" in gates.unreached_refusal(("a",), ("ssh",))
