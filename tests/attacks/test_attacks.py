@@ -165,7 +165,11 @@ def test_without_a_transaction_it_is_proved_once_felix_has_it(open_world: World)
     if not open_world.felix:
         pytest.skip("no real Felix here: set HOSTFENCE_CALICO_BIN to see chains come")
     set_failsafes(open_world, None)
-    given = {"policies_sets": [open_world.policy_set("harmless", HARMLESS)], "policies_state": "enforced"}
+    given = {
+        "policies_sets": [open_world.policy_set("harmless", HARMLESS)],
+        "policies_state": "enforced",
+        "enforce_without_switch": True,
+    }
     outcome = open_world.run(POLICIES, **given)
     assert outcome.code == 0, outcome.output
     assert "3 of 3 nodes took new logins, 9 in all" in outcome.text
@@ -178,16 +182,26 @@ def test_without_a_transaction_it_is_proved_once_felix_has_it(open_world: World)
 
 
 @pytest.mark.invariant("I3", "I4")
-def test_a_felix_that_does_not_follow_is_seen(open_world: World) -> None:
+@pytest.mark.parametrize("without_switch", [False, True], ids=["switch", "order of writes"])
+def test_a_felix_that_does_not_follow_is_seen(open_world: World, without_switch: bool) -> None:
     if not open_world.felix:
         pytest.skip("no real Felix here: set HOSTFENCE_CALICO_BIN to stop one")
     set_failsafes(open_world, None)
-    given = {"policies_sets": [open_world.policy_set("harmless", HARMLESS)], "policies_state": "enforced"}
+    given = {
+        "policies_sets": [open_world.policy_set("harmless", HARMLESS)],
+        "policies_state": "enforced",
+        "enforce_without_switch": without_switch,
+    }
     with open_world.felix_stopped("node2"):
         outcome = open_world.run(POLICIES, **given)
     assert outcome.code != 0, outcome.output
-    assert "node2 (Felix has not programmed it in 30 s" in outcome.text
-    assert "Every node takes new logins again." in outcome.text
+    if without_switch:
+        assert "node2 (Felix has not programmed it in 30 s" in outcome.text
+        assert "Every node takes new logins again." in outcome.text
+    else:
+        # What a node does not have is never switched.
+        assert "node2" in outcome.text
+        assert "switched" not in outcome.text
     assert open_world.objects("globalnetworkpolicies") == []
 
 
