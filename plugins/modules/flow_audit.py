@@ -150,6 +150,22 @@ rows:
     text:
       description: The row in words.
       type: str
+    peers:
+      description: Networks that hold the peers.
+      type: list
+      elements: str
+    peer_names:
+      description: Names of some of the peers - nodes, pods, services, network sets, the API, DNS, NTP.
+      type: list
+      elements: str
+    services:
+      description: Services by whose address or NodePort connections came, before DNAT.
+      type: list
+      elements: str
+    assumptions:
+      description: Of what is V(unknown), what it depends on and what would tell.
+      type: list
+      elements: str
     now:
       description: C(verdict), C(reason_code) and C(decided_by) of today.
       type: dict
@@ -157,7 +173,9 @@ rows:
       description: The same with the candidate enforced.
       type: dict
     remedy:
-      description: C(text), and C(variable) with C(add), or C(policies) and the same as C(yaml).
+      description: >-
+        C(text), and C(variable) with C(add) (networks, or for C(policies_allow) an entry), or C(policies) and
+        the same as C(yaml).
       type: dict
 unseen:
   description: >-
@@ -260,7 +278,7 @@ def _candidate(
 def work(params: dict[str, Any]) -> dict[str, Any]:
     accepted = parse_accepted(params["accepted"])
     paths = flow_documents.files(params["flows"])
-    judged = gather(params, "compare", with_pods=True)
+    judged = gather(params, "compare", with_pods=True, with_services=True)
     then = _candidate(judged.objects, params)
     audit = Audit(judged.objects, judged.options, judged.dataplanes, judged.nodes, then)
     for document in flow_documents.documents(paths):

@@ -54,6 +54,7 @@ class Row:
     example: ObservedFlow
     peers: Peers = field(default_factory=Peers)
     peer_names: set[str] = field(default_factory=set)
+    services: set[str] = field(default_factory=set)
     owners: list[str] = field(default_factory=list)
     nodes: set[str] = field(default_factory=set)
     destinations: Peers = field(default_factory=Peers)
@@ -62,7 +63,7 @@ class Row:
     answered: int = 0
     assumptions: list[str] = field(default_factory=list)
 
-    def add(self, observed: ObservedFlow, peer_name: str) -> None:
+    def add(self, observed: ObservedFlow, peer_name: str, service: str) -> None:
         flow = observed.flow
         self.flows += 1
         self.connections += observed.count
@@ -78,6 +79,8 @@ class Row:
             self.destinations.add(before, observed.destination_bits, observed.count)
         if peer_name and len(self.peer_names) < 4096:
             self.peer_names.add(peer_name)
+        if service and len(self.services) < _MOST_NAMES:
+            self.services.add(service)
         if observed.owner and observed.owner not in self.owners and len(self.owners) < _MOST_OWNERS:
             self.owners.append(observed.owner)
 
@@ -100,7 +103,7 @@ class Row:
         who = ", ".join(nets[:3]) + (f" and {len(nets) - 3} more nets" if len(nets) > 3 else "")
         kind = _KIND_NAMES.get(self.key.peer, "")
         names = f" ({len(self.peer_names)} {kind})" if kind and self.peer_names else ""
-        if not kind and self.peer_names:
+        if self.peer_names and (not kind or len(self.peer_names) == 1):
             some = sorted(self.peer_names)[:2]
             names = f" ({', '.join(some)}{' ...' if len(self.peer_names) > 2 else ''})"
         nodes = sorted(self.nodes)
@@ -110,9 +113,13 @@ class Row:
             "egress": f"from {where} to {self.service} of {who}{names}",
             "forward": f"from {who}{names} through {where} to {self.service}",
         }[self.key.direction]
+        service = f" by service {sorted(self.services)[0]}" if len(self.services) == 1 else ""
+        if len(self.services) > 1:
+            service = f" by services {', '.join(sorted(self.services)[:2])}"
+            service += " ..." if len(self.services) > 2 else ""
         owners = f", {', '.join(self.owners)}" if self.owners else ""
         times = "once" if self.connections == 1 else f"{self.connections:,} times"
-        return f"{parts}{owners}, {times}"
+        return f"{parts}{service}{owners}, {times}"
 
     def as_dict(self, generalise: str) -> dict[str, Any]:
         """The form in which the module returns it."""
@@ -129,6 +136,8 @@ class Row:
             "peer": key.peer,
             "peers": self.peers.nets(generalise),
             "peers_widened": self.peers.widened,
+            "peer_names": sorted(self.peer_names)[:_MOST_NAMES],
+            "services": sorted(self.services),
             "nodes": len(nodes),
             "node_names": nodes[:_MOST_NAMES],
             "owners": self.owners,

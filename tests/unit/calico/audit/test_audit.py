@@ -59,6 +59,9 @@ def cluster(*policies: Object, nodes: int = 3) -> list[Object]:
 ONLY_WEB = staged("web", ingress=[{"action": "Allow", "protocol": "TCP", "destination": {"ports": [443]}}])
 
 
+LOCKDOWN = staged("ingress-lockdown-drop", preDNAT=True, applyOnForward=True, ingress=[{"action": "Deny"}])
+
+
 def record(source: str = "192.0.2.9", port: int = 9100, **seen: Any) -> Object:
     flow = {
         "direction": "ingress",
@@ -168,6 +171,44 @@ def test_a_net_that_a_rule_splits_is_unknown_and_another_is_not():
     assert [row["group"] for row in whole["rows"]] == ["would_deny"]
 
 
+def test_what_depends_on_the_interface_that_only_a_route_tells_is_unknown():
+    """eth0 has a host endpoint that the candidate closes, eth1 one that it leaves open."""
+    open_one = builders.host_endpoint("n1-eth1", node="n1", api=V3, interfaceName="eth1")
+    objects = cluster(ONLY_WEB, nodes=1)
+    objects[2]["spec"]["interfaceName"] = "eth0"
+    by_route = {"interface_by": "route"}
+    interfaces = {"eth0": ["10.0.3.1/24"], "eth1": ["10.0.4.1/24"], "docker0": ["172.17.0.1/16"]}
+
+    def group(*more: Object, **seen: Any) -> Any:
+        result = audited([*objects, *more], document(record(**seen), interfaces=interfaces))
+        return [row["group"] for row in result["rows"]], result
+
+    assert group(open_one, **by_route)[0] == ["unknown"]
+    groups, result = group(open_one, **by_route, flow={"interface": "eth1"})
+    assert groups == ["unknown"]
+    assert result["gate"] == "inconclusive"
+    assert any("? not known: by which interface" in line for line in result["message"])
+    # Seen by a hook, or on a node where one host endpoint has all, nothing is in doubt.
+    assert group(open_one)[0] == ["would_deny"]
+    assert group(**by_route)[0] == ["would_deny"]
+    assert group(open_one, flow={"interface": "eth1"})[0] == []
+
+
+def test_who_opened_a_connection_that_was_met_in_its_middle_is_unknown_where_it_matters():
+    met = {"direction_certain": False}
+
+    def groups(**seen: Any) -> list[str]:
+        return [row["group"] for row in audited(cluster(ONLY_WEB), *all_nodes(record(**seen)))["rows"]]
+
+    # The policy governs what comes in alone, so the other way round it would be allowed.
+    assert groups(**met) == ["unknown"]
+    assert groups() == ["would_deny"]
+    out = {"direction": "egress", "source": "10.0.3.1", "destination": "192.0.2.9"}
+    assert groups(**met, port=443, flow=out) == ["unknown"]
+    # Something listens there, so that side did not open it.
+    assert groups(**met, owner={"process": "node_exporter"}) == ["would_deny"]
+
+
 # -- remedies ------------------------------------------------------------------------------------
 
 
@@ -214,9 +255,9 @@ def test_a_remedy_is_of_the_class_that_denies(stage):
     ],
 )
 def test_the_shipped_sets_are_put_right_by_their_variables(source, port, variable, net):
-    drop = staged("ingress-lockdown-drop", preDNAT=True, applyOnForward=True, ingress=[{"action": "Deny"}])
-
-    result = audited(cluster(drop), *all_nodes(record(source, port)), variables={"policies_ssh_port": 2222})
+    result = audited(
+        cluster(LOCKDOWN), *all_nodes(record(source, port)), variables={"policies_ssh_port": 2222}
+    )
 
     (row,) = result["rows"]
     assert (row["remedy"]["variable"], row["remedy"]["add"]) == (variable, [net])
@@ -235,6 +276,41 @@ def test_servers_that_no_object_names_are_named_by_their_port():
         "192.0.2.53/32 (DNS)",
         "192.0.2.53/32 (NTP)",
     ]
+
+
+def service(name: str, **spec: Any) -> Object:
+    item = builders.resource("Service", name, api="v1", namespace="shop", **spec)
+    return {**item, "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.80"}]}}}
+
+
+def test_services_are_named_whatever_became_of_their_address():
+    ports = [{"port": 80, "protocol": "TCP", "nodePort": 30080}]
+    objects = [service("web", clusterIPs=["10.96.0.7"], externalIPs=["192.0.2.81"], ports=ports)]
+    objects += cluster(staged("closed", types=["Ingress", "Egress"], applyOnForward=True))
+    out = {"direction": "egress", "source": "10.0.3.1", "destination": "10.244.1.7"}
+    by_port = {"direction": "forward", "out_interface": "cali1", "destination": "10.244.1.7"}
+    by_port |= {"original_destination": "10.0.3.1", "original_destination_port": 30080}
+    for flow in (
+        {**out, "original_destination": "10.96.0.7", "original_destination_port": 80},
+        {**out, "original_destination": "192.0.2.80", "original_destination_port": 80},
+        {**out, "original_destination": "192.0.2.81", "original_destination_port": 80},
+        by_port,
+    ):
+        result = audited(objects, document(record(port=8080, flow=flow)))
+        (row,) = result["rows"]
+        assert row["services"] == ["shop/web"]
+        assert " by service shop/web, once" in row["text"], row["text"]
+    (row,) = audited(objects, document(record(port=8080, flow=out)))["rows"]
+    assert row["services"] == []
+
+
+def test_one_peer_is_named_and_several_are_counted():
+    one = audited(cluster(ONLY_WEB), *all_nodes(record("10.0.3.2")))["rows"][0]
+    two = audited(cluster(ONLY_WEB), *all_nodes(record("10.0.3.2"), record("10.0.3.3")))["rows"][0]
+
+    assert one["text"].startswith("from 10.0.3.2/32 (n2) to ")
+    assert two["text"].startswith("from 10.0.3.2/31 (2 nodes) to ")
+    assert two["peer_names"] == ["n2", "n3"]
 
 
 def test_the_operator_may_let_a_remedy_be_a_subnet():
@@ -371,7 +447,7 @@ def test_addresses_can_be_kept_out_of_the_result():
 
 def platform_audited(*accepted: Object) -> Object:
     """What kubeadm's hosts need, judged though nobody saw it."""
-    objects = cluster(ONLY_WEB)
+    objects = cluster(LOCKDOWN)
     audit = Audit(objects, Options(calico_version="v3.32.1"), Dataplanes(objects))
     for raw in all_nodes():
         audit.add(Document(raw, "flows"))
@@ -383,7 +459,9 @@ def test_what_the_platform_needs_fails_though_nobody_saw_it():
     result = platform_audited()
 
     assert result["gate"] == "fail"
-    assert any("tcp/10250" in text and text.endswith("at 3 nodes") for text in result["unseen"])
+    assert any(
+        "tcp/10250" in text and "at 3 nodes -> add 10.0.3.0/24 to " in text for text in result["unseen"]
+    )
     assert audited(cluster(ONLY_WEB), *all_nodes())["gate"] == "pass"
 
 
@@ -397,7 +475,7 @@ def test_what_the_platform_needs_can_be_accepted_with_a_reason_and_a_day():
         assert result["unseen"] == [text for text in needed if "tcp/10250" not in text]
         assert result["accepted"] == len(needed) - len(result["unseen"]) > 0
     of_one = platform_audited({**kubelet, "node": "n2"})
-    assert any("tcp/10250" in text and text.endswith("at 2 nodes") for text in of_one["unseen"])
+    assert any("tcp/10250" in text and " at 2 nodes -> " in text for text in of_one["unseen"])
     for other in ({"until": "2026-11-27"}, {"group": "would_deny"}, {"peer": "10.0.3.0/25"}):
         assert platform_audited({**kubelet, **other})["unseen"] == needed
     everything = [{**kubelet, "direction": way, "group": "unseen"} for way in ("ingress", "egress")]
