@@ -22,7 +22,7 @@ from ..verdict.interface_owner import NodeFacts, is_workload_interface, resolve_
 from ..verdict.judge import UNDETERMINED, Judge, Options, Verdict
 from ..verdict.program import ALLOW, DENY
 from .classes import AddressClasses
-from .observed import Document, ObservedFlow, Window
+from .observed import Document, ObservedFlow, Window, harmless
 from .peers import Names
 from .required import RequiredPacket
 from .rows import ESTABLISHED_ONLY, FAILSAFE_ONLY, UNKNOWN, WOULD_ALLOW, WOULD_DENY, Row, Rows
@@ -121,7 +121,7 @@ class Audit:
     def add(self, document: Document) -> None:
         """Judge a document's flows and count them in rows."""
         if document.node not in self._known:
-            self.coverage.strangers.append(document.node)
+            self.coverage.strangers.append(harmless(document.node))
             return
         self.coverage.add(document)
         facts = document.facts()
@@ -132,7 +132,7 @@ class Audit:
                 judge.learn(facts)
         for observed in document.flows():
             self._add(observed)
-        self.coverage.unreadable_flows += len(document.unreadable)
+        self.coverage.unreadable_flows += document.unreadable_flows
         room = _MOST_COMPLAINTS - len(self.coverage.unreadable)
         self.coverage.unreadable.extend(document.unreadable[: max(room, 0)])
 

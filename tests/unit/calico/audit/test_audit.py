@@ -324,6 +324,16 @@ def test_the_operator_may_let_a_remedy_be_a_subnet():
 # -- the gate ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("second", "gate"), [((60, DAY / 2), "inconclusive"), ((DAY / 2, DAY), "pass")])
+def test_a_time_that_two_documents_cover_counts_once(second, gate):
+    twice = document()
+    twice["window"].update(start=second[0], end=second[1])
+
+    result = audited(cluster(ONLY_WEB, nodes=1), document(seconds=DAY / 2), twice, document(seconds=60))
+
+    assert result["gate"] == gate, result["reasons"]
+
+
 @pytest.mark.parametrize(
     ("documents", "reason"),
     [
@@ -427,6 +437,42 @@ def test_names_from_a_node_reach_neither_report_nor_yaml_as_anything_else():
     assert "\n- action: Allow {" not in shown
 
 
+EVIL = '"}\n- x: {{ lookup("pipe", "id") }} <script>\x1b[31m'
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        document(of=EVIL),
+        document(record(flow={EVIL: 1})),
+        document(record(flow={"interface": EVIL})),
+        document(record(flow={"protocol": EVIL}), EVIL, {EVIL: EVIL}),
+        document(record(owner={"unit": EVIL, "pod": EVIL, EVIL: EVIL})),
+        document(record(), interfaces={EVIL: [EVIL]}),
+        document(record(interface_by="route", flow={"interface": EVIL}), interfaces={EVIL: []}),
+        document(record(), gaps=[EVIL]),
+        document(record(), not_recorded=EVIL, boot_id=EVIL, mode=EVIL),
+    ],
+)
+def test_a_document_may_hold_anything_and_nothing_of_it_is_printed(raw):
+    """Host endpoints by interface, whose names the verdicts then speak of."""
+    objects = cluster(ONLY_WEB, nodes=1)
+    objects[2]["spec"]["interfaceName"] = "eth0"
+    objects.append(builders.host_endpoint("n1-eth1", node="n1", api=V3, interfaceName="eth1"))
+
+    result = audited(objects, document(), raw)
+
+    shown = str(result)
+    assert not [part for part in ("{{", "<script", "\x1b", "\\x1b", '"}') if part in shown], shown
+
+
+def test_of_flows_that_cannot_be_read_a_few_are_kept_and_all_are_counted():
+    raw = Document(document(*({"flow": number} for number in range(5000))), "n1")
+
+    assert list(raw.flows()) == []
+    assert (raw.unreadable_flows, len(raw.unreadable)) == (5000, 20)
+
+
 @pytest.mark.parametrize(
     "raw", [None, [], {"schema": "other"}, {"schema": "hostfence.flows/1", "node": 1},
             {"schema": "hostfence.flows/1", "node": "n", "flows": {}},
@@ -439,7 +485,11 @@ def test_what_is_no_document_is_one_clear_error(raw):
 
 
 def test_addresses_can_be_kept_out_of_the_result():
-    result = audited(cluster(ONLY_WEB), *all_nodes(record()), anonymise=True, salt="s")
+    sshd = {"process": "sshd: ::ffff:198.51.100.7"}
+    records = [record(owner=sshd), record("2001:db8:7::9", flow={"destination": "2001:db8::1"})]
+    result = audited(cluster(ONLY_WEB), *all_nodes(*records), anonymise=True, salt="s")
+
+    assert not [part for part in ("51.100.7", "db8") if part in str(result)]
 
     assert "192.0.2.9" not in str(result)
     assert "address-" in result["rows"][0]["text"]
