@@ -13,7 +13,7 @@ description:
   - Judges the flows that M(hostfence.calico.node_flows) observed, now and with the staged policies enforced,
     and groups what changes - what would be denied, from where, at which nodes, by which rule, and the
     smallest rule that would allow it.
-  - Files are read one at a time, and rows are kept, not flows.
+  - Files are read one at a time, by as many processes as there are cores, and rows are kept, not flows.
   - RV(gate) says whether the policies may be enforced - V(pass), V(fail), or V(inconclusive) where too little
     was seen to say so.
 extends_documentation_fragment:
@@ -232,7 +232,11 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.req
     PLATFORMS,
     PlatformNetworks,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flow_documents, module
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
+    flow_documents,
+    flow_judging,
+    module,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import CONNECTION_OPTIONS
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.judged_objects import (
     SOURCE_OPTIONS,
@@ -281,8 +285,7 @@ def work(params: dict[str, Any]) -> dict[str, Any]:
     judged = gather(params, "compare", with_pods=True, with_services=True)
     then = _candidate(judged.objects, params)
     audit = Audit(judged.objects, judged.options, judged.dataplanes, judged.nodes, then)
-    for document in flow_documents.documents(paths):
-        audit.add(document)
+    flow_judging.judge(audit, paths)
     asked = Asked(
         Wishes(params["generalise"], params["variables"]),
         accepted,

@@ -151,7 +151,11 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.req
     PlatformNetworks,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.reader import read
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flow_documents, module
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
+    flow_documents,
+    flow_judging,
+    module,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import CONNECTION_OPTIONS
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.judged_objects import (
     SOURCE_OPTIONS,
@@ -208,8 +212,7 @@ def work(params: dict[str, Any]) -> dict[str, Any]:
         recommendation.add(document)
     objects = recommendation.objects()
     audit = Audit(with_candidate(judged.objects, objects), judged.options, judged.dataplanes, judged.nodes)
-    for document in flow_documents.documents(paths):
-        audit.add(document)
+    flow_judging.judge(audit, paths)
     today = datetime.datetime.now(tz=datetime.timezone.utc).date()
     wishes, salt = Wishes(params["generalise"], {}), secrets.token_hex(8)
     proof = conclude(audit, Asked(wishes, (), 0, today, ROWS, params["anonymise"], salt))

@@ -9,7 +9,7 @@ distinct flows, its memory with rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
@@ -51,6 +51,16 @@ class _Verdicts:
     rows: dict[tuple[str, str], Row] = field(default_factory=dict, compare=False)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What an audit of some documents came to, for one of all of them."""
+
+    rows: Rows
+    coverage: Coverage
+    counts: Counter[str]
+    facts: Mapping[str, NodeFacts]
+
+
 @dataclass
 class Coverage:
     """Which nodes were watched, and what was missed."""
@@ -62,6 +72,17 @@ class Coverage:
 
     def add(self, document: Document) -> None:
         self.windows.setdefault(document.node, []).append(document.window)
+
+    def complain(self, complaints: Sequence[str], count: int) -> None:
+        """Keep some of why flows cannot be read, and how many cannot."""
+        self.unreadable_flows += count
+        self.unreadable.extend(complaints[: max(_MOST_COMPLAINTS - len(self.unreadable), 0)])
+
+    def merge(self, other: Coverage) -> None:
+        for node, windows in other.windows.items():
+            self.windows.setdefault(node, []).extend(windows)
+        self.strangers.extend(other.strangers)
+        self.complain(other.unreadable, other.unreadable_flows)
 
 
 class Audit:
@@ -125,16 +146,32 @@ class Audit:
             return
         self.coverage.add(document)
         facts = document.facts()
-        if facts and document.node not in self._given:
-            self._facts[document.node] = facts
-            self._owned.pop(document.node, None)
-            for judge in self._judges.values():
-                judge.learn(facts)
+        if facts:
+            self._learn(facts)
         for observed in document.flows():
             self._add(observed)
-        self.coverage.unreadable_flows += document.unreadable_flows
-        room = _MOST_COMPLAINTS - len(self.coverage.unreadable)
-        self.coverage.unreadable.extend(document.unreadable[: max(room, 0)])
+        self.coverage.complain(document.unreadable, document.unreadable_flows)
+
+    def seen(self) -> Seen:
+        """What this audit came to so far."""
+        return Seen(self.rows, self.coverage, self.counts, self._facts)
+
+    def merge(self, seen: Seen) -> None:
+        """Take in what an audit of other documents, against the same objects, came to."""
+        self.rows.merge(seen.rows)
+        self.coverage.merge(seen.coverage)
+        self.counts.update(seen.counts)
+        for facts in seen.facts.values():
+            self._learn(facts)
+
+    def _learn(self, facts: NodeFacts) -> None:
+        """What a node says of itself counts unless the user said it."""
+        if facts.name in self._given:
+            return
+        self._facts[facts.name] = facts
+        self._owned.pop(facts.name, None)
+        for judge in self._judges.values():
+            judge.learn(facts)
 
     def _add(self, observed: ObservedFlow) -> None:
         verdicts = self._verdicts_of(observed.flow)

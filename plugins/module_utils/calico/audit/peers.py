@@ -175,6 +175,14 @@ class Peers:
         """A net all of which is meant."""
         self._nets.setdefault(net, 0)
 
+    def merge(self, other: Peers) -> None:
+        """Add all peers of another row."""
+        self.widened = self.widened or other.widened
+        for net, count in other._nets.items():
+            self._nets[net] = self._nets.get(net, 0) + count
+        if len(self._nets) > _MOST_PEERS:
+            self._widen()
+
     def _widen(self) -> None:
         """From addresses to subnets, then /16 and /48, then everything: each only if that many are left."""
         for bits in (SUBNET_BITS, _WIDE_BITS, {4: 0, 6: 0}):

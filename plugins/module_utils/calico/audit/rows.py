@@ -8,7 +8,7 @@ rows with wide nets, not a million rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ..verdict.judge import Verdict
@@ -25,6 +25,7 @@ PROTOCOL_NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp", 136
 _MOST_PORTS = 64
 _MOST_OWNERS = 3
 _MOST_NAMES = 10
+_MOST_COUNTED = 4096
 _KIND_NAMES = {NODE: "nodes", POD: "pods", LOCAL: "local addresses"}
 
 
@@ -77,12 +78,25 @@ class Row:
         if flow.direction == "forward":
             before, _port = flow.before_translation()
             self.destinations.add(before, observed.destination_bits, observed.count)
-        if peer_name and len(self.peer_names) < 4096:
+        if peer_name and len(self.peer_names) < _MOST_COUNTED:
             self.peer_names.add(peer_name)
         if service and len(self.services) < _MOST_NAMES:
             self.services.add(service)
         if observed.owner and observed.owner not in self.owners and len(self.owners) < _MOST_OWNERS:
             self.owners.append(observed.owner)
+
+    def merge(self, other: Row) -> None:
+        """Add the flows of a row of the same key."""
+        self.flows += other.flows
+        self.connections += other.connections
+        self.answered += other.answered
+        self.nodes |= other.nodes
+        self.peers.merge(other.peers)
+        self.destinations.merge(other.destinations)
+        self.peer_names |= set(sorted(other.peer_names)[: max(_MOST_COUNTED - len(self.peer_names), 0)])
+        self.services |= set(sorted(other.services)[: max(_MOST_NAMES - len(self.services), 0)])
+        new = [owner for owner in other.owners if owner not in self.owners]
+        self.owners += new[: max(_MOST_OWNERS - len(self.owners), 0)]
 
     @property
     def service(self) -> str:
@@ -185,6 +199,21 @@ class Rows:
             row.assumptions = list(then.assumptions or now.assumptions) if group == UNKNOWN else []
         return row
 
+    def merge(self, other: Rows) -> None:
+        """Add all rows of another audit; of its ports those that find no place are kept together."""
+        for key, row in other._rows.items():
+            if not key.several_ports:
+                ports = self._ports.setdefault(_same(key), set())
+                if (key.port, key.original_port) not in ports and len(ports) >= _MOST_PORTS:
+                    key = replace(key, port=None, original_port=None, several_ports=True)
+                else:
+                    ports.add((key.port, key.original_port))
+            mine = self._rows.get(key)
+            if mine is None:
+                self._rows[key] = replace(row, key=key)
+            else:
+                mine.merge(row)
+
     def ranked(self) -> list[Row]:
         """Worst first: by group, then what was answered, then by connections."""
 
@@ -192,6 +221,11 @@ class Rows:
             return (GROUPS.index(row.key.group), not row.answered, -row.connections, repr(row.key))
 
         return sorted(self._rows.values(), key=weight)
+
+
+def _same(key: RowKey) -> tuple[object, ...]:
+    """What flows have in common whose ports are counted together."""
+    return (key.group, key.direction, key.protocol, key.peer, key.now, key.then)
 
 
 def _reason(verdict: Verdict) -> tuple[object, ...]:
