@@ -184,7 +184,8 @@ class Remedies:
         if self._wishes.generalise != NONE or row.nodes >= names.keys():
             return [], 0
         seen = sorted(names.get(node, "") for node in row.nodes)
-        return seen if len(seen) <= _MOST_HOSTS and all(seen) else [], len(names)
+        usable = len(seen) <= _MOST_HOSTS and all(name and "'" not in name for name in seen)
+        return seen if usable else [], len(names)
 
     def _allowed(self, row: Row, denying: Policy, hosts: Sequence[str]) -> Optional[dict[str, Any]]:
         """The entry of policies_allow that lets it past the shipped sets; None where none can."""

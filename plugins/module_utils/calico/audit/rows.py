@@ -8,6 +8,7 @@ rows with wide nets, not a million rows.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
@@ -85,8 +86,14 @@ class Row:
         if observed.owner and observed.owner not in self.owners and len(self.owners) < _MOST_OWNERS:
             self.owners.append(observed.owner)
 
+    def assume(self, assumptions: Iterable[str]) -> None:
+        """Keep what its flows depend on."""
+        new = [text for text in assumptions if text not in self.assumptions]
+        self.assumptions += new[: max(_MOST_NAMES - len(self.assumptions), 0)]
+
     def merge(self, other: Row) -> None:
         """Add the flows of a row of the same key."""
+        self.assume(other.assumptions)
         self.flows += other.flows
         self.connections += other.connections
         self.answered += other.answered
@@ -196,7 +203,8 @@ class Rows:
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = Row(key, now, then, observed)
-            row.assumptions = list(then.assumptions or now.assumptions) if group == UNKNOWN else []
+        if group == UNKNOWN:
+            row.assume(then.assumptions or now.assumptions)
         return row
 
     def merge(self, other: Rows) -> None:

@@ -194,6 +194,17 @@ def test_what_depends_on_the_interface_that_only_a_route_tells_is_unknown():
     assert group(open_one, flow={"interface": "eth1"})[0] == []
 
 
+def test_an_unknown_row_says_all_that_its_flows_depend_on():
+    """Two nets of one port, of each of which a rule names a part."""
+    parts = ["198.51.100.0/24", "203.0.113.0/24"]
+    half = staged("half", ingress=[{"action": "Allow", "source": {"nets": parts}}])
+    nets = [record("198.51.0.0", source_prefix=16), record("203.0.0.0", source_prefix=16)]
+
+    (row,) = audited(cluster(half), *all_nodes(*nets))["rows"]
+
+    assert [text.split(" ")[3] for text in row["assumptions"]] == ["198.51.0.0/16", "203.0.0.0/16"]
+
+
 def test_who_opened_a_connection_that_was_met_in_its_middle_is_unknown_where_it_matters():
     met = {"direction_certain": False}
 
