@@ -73,7 +73,9 @@ options:
     type: int
     default: 65536
   limit:
-    description: Distinct flows of the table of connections that are kept one by one.
+    description:
+      - Distinct flows of the table of connections that are kept one by one. Beyond, sources are kept as nets,
+        a quarter as many.
     type: int
     default: 8192
   enable_tracking:

@@ -284,7 +284,7 @@ class Audit:
                 )
         if observed.interface_assumed and then.verdict == DENY and not flow.interface:
             return ("by which interface it came or went: there is no route to tell",)
-        other = self._other_interface(flow, then) if observed.interface_assumed else ""
+        other = self._other_interface(flow, then) if observed.interface_assumed and flow.interface else ""
         if other:
             return (
                 f"by which interface it came or went: the route says {flow.interface}, and by {other} the "
