@@ -1,9 +1,11 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What an audit costs: ``sudo python bench/audit.py [judge] [scan] [capture] [memory] [publish] [once]``.
+"""What an audit costs: ``sudo python bench/audit.py [judge] [files] [scan] [capture] [memory] [publish]
+[once]``.
 
 ``judge``: observed flows of many nodes against a cluster's policies, from documents to the result, in
-processor time, and the memory that twice the flows take more. ``scan``: the same with a million distinct
+processor time of one core, and the memory that twice the flows take more. ``files``: the same as the module
+does it, from files and on all cores, in seconds by the clock. ``scan``: the same with a million distinct
 peers. ``capture``: what the table adds to a new connection and to an established packet, measured in turns
 with and without it in the same run, and reading its elements compared with ``nft -j list set``.
 ``memory``: what one look takes while the kernel's table of connections is as full as it can be.
@@ -52,12 +54,17 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.da
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import (  # noqa: E402
     Options,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (  # noqa: E402
+    flow_documents,
+    flow_judging,
+)
 from verdict import address, objects  # noqa: E402
 
 from testbed import binaries  # noqa: E402
 from testbed.control_plane import ControlPlane  # noqa: E402
 
 PORTS = (22, 443, 2379, 6443, 9100, 10250, 30080, 53)
+ASKED = Asked(Wishes("none", {}), (), 86400, datetime.date(2026, 1, 1), 1000, anonymise=False)
 ROUNDS = 9
 CONNECTIONS = 3000
 PACKETS = 20000
@@ -102,10 +109,7 @@ def judge(
     nodes: int, flows: int, policies: int, *, scanned: bool = False
 ) -> tuple[float, float, dict[str, Any]]:
     """Processor seconds (judging only; making the documents is not counted), peak MiB, and the result."""
-    cluster = objects(nodes, policies, 10, own_labels=False)
-    for item in cluster:
-        if item["kind"] == "GlobalNetworkPolicy":
-            item["kind"] = "StagedGlobalNetworkPolicy"
+    cluster = staged_cluster(nodes, policies)
     gc.disable()
     spent = 0.0
     begun = time.process_time()
@@ -116,10 +120,37 @@ def judge(
         audit.add(Document(raw, "bench"))
         spent += time.process_time() - begun
     begun = time.process_time()
-    asked = Asked(Wishes("none", {}), (), 86400, datetime.date(2026, 1, 1), 1000, anonymise=False)
-    result = conclude(audit, asked)
+    result = conclude(audit, ASKED)
     spent += time.process_time() - begun
     return spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, result
+
+
+def files(nodes: int, flows: int, policies: int) -> None:
+    """Seconds by the clock, from files to the result; the most memory is that of the largest process."""
+    cluster = staged_cluster(nodes, policies)
+    with tempfile.TemporaryDirectory(prefix="hostfence-bench-") as place:
+        for document in documents(nodes, flows):
+            Path(place, f"{document['node']}.json").write_text(json.dumps(document, separators=(",", ":")))
+        begun = time.perf_counter()
+        audit = Audit(cluster, Options(calico_version="v3.32.1"), Dataplanes(cluster))
+        flow_judging.judge(audit, flow_documents.files(place))
+        result = conclude(audit, ASKED)
+        spent = time.perf_counter() - begun
+    most = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    print(
+        f"{sum(result['counts'].values()):,} flows of {nodes:,} files, {policies} policies, "
+        f"{len(os.sched_getaffinity(0))} cores: {spent:.1f} s by the clock, {most / 1024:.0f} MiB at most, "
+        f"load average {os.getloadavg()[0]:.0f}",
+        flush=True,
+    )
+
+
+def staged_cluster(nodes: int, policies: int) -> list[dict[str, Any]]:
+    cluster: list[dict[str, Any]] = objects(nodes, policies, 10, own_labels=False)
+    for item in cluster:
+        if item["kind"] == "GlobalNetworkPolicy":
+            item["kind"] = "StagedGlobalNetworkPolicy"
+    return cluster
 
 
 def scan(nodes: int, peers: int) -> Iterator[dict[str, Any]]:
@@ -395,7 +426,7 @@ def once() -> None:
         do(sys.executable, "-m", "testbed", "down")
 
 
-ALL = ("judge", "scan", "capture", "memory", "publish", "once")
+ALL = ("judge", "files", "scan", "capture", "memory", "publish", "once")
 
 
 def main() -> None:
@@ -416,6 +447,8 @@ def main() -> None:
         return
     if "judge" in given.what:
         judging(given.nodes, given.flows, given.policies)
+    if "files" in given.what:
+        files(given.nodes, given.flows, given.policies)
     if "scan" in given.what:
         judging(given.nodes, given.flows, given.policies, what="one-scan")
     if "capture" in given.what:

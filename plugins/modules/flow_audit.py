@@ -13,7 +13,7 @@ description:
   - Judges the flows that M(hostfence.calico.node_flows) observed, now and with the staged policies enforced,
     and groups what changes - what would be denied, from where, at which nodes, by which rule, and the
     smallest rule that would allow it.
-  - Files are read one at a time, and rows are kept, not flows.
+  - Files are read one at a time, by as many processes as there are cores, and rows are kept, not flows.
   - RV(gate) says whether the policies may be enforced - V(pass), V(fail), or V(inconclusive) where too little
     was seen to say so.
 extends_documentation_fragment:
@@ -150,6 +150,22 @@ rows:
     text:
       description: The row in words.
       type: str
+    peers:
+      description: Networks that hold the peers.
+      type: list
+      elements: str
+    peer_names:
+      description: Names of some of the peers - nodes, pods, services, network sets, the API, DNS, NTP.
+      type: list
+      elements: str
+    services:
+      description: Services by whose address or NodePort connections came, before DNAT.
+      type: list
+      elements: str
+    assumptions:
+      description: Of what is V(unknown), what it depends on and what would tell.
+      type: list
+      elements: str
     now:
       description: C(verdict), C(reason_code) and C(decided_by) of today.
       type: dict
@@ -157,7 +173,9 @@ rows:
       description: The same with the candidate enforced.
       type: dict
     remedy:
-      description: C(text), and C(variable) with C(add), or C(policies) and the same as C(yaml).
+      description: >-
+        C(text), and C(variable) with C(add) (networks, or for C(policies_allow) an entry), or C(policies) and
+        the same as C(yaml).
       type: dict
 unseen:
   description: >-
@@ -214,7 +232,11 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.req
     PLATFORMS,
     PlatformNetworks,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flow_documents, module
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
+    flow_documents,
+    flow_judging,
+    module,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import CONNECTION_OPTIONS
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.judged_objects import (
     SOURCE_OPTIONS,
@@ -260,11 +282,10 @@ def _candidate(
 def work(params: dict[str, Any]) -> dict[str, Any]:
     accepted = parse_accepted(params["accepted"])
     paths = flow_documents.files(params["flows"])
-    judged = gather(params, "compare", with_pods=True)
+    judged = gather(params, "compare", with_pods=True, with_services=True)
     then = _candidate(judged.objects, params)
     audit = Audit(judged.objects, judged.options, judged.dataplanes, judged.nodes, then)
-    for document in flow_documents.documents(paths):
-        audit.add(document)
+    flow_judging.judge(audit, paths)
     asked = Asked(
         Wishes(params["generalise"], params["variables"]),
         accepted,

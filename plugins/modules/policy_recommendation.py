@@ -82,6 +82,10 @@ options:
     description: Port of the SSH servers.
     type: int
     default: 22
+  anonymise:
+    description: Replace addresses in RV(message) by hashes. The set itself names them.
+    type: bool
+    default: false
 seealso:
   - module: hostfence.calico.flow_audit
 """
@@ -128,6 +132,7 @@ message:
 """
 
 import datetime
+import secrets
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -146,7 +151,11 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.req
     PlatformNetworks,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.reader import read
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flow_documents, module
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
+    flow_documents,
+    flow_judging,
+    module,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import CONNECTION_OPTIONS
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.judged_objects import (
     SOURCE_OPTIONS,
@@ -172,6 +181,7 @@ OPTIONS: dict[str, Any] = {
     "cluster_cidrs": LIST,
     "ssh_sources": {**LIST, "default": []},
     "ssh_port": {"type": "int", "default": 22},
+    "anonymise": {"type": "bool", "default": False},
     **SOURCE_OPTIONS,
 }
 ROWS = 1000
@@ -202,10 +212,10 @@ def work(params: dict[str, Any]) -> dict[str, Any]:
         recommendation.add(document)
     objects = recommendation.objects()
     audit = Audit(with_candidate(judged.objects, objects), judged.options, judged.dataplanes, judged.nodes)
-    for document in flow_documents.documents(paths):
-        audit.add(document)
+    flow_judging.judge(audit, paths)
     today = datetime.datetime.now(tz=datetime.timezone.utc).date()
-    proof = conclude(audit, Asked(Wishes(params["generalise"], {}), (), 0, today, ROWS, anonymise=False))
+    wishes, salt = Wishes(params["generalise"], {}), secrets.token_hex(8)
+    proof = conclude(audit, Asked(wishes, (), 0, today, ROWS, params["anonymise"], salt))
     return {
         "changed": False,
         "objects": objects,

@@ -167,6 +167,34 @@ def test_a_wave_waits_for_whoever_confirms_it(protected_api):
     assert "no transaction is under way" in run_module("confirm", api)["msg"]
 
 
+@pytest.mark.one_flavour
+def test_what_others_write_too_is_told_before_and_noticed_meanwhile(protected_api):
+    """As a GitOps controller does, which writes its own copy again."""
+    api = protected_api
+    enforce(api, OLD)
+    assert not [remark for remark in enforce(api, NEW, check=True)["remarks"] if "others write" in remark]
+    path = f"{api.path(GNP)}/hostfence.in"
+    api.admin.patch(path, {"spec": {"order": 7}}, fieldManager="argocd-controller")
+    for check in (True, False):
+        told = enforce(api, NEW, check=check, confirm="manual")
+        (remark,) = (remark for remark in told["remarks"] if "others write" in remark)
+        assert f"{GNP} hostfence.in (by argocd-controller)" in remark
+
+    moved = f"{api.path(GNP)}/hostfence-next.in"
+    order = api.admin.get(moved)["spec"]["order"]
+    api.admin.patch(moved, {"spec": {"order": 7}}, fieldManager="argocd-controller")
+    refused = run_module("confirm", api, settle=0)
+
+    assert refused["failed"]
+    assert f"{GNP} hostfence-next.in was changed meanwhile by argocd-controller" in refused["msg"]
+    assert run_module("policies_info", api)["transaction"]["waves"][0]["phase"] == "switched"
+    api.admin.patch(moved, {"spec": {"order": order}}, fieldManager="argocd-controller")
+    done = run_module("confirm", api, settle=0)
+    assert not done["failed"], done["msg"]
+    assert ports(api) == {"hostfence.in": [2222]}
+    assert not left(api)
+
+
 def test_a_wave_that_went_back_cannot_be_confirmed(protected_api):
     api = protected_api
     enforce(api, OLD)

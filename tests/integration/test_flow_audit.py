@@ -56,6 +56,62 @@ def test_what_a_staged_policy_would_deny_is_named_with_the_rule_that_allows_it(c
 
 
 @pytest.mark.one_flavour
+def test_services_of_the_cluster_are_named(clean_api, observed, tmp_path):
+    if "StagedGlobalNetworkPolicy" not in clean_api.kinds:
+        pytest.skip(f"CRDs {clean_api.flavour} have no staged policy")
+    protected(clean_api)
+    clean_api.create("StagedGlobalNetworkPolicy", "closed", SPEC)
+    services = "/api/v1/namespaces/default/services"
+    ports = [{"port": 80, "nodePort": 30099}]
+    clean_api.admin.post(
+        services,
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "exporter"},
+            "spec": {"type": "NodePort", "ports": ports},
+        },
+    )
+    try:
+        document = flows_document("sim-0001", 9100)
+        document["flows"][0]["flow"].update(original_destination="10.0.0.9", original_destination_port=30099)
+        flows = tmp_path / "sim-0001.json"
+        flows.write_text(json.dumps(document))
+
+        result = run_module("flow_audit", clean_api, flows=str(flows))
+    finally:
+        clean_api.admin.delete(f"{services}/exporter")
+
+    (row,) = result["rows"]
+    assert row["services"] == ["default/exporter"]
+    assert " by service default/exporter, 4 times" in row["text"]
+
+
+@pytest.mark.one_flavour
+@pytest.mark.parametrize("anonymise", [False, True])
+def test_what_a_recommendation_prints_can_be_without_addresses(clean_api, tmp_path, anonymise):
+    """Too many peers for a rule, so the set would deny them, and names them."""
+    document = flows_document("sim-0001", 9100)
+    record = document["flows"][0]
+    peers = (f"198.18.{number >> 8}.{number & 255}" for number in range(400))
+    document["flows"] = [{**record, "flow": {**record["flow"], "source": peer}} for peer in peers]
+    flows = tmp_path / "sim-0001.json"
+    flows.write_text(json.dumps(document))
+    protected(clean_api)
+
+    result = run_module(
+        "policy_recommendation",
+        clean_api,
+        flows=str(flows),
+        selector="host-endpoint == 'ingress'",
+        anonymise=anonymise,
+    )
+
+    assert result["denied"] == 400
+    assert ("198.18" in str(result["message"])) is not anonymise
+
+
+@pytest.mark.one_flavour
 def test_a_directory_that_is_in_no_cluster_is_judged(clean_api, observed, tmp_path):
     protected(clean_api)
     candidate = tmp_path / "closed.yml"

@@ -22,6 +22,7 @@ from ..calico.policy.names import NETWORK_SET, POLICY, TIER
 from ..calico.stored.difference import differences
 from ..calico.transaction import state as states
 from ..calico.transaction import waves as waving
+from ..calico.transaction import writers
 from ..calico.transaction.change import (
     NoSwitch,
     change_of,
@@ -114,6 +115,7 @@ def _planned(
     except NoSwitch as reason:
         return {**_result(transaction, None), "changed": False, "without_switch": str(reason)}
     _note_lost_nodes(cluster, transaction, heps)
+    _note_other_writers(transaction, live, old, new)
     return {**_result(transaction, begin(params["sets"], waves, transaction.options)), "changed": True}
 
 
@@ -146,6 +148,7 @@ def _enforced(
         except NoSwitch as reason:
             return {**_result(transaction, None), "changed": False, "without_switch": str(reason)}
         _note_lost_nodes(cluster, transaction, heps)
+        _note_other_writers(transaction, live, old, new)
         state = transaction.state = begin(params["sets"], waves, transaction.options)
         return _finished(transaction, transaction.run(state, old, new), params["writes"])
 
@@ -297,6 +300,16 @@ def _note_lost_nodes(cluster: Cluster, transaction: Transaction, heps: Sequence[
     nodes = [node["metadata"]["name"] for node in cluster.list("/api/v1/nodes")]
     configurations = list_stored(cluster, transaction.stored.served, "FelixConfiguration")
     told = waving.without_node(endpoints, nodes, configurations)
+    if told:
+        transaction.progress.remarks.append(told)
+
+
+def _note_other_writers(
+    transaction: Transaction, live: Mapping[str, Sequence[Object]], old: Contents, new: Contents
+) -> None:
+    changing = {_key(obj) for obj in (*old.objects, *new.objects)}
+    stored = ({**obj, "kind": kind} for kind, objects in live.items() for obj in objects)
+    told = writers.remark(obj for obj in stored if _key(obj) in changing)
     if told:
         transaction.progress.remarks.append(told)
 

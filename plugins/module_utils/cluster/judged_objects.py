@@ -71,11 +71,17 @@ class Judged:
     live: bool = False
 
 
-def gather(params: Mapping[str, Any], staged: str = "ignore", with_pods: bool = False) -> Judged:
+def gather(
+    params: Mapping[str, Any],
+    staged: str = "ignore",
+    with_pods: bool = False,
+    with_services: bool = False,
+) -> Judged:
     """Collect the objects that a module's options name.
 
     :param params: the module's parameters, :data:`SOURCE_OPTIONS` among them
     :param with_pods: read the cluster's pods and their policy, too, even if no rule asks for them
+    :param with_services: read Services, too, whose names no rule asks for
     :raises BadInput: a file or node that cannot be read
     :raises ClusterError: no answer from the cluster, where it is asked
     """
@@ -89,6 +95,9 @@ def gather(params: Mapping[str, Any], staged: str = "ignore", with_pods: bool = 
         cluster = Cluster.of_options(params)
         served = require(cluster)
         objects, complete = _from_cluster(cluster, served, with_pods)
+        if with_services:
+            services = cluster.list_if_readable("/api/v1/services")
+            objects += [_typed(item, "Service", "v1") for item in services or ()]
         native, origin = served.kind is FlavourKind.V3_NATIVE, cluster.host
         version = version or calico_version(cluster, served)
     given = {key: str(value) for key, value in (params["felix_environment"] or {}).items()}

@@ -190,7 +190,8 @@ _BY_TASK: dict[str, _Table] = {
     },
     # policy_lint and flow_verdict: what rules may select apart from hosts. They say what they may not see.
     VERDICTS: {
-        **{("", plural): ("list",) for plural in ("namespaces", "pods", "serviceaccounts")},
+        # Of services the names alone: an audit puts them to addresses.
+        **{("", plural): ("list",) for plural in ("namespaces", "pods", "serviceaccounts", "services")},
         **{(_CALICO, plural): ("list",) for plural in ("ippools", "networksets")},
         # Whether kube-proxy uses IPVS.
         ("", "configmaps", "kube-proxy"): ("list",),

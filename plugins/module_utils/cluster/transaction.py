@@ -215,6 +215,7 @@ class Transaction:
         waiting = [switch for switch in self.stored.switches() if switch.phase == states.SWITCHED]
         if not waiting:
             raise BadInput("confirm", state.phase, "no wave waits for a confirmation")
+        self._refuse_undone(self._script(state, self._change(old, new)))
         self._confirmed(waiting[0], state.waves[waiting[0].number - 1])
         left = [s for s in self.stored.switches() if not (s.phase == states.CONFIRMED and s.on)]
         return state if left else self.settle(state, old, new)
@@ -374,6 +375,7 @@ class Transaction:
         if number == 1 and self.options.flush_conntrack:
             self._forget_connections(wave)
         self._prove(wave, before, script)
+        self._refuse_undone(script)
         self.progress.note("proved", wave.name)
         if self.options.confirm == MANUAL:
             self.progress.remarks.append(
@@ -513,6 +515,16 @@ class Transaction:
                 raise ClusterError(f"policy could be written before and cannot now: {problem}")
         flows = sum(len(proof.worked) for proof in after.values())
         self.progress.remarks.append(f"wave {wave.name}: {flows} new connections work on {len(after)} nodes")
+
+    def _refuse_undone(self, script: Script) -> None:
+        """What was proved is what is confirmed.
+
+        :raises ClusterError: somebody, such as a GitOps controller, took back what the transaction wrote
+        """
+        written = [*script.new_guards(), *script.old_guards(), *script.moved(), *script.next_tiers()]
+        undone = self.stored.undone(written)
+        if undone:
+            raise ClusterError(f"{undone}: what writes it again has to be stopped first")
 
     # -- back -----------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import Any, Optional
 from ..calico.policy.definition import normal_spec
 from ..calico.policy.names import NETWORK_SET
 from ..calico.transaction import state as states
+from ..calico.transaction import writers
 from ..calico.transaction.state import Contents, State, Switch
 from ..calico.transaction.steps import Write
 from .bulk import write_all
@@ -175,6 +176,18 @@ class Stored:
                 + (f" (and {len(failed) - 1} more)" if len(failed) > 1 else "")
             )
         return len(due)
+
+    def undone(self, writes: Sequence[Write]) -> str:
+        """What of these writes somebody took back since, and who; empty where all is as written."""
+        for kind in dict.fromkeys(write.kind for write in writes):
+            live = {obj["metadata"]["name"]: obj for obj in list_stored(self.cluster, self.served, kind)}
+            for write in writes:
+                found = live.get(write.name)
+                if write.kind != kind or _is_so(found, write.wanted):
+                    continue
+                by = f" by {', '.join(writers.others(found))}" if found and writers.others(found) else ""
+                return f"{kind} {write.name} was {'changed' if found else 'removed'} meanwhile{by}"
+        return ""
 
     def labelled(self, kind: str) -> list[Object]:
         """Objects of transactions that are left, of one kind."""

@@ -9,20 +9,20 @@ distinct flows, its memory with rows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Optional
 
 from ..address import Address
-from ..stored.model import Store
+from ..stored.model import WILDCARD, HostEndpoint, Store
 from ..stored.reader import Raw, read
 from ..verdict.dataplanes import Dataplanes
 from ..verdict.flow import Flow
-from ..verdict.interface_owner import NodeFacts
+from ..verdict.interface_owner import NodeFacts, is_workload_interface, resolve_host_endpoints
 from ..verdict.judge import UNDETERMINED, Judge, Options, Verdict
-from ..verdict.program import ALLOW, DENY, DecidedBy
+from ..verdict.program import ALLOW, DENY
 from .classes import AddressClasses
-from .observed import Document, ObservedFlow, Window
+from .observed import Document, ObservedFlow, Window, harmless
 from .peers import Names
 from .required import RequiredPacket
 from .rows import ESTABLISHED_ONLY, FAILSAFE_ONLY, UNKNOWN, WOULD_ALLOW, WOULD_DENY, Row, Rows
@@ -30,6 +30,7 @@ from .rows import ESTABLISHED_ONLY, FAILSAFE_ONLY, UNKNOWN, WOULD_ALLOW, WOULD_D
 COMPARE, THEN = "compare", "as_enforced"
 _NO_FAILSAFES = {"FELIX_FAILSAFEINBOUNDHOSTPORTS": "none", "FELIX_FAILSAFEOUTBOUNDHOSTPORTS": "none"}
 _FAILSAFE = "failsafe"
+_LOOPBACK = "lo"
 _POD_POLICY = "pod-policy"
 # Objects whose nets decide without a policy's rule.
 _BESIDE_RULES = frozenset({"FelixConfiguration", "Profile", "IPPool"})
@@ -50,6 +51,16 @@ class _Verdicts:
     rows: dict[tuple[str, str], Row] = field(default_factory=dict, compare=False)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What an audit of some documents came to, for one of all of them."""
+
+    rows: Rows
+    coverage: Coverage
+    counts: Counter[str]
+    facts: Mapping[str, NodeFacts]
+
+
 @dataclass
 class Coverage:
     """Which nodes were watched, and what was missed."""
@@ -61,6 +72,17 @@ class Coverage:
 
     def add(self, document: Document) -> None:
         self.windows.setdefault(document.node, []).append(document.window)
+
+    def complain(self, complaints: Sequence[str], count: int) -> None:
+        """Keep some of why flows cannot be read, and how many cannot."""
+        self.unreadable_flows += count
+        self.unreadable.extend(complaints[: max(_MOST_COMPLAINTS - len(self.unreadable), 0)])
+
+    def merge(self, other: Coverage) -> None:
+        for node, windows in other.windows.items():
+            self.windows.setdefault(node, []).extend(windows)
+        self.strangers.extend(other.strangers)
+        self.complain(other.unreadable, other.unreadable_flows)
 
 
 class Audit:
@@ -85,6 +107,8 @@ class Audit:
         after = objects if then is None else list(then)
         self.candidate: Store = self.store if then is None else read(after, options.native_v3)
         everything = objects if then is None else [*objects, *after]
+        # Rules do not look at what a Service says; its names alone are wanted.
+        everything = [item for item in everything if item.get("kind") != "Service"]
         self.rows = Rows()
         self.coverage = Coverage()
         self.counts: Counter[str] = Counter()
@@ -103,7 +127,11 @@ class Audit:
         self._given = dict(nodes or {})
         self._facts: dict[str, NodeFacts] = {}
         self._judges: dict[tuple[str, str], Judge] = {}
-        self._governed = {hep.node for hep in self.store.host_endpoints}
+        self._local: dict[str, list[HostEndpoint]] = {}
+        for hep in self.store.host_endpoints:
+            self._local.setdefault(hep.node, []).append(hep)
+        self._governed = set(self._local)
+        self._owned: dict[str, tuple[str, ...]] = {}
         self._known = self._governed | self.store.nodes.keys() | self._given.keys()
 
     @property
@@ -114,19 +142,36 @@ class Audit:
     def add(self, document: Document) -> None:
         """Judge a document's flows and count them in rows."""
         if document.node not in self._known:
-            self.coverage.strangers.append(document.node)
+            self.coverage.strangers.append(harmless(document.node))
             return
         self.coverage.add(document)
         facts = document.facts()
-        if facts and document.node not in self._given:
-            self._facts[document.node] = facts
-            for judge in self._judges.values():
-                judge.learn(facts)
+        if facts:
+            self._learn(facts)
         for observed in document.flows():
             self._add(observed)
-        self.coverage.unreadable_flows += len(document.unreadable)
-        room = _MOST_COMPLAINTS - len(self.coverage.unreadable)
-        self.coverage.unreadable.extend(document.unreadable[: max(room, 0)])
+        self.coverage.complain(document.unreadable, document.unreadable_flows)
+
+    def seen(self) -> Seen:
+        """What this audit came to so far."""
+        return Seen(self.rows, self.coverage, self.counts, self._facts)
+
+    def merge(self, seen: Seen) -> None:
+        """Take in what an audit of other documents, against the same objects, came to."""
+        self.rows.merge(seen.rows)
+        self.coverage.merge(seen.coverage)
+        self.counts.update(seen.counts)
+        for facts in seen.facts.values():
+            self._learn(facts)
+
+    def _learn(self, facts: NodeFacts) -> None:
+        """What a node says of itself counts unless the user said it."""
+        if facts.name in self._given:
+            return
+        self._facts[facts.name] = facts
+        self._owned.pop(facts.name, None)
+        for judge in self._judges.values():
+            judge.learn(facts)
 
     def _add(self, observed: ObservedFlow) -> None:
         verdicts = self._verdicts_of(observed.flow)
@@ -139,7 +184,7 @@ class Audit:
         if row is None:
             # What is unknown differs from flow to flow.
             row = verdicts.rows[group, kind] = self.rows.of(group, observed, now, then, kind)
-        row.add(observed, name)
+        row.add(observed, name, self.names.service_of(observed.flow))
 
     def judge(self, observed: ObservedFlow) -> tuple[str, Verdict, Verdict]:
         """The group of a flow, and the verdicts now and then.
@@ -239,7 +284,59 @@ class Audit:
                 )
         if observed.interface_assumed and then.verdict == DENY and not flow.interface:
             return ("by which interface it came or went: there is no route to tell",)
+        other = self._other_interface(flow, then) if observed.interface_assumed and flow.interface else ""
+        if other:
+            return (
+                f"by which interface it came or went: the route says {flow.interface}, and by {other} the "
+                "verdict is another; a window of a table (audit_source: table) sees the interface",
+            )
+        if not observed.direction_certain and not observed.owner and self._turned(flow) != then.verdict:
+            return (
+                "which side opened it: the kernel saw it first in its middle, and the other way round the "
+                "verdict is another; a window that is open when it connects again tells",
+            )
         return ()
+
+    def _other_interface(self, flow: Flow, then: Verdict) -> str:
+        """An interface with a host endpoint by which the flow would get another verdict; empty for none."""
+        for name in self._owned_interfaces(flow.node):
+            if name not in (flow.interface, flow.out_interface):
+                other = self._verdicts_of(replace(flow, interface=name)).then
+                if other.verdict != then.verdict:
+                    return name
+        return ""
+
+    def _owned_interfaces(self, node: str) -> tuple[str, ...]:
+        """Those of a node that host endpoints tell apart; none where one host endpoint has all."""
+        if node not in self._owned:
+            facts = self._given.get(node) or self._facts.get(node)
+            local = self._local.get(node, [])
+            named = {hep.interface: () for hep in local if hep.interface not in ("", WILDCARD)}
+            interfaces = (facts and facts.interfaces) or named
+            found = resolve_host_endpoints(local, node, interfaces)
+            owned = set(interfaces) if found.wildcard else set(found.by_interface)
+            told_apart = owned if found.by_interface else set()
+            self._owned[node] = tuple(
+                sorted(name for name in told_apart if name != _LOOPBACK and not is_workload_interface(name))
+            )
+        return self._owned[node]
+
+    def _turned(self, flow: Flow) -> str:
+        """The verdict, with the candidate enforced, of the same connection had the other side opened it."""
+        way = {"ingress": "egress", "egress": "ingress"}.get(flow.direction, flow.direction)
+        turned = replace(
+            flow,
+            direction=way,
+            interface=flow.out_interface or flow.interface,
+            out_interface=flow.interface if flow.out_interface else "",
+            source=flow.destination,
+            destination=flow.source,
+            source_port=flow.destination_port,
+            destination_port=None,
+            original_destination=None,
+            original_destination_port=None,
+        )
+        return self._verdicts_of(turned).then.verdict
 
     def _dataplane(self, node: str) -> str:
         if node not in self._dataplane_of:
@@ -294,10 +391,13 @@ def _undetermined(observed: ObservedFlow, now: Verdict, then: Verdict) -> str:
     return ALLOW if then.reason_code == _POD_POLICY else UNKNOWN
 
 
-def unseen(required: Iterable[RequiredPacket], audit: Audit) -> Iterator[tuple[RequiredPacket, DecidedBy]]:
-    """What has to work and the candidate would deny, seen or not."""
+def unseen(required: Iterable[RequiredPacket], audit: Audit) -> Iterator[tuple[RequiredPacket, Row]]:
+    """What has to work and the candidate would deny, seen or not, each as a row of its own."""
     for packet in required:
         observed = ObservedFlow(packet.flow, 0, None, False, True, False, None, None, "")
-        _group, _now, then = audit.judge(observed)
+        _group, now, then = audit.judge(observed)
         if then.verdict == DENY:
-            yield packet, then.decided_by
+            row = Rows().of(WOULD_DENY, observed, now, then, packet.kind)
+            row.peers.add_net(packet.peers)
+            row.nodes.add(packet.flow.node)
+            yield packet, row

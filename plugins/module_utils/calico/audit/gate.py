@@ -17,6 +17,7 @@ from ..address import Net, parse_net
 from ..bad_input import BadInput
 from .audit import Audit
 from .duration import in_words
+from .observed import Window
 from .required import RequiredPacket
 from .rows import ESTABLISHED_ONLY, GROUPS, UNKNOWN, WOULD_DENY, Row
 
@@ -202,7 +203,7 @@ def _doubts(audit: Audit, min_window: float) -> Iterable[str]:
             lossy.setdefault(gap, []).append(node)
         if any(window.not_recorded for window in windows) and "set-full" not in lossy:
             lossy.setdefault("not-recorded", []).append(node)
-        if sum(window.seconds for window in windows) < min_window:
+        if _watched(windows) < min_window:
             short.append(node)
     for gap, nodes in lossy.items():
         yield f"{gap} at {_some(sorted(nodes))}"
@@ -212,6 +213,15 @@ def _doubts(audit: Audit, min_window: float) -> Iterable[str]:
         yield f"data of nodes that the cluster does not have: {_some(sorted(set(coverage.strangers)))}"
     if coverage.unreadable_flows:
         yield f"{coverage.unreadable_flows} flows that cannot be read, first: {coverage.unreadable[0]}"
+
+
+def _watched(windows: Iterable[Window]) -> float:
+    """Seconds that at least one of the windows covers."""
+    total, until = 0.0, float("-inf")
+    for window in sorted(windows, key=lambda one: one.start):
+        total += max(window.end - max(window.start, until), 0.0)
+        until = max(until, window.end)
+    return total
 
 
 def _some(names: Sequence[str]) -> str:

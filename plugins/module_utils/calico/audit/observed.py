@@ -21,6 +21,9 @@ ROUTE = "route"
 _NAME_LENGTH = 64
 _COUNT_LIMIT = 2**63
 _STRANGE = re.compile(r"[^A-Za-z0-9 ._:@/+-]")
+_STRANGE_IN_TEXT = re.compile(r"[^A-Za-z0-9 ._:@/+,;()\[\]-]")
+_TEXT_LENGTH = 200
+_MOST_COMPLAINTS = 20
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,16 @@ class Document:
         self._flows = flows
         self._interfaces = raw.get("interfaces")
         self.unreadable: list[str] = []
+        """Why flows cannot be read, of the first few; ``unreadable_flows`` counts all."""
+        self.unreadable_flows = 0
 
     def facts(self) -> Optional[NodeFacts]:
         """The node's interfaces, where the document holds them."""
         if not isinstance(self._interfaces, Mapping):
             return None
         try:
-            return parse_nodes([{"name": self.node, "interfaces": self._interfaces}])[self.node]
+            named = {harmless(name): addresses for name, addresses in self._interfaces.items()}
+            return parse_nodes([{"name": self.node, "interfaces": named}])[self.node]
         except BadInput as error:
             self._complain(error)
             return None
@@ -99,7 +105,10 @@ class Document:
                 self._complain(error)
 
     def _complain(self, error: BadInput) -> None:
-        self.unreadable.append(f"{self.node}: {error.field}: {error.remedy}")
+        self.unreadable_flows += 1
+        if len(self.unreadable) < _MOST_COMPLAINTS:
+            text = _STRANGE_IN_TEXT.sub("?", f"{error.field}: {error.remedy}")
+            self.unreadable.append(f"{harmless(self.node)}: {text[:_TEXT_LENGTH]}")
 
 
 def _window(raw: Mapping[str, Any], place: str) -> Window:
@@ -122,7 +131,7 @@ def _window(raw: Mapping[str, Any], place: str) -> Window:
 def _observed(record: object, node: str, place: str) -> ObservedFlow:
     if not isinstance(record, Mapping) or not isinstance(record.get("flow"), Mapping):
         raise BadInput(place, type(record).__name__, "a mapping with flow and seen")
-    flow = parse_flow({**record["flow"], "node": node}, f"{place}.flow")
+    flow = parse_flow({**_plain(record["flow"]), "node": node}, f"{place}.flow")
     seen = record.get("seen")
     seen = seen if isinstance(seen, Mapping) else {}
     replied = seen.get("replied")
@@ -138,6 +147,12 @@ def _observed(record: object, node: str, place: str) -> ObservedFlow:
         _prefix(seen.get("destination_prefix"), bits),
         _owner(record.get("owner")),
     )
+
+
+def _plain(flow: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A flow with interfaces' names that are harmless to print, as almost all are."""
+    names = [key for key in ("interface", "out_interface") if _STRANGE.search(str(flow.get(key) or ""))]
+    return {**flow, **{key: harmless(flow[key]) for key in names}} if names else flow
 
 
 def _owner(raw: object) -> str:

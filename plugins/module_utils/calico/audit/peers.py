@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 from ..address import BITS, Address, Net, host_net, parse_address, parse_net
 from ..endpoint_slice import API_SERVICE, service_of
+from ..stored.rules import PROTOCOLS
 from ..verdict.flow import Flow
 
 NODE, POD, API, LOCAL, NETWORK_SET, SERVICE, OTHER = (
@@ -36,12 +37,21 @@ class Names:
     def __init__(self, objects: Iterable[Mapping[str, Any]]) -> None:
         self._exact: dict[Address, tuple[str, str]] = {}
         self._sets: dict[tuple[int, int], dict[int, str]] = {}
+        self._node_ports: dict[tuple[int, Optional[int]], str] = {}
         for item in objects:
             reader = _READERS.get(str(item.get("kind")))
             if reader:
                 reader(self, item)
         self._prefixes = sorted(self._sets, reverse=True)
         self._found: dict[Address, tuple[str, str]] = {}
+
+    def service_of(self, flow: Flow) -> str:
+        """The Service by whose address or NodePort a connection was opened; empty where by none."""
+        if flow.original_destination is None and flow.original_destination_port is None:
+            return ""
+        address, port = flow.before_translation()
+        kind, name = self.of(address)
+        return name if kind == SERVICE else self._node_ports.get((flow.protocol, port), "")
 
     def of(self, address: Address) -> tuple[str, str]:
         """(kind, name); the name is empty where only the kind is known."""
@@ -91,8 +101,17 @@ class Names:
                 self._put(entry.get("ip"), POD, f"{_namespace(item)}/{_name(item)}")
 
     def _service(self, item: Mapping[str, Any]) -> None:
-        for text in _items(item, "spec", "clusterIPs"):
-            self._put(text, SERVICE, f"{_namespace(item)}/{_name(item)}")
+        name = f"{_namespace(item)}/{_name(item)}"
+        for text in (*_items(item, "spec", "clusterIPs"), *_items(item, "spec", "externalIPs")):
+            self._put(text, SERVICE, name)
+        balancer = (item.get("status") or {}).get("loadBalancer") or {}
+        for entry in balancer.get("ingress") or ():
+            if isinstance(entry, Mapping):
+                self._put(entry.get("ip"), SERVICE, name)
+        for port in _items(item, "spec", "ports"):
+            if isinstance(port, Mapping) and isinstance(port.get("nodePort"), int):
+                protocol = PROTOCOLS.get(str(port.get("protocol") or "TCP").lower(), 0)
+                self._node_ports.setdefault((protocol, port["nodePort"]), name)
 
     def _network_set(self, item: Mapping[str, Any]) -> None:
         for text in _items(item, "spec", "nets"):
@@ -149,6 +168,18 @@ class Peers:
             net = _cut(net, bits)
             self.widened = True
         self._nets[net] = self._nets.get(net, 0) + count
+        if len(self._nets) > _MOST_PEERS:
+            self._widen()
+
+    def add_net(self, net: Net) -> None:
+        """A net all of which is meant."""
+        self._nets.setdefault(net, 0)
+
+    def merge(self, other: Peers) -> None:
+        """Add all peers of another row."""
+        self.widened = self.widened or other.widened
+        for net, count in other._nets.items():
+            self._nets[net] = self._nets.get(net, 0) + count
         if len(self._nets) > _MOST_PEERS:
             self._widen()
 

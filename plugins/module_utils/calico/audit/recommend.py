@@ -47,6 +47,7 @@ class _Service:
     protocol: int
     port: Optional[int]
     icmp_type: Optional[int]
+    icmp_code: Optional[int]
 
 
 @dataclass
@@ -78,7 +79,8 @@ class Recommendation:
 
     def _add(self, observed: ObservedFlow) -> None:
         flow = observed.flow
-        service = _Service(flow.direction, flow.protocol, flow.destination_port, flow.icmp_type)
+        port = flow.destination_port
+        service = _Service(flow.direction, flow.protocol, port, flow.icmp_type, flow.icmp_code)
         evidence = self._seen[service]
         if flow.direction == _EGRESS:
             evidence.peers.add(flow.destination, observed.destination_bits, observed.count)
@@ -153,12 +155,13 @@ class Recommendation:
             if service.port is not None:
                 rule.setdefault("destination", {})["ports"] = [service.port]
             if service.icmp_type is not None:
-                rule["icmp"] = {"type": service.icmp_type}
+                code = {} if service.icmp_code is None else {"code": service.icmp_code}
+                rule["icmp"] = {"type": service.icmp_type, **code}
             yield rule
 
 
 def _order(service: _Service) -> tuple[object, ...]:
-    return (service.protocol, service.port or 0, service.icmp_type or 0)
+    return (service.protocol, service.port or 0, service.icmp_type or 0, service.icmp_code or 0)
 
 
 def _named(service: _Service) -> str:

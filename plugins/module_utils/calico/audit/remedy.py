@@ -2,43 +2,55 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The smallest change that would allow a row: a variable of the shipped sets, else a policy of one's own.
 
-A policy allows what was seen and nothing more: these peers, this protocol and port, on the hosts that the
-denying policy selects. Only what the operator asks for (``generalise``) makes it wider.
+A policy allows what was seen and nothing more: these peers, this protocol and port, on the hosts where it was
+seen, as far as their labels name them. Only what the operator asks for (``generalise``) makes it wider.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ..policy import allow, presets
 from ..stored.model import Policy, Store
 from ..verdict.packet_path import FORWARD, PRE_DNAT, UNTRACKED
 from ..verdict.program import DecidedBy
 from ..verdict.tier_order import promoted
 from .labelled import Labelled
-from .peers import API, LABEL, LOCAL, NODE, POD, SERVICE
-from .rows import Row
+from .peers import API, LABEL, LOCAL, NODE, NONE, POD, SERVICE
+from .rows import PROTOCOL_NAMES, Row
 
 _API_VERSION = "projectcalico.org/v3"
 _SSH_PORT = 22
+_KUBELET_PORT = 10250
+_MOST_HOSTS = 64
 _DNS, _NTP = 53, 123
 _TCP, _UDP, _SCTP = 6, 17, 132
 _CALICO_PROTOCOLS = {6: "TCP", 17: "UDP", 132: "SCTP", 136: "UDPLite", 1: "ICMP", 58: "ICMPv6"}
+# Whom the sets that come in let in whatever the port.
+_OF_CLUSTER = {
+    NODE: "policies_node_cidrs",
+    POD: "policies_cluster_cidrs",
+    SERVICE: "policies_cluster_cidrs",
+    LOCAL: "policies_local_addresses",
+}
 
 
 @dataclass(frozen=True)
 class Remedy:
     """What to do about a row.
 
-    Either ``variable`` and what to ``add`` to it, or ``policies`` to put into a directory of one's own, or
-    neither, where ``text`` says why there is no rule that is not wider than what was seen.
+    ``variable`` and what to ``add`` to it (networks, or for ``policies_allow`` an entry); ``policies`` to put
+    into a directory of one's own, which do the same as such an entry; or neither, where ``text`` says why
+    there is no rule that is not wider than what was seen.
     """
 
     text: str
     variable: str = ""
-    add: tuple[str, ...] = ()
+    add: tuple[Any, ...] = ()
     policies: tuple[Mapping[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -73,6 +85,7 @@ class Remedies:
         self._wishes = wishes
         self._policies = promoted(store.policies, store.staged_deletions)
         self._labelled = Labelled(store)
+        self._host_endpoints = store.host_endpoints
 
     def of(self, row: Row) -> Remedy:
         """The smallest change that allows what the row holds."""
@@ -90,14 +103,21 @@ class Remedies:
         denying = self._denying(decided, row.key.direction)
         if denying is None:
             return Remedy("no rule: the policy that decides is not among the objects")
-        policies = tuple(self._own(row, denying))
+        hosts, selected = self._hosts(row, denying)
+        policies = tuple(self._own(row, denying, hosts))
+        note = f", for all {selected} hosts that {denying.ref.name} selects" if selected and not hosts else ""
+        if _is_shipped(decided) and row.key.direction != "egress":
+            entry = self._allowed(row, denying, hosts)
+            if entry:
+                text = f"add {json.dumps(entry)} to policies_allow{note}"
+                return Remedy(text, "policies_allow", (entry,), policies)
         names = ", ".join(str(policy["metadata"]["name"]) for policy in policies)
-        return Remedy(f"add a policy of your own: {names}", policies=policies)
+        return Remedy(f"add a policy of your own: {names}{note}", policies=policies)
 
     # -- variables of the shipped sets -----------------------------------------------------------
 
     def _shipped(self, row: Row, decided: DecidedBy) -> Optional[Remedy]:
-        variable = self._variable(row, decided.name.rpartition(".")[2])
+        variable = self._variable(row, decided)
         if not variable:
             return None
         nets = tuple(row.peers.nets(self._wishes.generalise))
@@ -108,22 +128,23 @@ class Remedies:
             return None
         return Remedy(f"add {_listed(missing)} to {variable}", variable, missing)
 
-    def _variable(self, row: Row, policy: str) -> str:
+    def _variable(self, row: Row, decided: DecidedBy) -> str:
         """Which variable of which set allows it; empty where none does."""
+        policy = decided.name.rpartition(".")[2]
         key = row.key
-        if policy.startswith("ingress-lockdown") and key.direction != "egress":
-            if (key.protocol, key.original_port or key.port) == (_TCP, self._wishes.ssh_port):
-                return "policies_ssh_sources"
-            if key.peer == NODE:
-                return "policies_node_cidrs"
-            if key.peer in (POD, SERVICE):
-                return "policies_cluster_cidrs"
-            return "policies_local_addresses" if key.peer == LOCAL else ""
-        if policy == "nodeport" and key.direction != "egress":
-            return {NODE: "policies_node_cidrs", POD: "policies_cluster_cidrs"}.get(
-                key.peer, "policies_nodeport_sources"
-            )
-        if policy.startswith("platform") and key.direction == "egress":
+        port = key.port if key.original_port is None else key.original_port
+        let_in = key.direction != "egress" and _is_shipped(decided) and policy != presets.NODEPORT
+        if let_in and (key.protocol, port) == (_TCP, self._wishes.ssh_port):
+            return "policies_ssh_sources"
+        if policy.startswith(presets.INGRESS_LOCKDOWN) and key.direction != "egress":
+            return _OF_CLUSTER.get(key.peer, "")
+        if policy == presets.NODEPORT and key.direction != "egress":
+            return _OF_CLUSTER.get(key.peer, "policies_nodeport_sources")
+        if not _is_platform_tier(decided):
+            return ""
+        if key.direction == "ingress" and key.peer == API and (key.protocol, port) == (_TCP, _KUBELET_PORT):
+            return "policies_platform_control_plane_cidrs"
+        if key.direction == "egress":
             if key.peer == API:
                 return "policies_platform_api_cidrs"
             if key.port == _DNS:
@@ -149,14 +170,50 @@ class Remedies:
         ]
         return min(of_tier, key=lambda policy: (policy.order is None, policy.order or 0), default=None)
 
-    def _own(self, row: Row, denying: Policy) -> Iterator[dict[str, Any]]:
+    def _hosts(self, row: Row, denying: Policy) -> tuple[list[str], int]:
+        """The hosts where it was seen, where they are not all that the denying policy selects.
+
+        :returns: their names by label, empty where these are too many or have no such label, and how many
+            hosts the policy selects, 0 where it was seen at all of them
+        """
+        names = {
+            hep.node: hep.labels.get(allow.HOSTNAME_LABEL, "")
+            for hep in self._host_endpoints
+            if denying.selector.matches(hep.labels)
+        }
+        if self._wishes.generalise != NONE or row.nodes >= names.keys():
+            return [], 0
+        seen = sorted(names.get(node, "") for node in row.nodes)
+        usable = len(seen) <= _MOST_HOSTS and all(name and "'" not in name for name in seen)
+        return seen if usable else [], len(names)
+
+    def _allowed(self, row: Row, denying: Policy, hosts: Sequence[str]) -> Optional[dict[str, Any]]:
+        """The entry of policies_allow that lets it past the shipped sets; None where none can."""
+        key = row.key
+        protocol = PROTOCOL_NAMES.get(key.protocol, "")
+        port = key.port if key.original_port is None else key.original_port
+        if protocol.upper() not in allow.PROTOCOLS or port is None:
+            return None
+        entry: dict[str, Any] = {
+            "name": f"{protocol}-{port}-{_digest(row, denying)}",
+            **({} if protocol == "tcp" else {"protocol": protocol.upper()}),
+            "ports": [port],
+            "sources": row.peers.nets(self._wishes.generalise),
+        }
+        return {**entry, "nodes": list(hosts)} if hosts else entry
+
+    def _own(self, row: Row, denying: Policy, hosts: Sequence[str]) -> Iterator[dict[str, Any]]:
         rules = list(_rules(row, self._labelled.sides(row.peers, self._wishes.generalise)))
         side = "egress" if row.key.direction == "egress" else "ingress"
         stage = row.then.decided_by.stage
+        selector = denying.selector_text or "all()"
+        if hosts:
+            named = ", ".join(f"'{name}'" for name in hosts)
+            selector = f"({selector}) && {allow.HOSTNAME_LABEL} in {{{named}}}"
         spec: dict[str, Any] = {
             "tier": denying.tier,
             "order": _before(denying.order),
-            "selector": denying.selector_text or "all()",
+            "selector": selector,
             "types": [side.capitalize()],
             side: rules,
         }
@@ -166,7 +223,7 @@ class Remedies:
             spec.update(doNotTrack=True, applyOnForward=True)
         elif denying.apply_on_forward:
             spec["applyOnForward"] = True
-        digest = hashlib.sha256(repr((row.key, denying.ref.name)).encode()).hexdigest()[:8]
+        digest = _digest(row, denying)
         service = row.service.replace("/", "-").replace(" ", "-").replace(",", "")
         yield {
             "apiVersion": _API_VERSION,
@@ -177,6 +234,25 @@ class Remedies:
             },
             "spec": spec,
         }
+
+
+def _is_platform_tier(decided: DecidedBy) -> bool:
+    """Whether the end of the set platform-tier's tier decides."""
+    return any(f".{presets.PLATFORM_TIER}-" in policy for policy in decided.policies)
+
+
+def _is_shipped(decided: DecidedBy) -> bool:
+    """Whether a shipped set decides, past which an entry of policies_allow lets what comes in."""
+    policy = decided.name.rpartition(".")[2]
+    return (
+        policy == presets.NODEPORT
+        or policy.startswith(f"{presets.INGRESS_LOCKDOWN}-")
+        or _is_platform_tier(decided)
+    )
+
+
+def _digest(row: Row, denying: Policy) -> str:
+    return hashlib.sha256(repr((row.key, denying.ref.name)).encode()).hexdigest()[:8]
 
 
 def _rules(row: Row, sides: Iterable[tuple[int, dict[str, Any]]]) -> Iterator[dict[str, Any]]:

@@ -26,8 +26,9 @@ _HEADINGS = {
     "would_allow": "denied now, would be allowed",
 }
 _SHOWN = 10
+_SHOWN_ASSUMPTIONS = 3
 _ADDRESS = re.compile(
-    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7})(/\d+)?"
+    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7}(?:\.\d{1,3}){0,3})(/\d+)?"
 )
 
 
@@ -53,9 +54,9 @@ def conclude(audit: Audit, asked: Asked, required: Iterable[RequiredPacket] = ()
 
     :param required: of flows that have to work, seen or not
     """
-    denied, accepted_unseen = _denied(audit, required, in_force(asked.accepted, asked.today))
     rows = audit.rows.ranked()
     remedies = Remedies(audit.candidate, asked.wishes)
+    denied, accepted_unseen = _denied(audit, required, in_force(asked.accepted, asked.today), remedies)
     decision = decide(audit, rows, asked.accepted, asked.min_window, asked.today, denied)
     if asked.idle:
         decision = Decision(PASS, ("nothing that is enforced changes",), (), 0, decision.expired)
@@ -79,16 +80,16 @@ def conclude(audit: Audit, asked: Asked, required: Iterable[RequiredPacket] = ()
 
 
 def _denied(
-    audit: Audit, required: Iterable[RequiredPacket], accepted: Sequence[Accepted]
+    audit: Audit, required: Iterable[RequiredPacket], accepted: Sequence[Accepted], remedies: Remedies
 ) -> tuple[list[str], int]:
     """Required flows that the candidate denies, in words, those of several nodes together.
 
-    :returns: those that are not accepted, and how many are
+    :returns: those that are not accepted, each with the rule that would keep it, and how many are
     """
-    nodes: dict[str, set[str]] = {}
+    denied: dict[str, Row] = {}
     known: set[str] = set()
-    for packet, decided in unseen(required, audit):
-        flow = packet.flow
+    for packet, row in unseen(required, audit):
+        flow, decided = packet.flow, row.then.decided_by
         port = "" if flow.destination_port is None else f"/{flow.destination_port}"
         protocol = PROTOCOL_NAMES.get(flow.protocol, f"protocol {flow.protocol}")
         by = f"{decided.tier}: {decided.name}".strip(": ")
@@ -97,9 +98,13 @@ def _denied(
         )
         if any(entry.covers_unseen(packet) for entry in accepted):
             known.add(text)
-        else:
-            nodes.setdefault(text, set()).add(flow.node)
-    return [f"{text} at {len(names)} nodes" for text, names in nodes.items()], len(known)
+            continue
+        together = denied.setdefault(text, row)
+        together.nodes |= row.nodes
+        together.peers.add_net(packet.peers)
+    return [
+        f"{text} at {len(row.nodes)} nodes -> {remedies.of(row).text}" for text, row in denied.items()
+    ], len(known)
 
 
 def _row(row: Row, remedy: Optional[Remedy], asked: Asked) -> dict[str, Any]:
@@ -140,6 +145,8 @@ def _message(
             lines.append(f"  {row.text(asked.wishes.generalise)} [{row.then.reason_code}, {by}]")
             if remedy:
                 lines.append(f"    -> {remedy.text}")
+            elif row.assumptions:
+                lines.append(f"    ? not known: {'; '.join(row.assumptions[:_SHOWN_ASSUMPTIONS])}")
         if len(of_group) > _SHOWN:
             lines.append(f"  and {len(of_group) - _SHOWN} more rows")
     lines.append(f"gate: {decision.result}")

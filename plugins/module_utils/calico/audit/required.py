@@ -10,21 +10,28 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..address import Address, Net, parse_address, parse_net
-from ..policy.required_flows import PlatformNetworks, RequiredFlow, Where, networks_of, required_flows
+from ..policy.required_flows import Peer, PlatformNetworks, RequiredFlow, Where, networks_of, required_flows
 from ..stored.model import Store
 from ..stored.rules import PROTOCOLS
 from ..verdict.flow import WITH_PORTS, Flow
+from .peers import API, LOCAL, NODE, OTHER, POD
 
+_KINDS = {Peer.NODES: NODE, Peer.CLUSTER: POD, Peer.API: API, Peer.CONTROL_PLANE: NODE, Peer.LOCAL: LOCAL}
 CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"
 
 
 @dataclass(frozen=True)
 class RequiredPacket:
-    """A packet that stands for a flow that has to work; ``peers`` is the net of which one is in it."""
+    """A packet that stands for a flow that has to work.
+
+    :ivar peers: the net of which one is in the packet
+    :ivar kind: what its peers are, as :mod:`.peers` calls them
+    """
 
     purpose: str
     flow: Flow
     peers: Net
+    kind: str = OTHER
 
 
 def packets(preset: str, around: PlatformNetworks, store: Store) -> Iterator[RequiredPacket]:
@@ -42,7 +49,7 @@ def packets(preset: str, around: PlatformNetworks, store: Store) -> Iterator[Req
             for net in flow.nets or networks_of(flow.peer, around) or ():
                 packet, peers = _packet(name, node.addresses, flow, net), parse_net(net)
                 if packet and peers:
-                    yield RequiredPacket(flow.purpose, packet, peers)
+                    yield RequiredPacket(flow.purpose, packet, peers, _KINDS.get(flow.peer, OTHER))
 
 
 def _packet(node: str, addresses: tuple[Address, ...], flow: RequiredFlow, net: str) -> Optional[Flow]:

@@ -8,7 +8,8 @@ rows with wide nets, not a million rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ..verdict.judge import Verdict
@@ -25,6 +26,7 @@ PROTOCOL_NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp", 136
 _MOST_PORTS = 64
 _MOST_OWNERS = 3
 _MOST_NAMES = 10
+_MOST_COUNTED = 4096
 _KIND_NAMES = {NODE: "nodes", POD: "pods", LOCAL: "local addresses"}
 
 
@@ -54,6 +56,7 @@ class Row:
     example: ObservedFlow
     peers: Peers = field(default_factory=Peers)
     peer_names: set[str] = field(default_factory=set)
+    services: set[str] = field(default_factory=set)
     owners: list[str] = field(default_factory=list)
     nodes: set[str] = field(default_factory=set)
     destinations: Peers = field(default_factory=Peers)
@@ -62,7 +65,7 @@ class Row:
     answered: int = 0
     assumptions: list[str] = field(default_factory=list)
 
-    def add(self, observed: ObservedFlow, peer_name: str) -> None:
+    def add(self, observed: ObservedFlow, peer_name: str, service: str) -> None:
         flow = observed.flow
         self.flows += 1
         self.connections += observed.count
@@ -76,10 +79,31 @@ class Row:
         if flow.direction == "forward":
             before, _port = flow.before_translation()
             self.destinations.add(before, observed.destination_bits, observed.count)
-        if peer_name and len(self.peer_names) < 4096:
+        if peer_name and len(self.peer_names) < _MOST_COUNTED:
             self.peer_names.add(peer_name)
+        if service and len(self.services) < _MOST_NAMES:
+            self.services.add(service)
         if observed.owner and observed.owner not in self.owners and len(self.owners) < _MOST_OWNERS:
             self.owners.append(observed.owner)
+
+    def assume(self, assumptions: Iterable[str]) -> None:
+        """Keep what its flows depend on."""
+        new = [text for text in assumptions if text not in self.assumptions]
+        self.assumptions += new[: max(_MOST_NAMES - len(self.assumptions), 0)]
+
+    def merge(self, other: Row) -> None:
+        """Add the flows of a row of the same key."""
+        self.assume(other.assumptions)
+        self.flows += other.flows
+        self.connections += other.connections
+        self.answered += other.answered
+        self.nodes |= other.nodes
+        self.peers.merge(other.peers)
+        self.destinations.merge(other.destinations)
+        self.peer_names |= set(sorted(other.peer_names)[: max(_MOST_COUNTED - len(self.peer_names), 0)])
+        self.services |= set(sorted(other.services)[: max(_MOST_NAMES - len(self.services), 0)])
+        new = [owner for owner in other.owners if owner not in self.owners]
+        self.owners += new[: max(_MOST_OWNERS - len(self.owners), 0)]
 
     @property
     def service(self) -> str:
@@ -100,7 +124,7 @@ class Row:
         who = ", ".join(nets[:3]) + (f" and {len(nets) - 3} more nets" if len(nets) > 3 else "")
         kind = _KIND_NAMES.get(self.key.peer, "")
         names = f" ({len(self.peer_names)} {kind})" if kind and self.peer_names else ""
-        if not kind and self.peer_names:
+        if self.peer_names and (not kind or len(self.peer_names) == 1):
             some = sorted(self.peer_names)[:2]
             names = f" ({', '.join(some)}{' ...' if len(self.peer_names) > 2 else ''})"
         nodes = sorted(self.nodes)
@@ -110,9 +134,13 @@ class Row:
             "egress": f"from {where} to {self.service} of {who}{names}",
             "forward": f"from {who}{names} through {where} to {self.service}",
         }[self.key.direction]
+        service = f" by service {sorted(self.services)[0]}" if len(self.services) == 1 else ""
+        if len(self.services) > 1:
+            service = f" by services {', '.join(sorted(self.services)[:2])}"
+            service += " ..." if len(self.services) > 2 else ""
         owners = f", {', '.join(self.owners)}" if self.owners else ""
         times = "once" if self.connections == 1 else f"{self.connections:,} times"
-        return f"{parts}{owners}, {times}"
+        return f"{parts}{service}{owners}, {times}"
 
     def as_dict(self, generalise: str) -> dict[str, Any]:
         """The form in which the module returns it."""
@@ -129,6 +157,8 @@ class Row:
             "peer": key.peer,
             "peers": self.peers.nets(generalise),
             "peers_widened": self.peers.widened,
+            "peer_names": sorted(self.peer_names)[:_MOST_NAMES],
+            "services": sorted(self.services),
             "nodes": len(nodes),
             "node_names": nodes[:_MOST_NAMES],
             "owners": self.owners,
@@ -173,8 +203,24 @@ class Rows:
         row = self._rows.get(key)
         if row is None:
             row = self._rows[key] = Row(key, now, then, observed)
-            row.assumptions = list(then.assumptions or now.assumptions) if group == UNKNOWN else []
+        if group == UNKNOWN:
+            row.assume(then.assumptions or now.assumptions)
         return row
+
+    def merge(self, other: Rows) -> None:
+        """Add all rows of another audit; of its ports those that find no place are kept together."""
+        for key, row in other._rows.items():
+            if not key.several_ports:
+                ports = self._ports.setdefault(_same(key), set())
+                if (key.port, key.original_port) not in ports and len(ports) >= _MOST_PORTS:
+                    key = replace(key, port=None, original_port=None, several_ports=True)
+                else:
+                    ports.add((key.port, key.original_port))
+            mine = self._rows.get(key)
+            if mine is None:
+                self._rows[key] = replace(row, key=key)
+            else:
+                mine.merge(row)
 
     def ranked(self) -> list[Row]:
         """Worst first: by group, then what was answered, then by connections."""
@@ -183,6 +229,11 @@ class Rows:
             return (GROUPS.index(row.key.group), not row.answered, -row.connections, repr(row.key))
 
         return sorted(self._rows.values(), key=weight)
+
+
+def _same(key: RowKey) -> tuple[object, ...]:
+    """What flows have in common whose ports are counted together."""
+    return (key.group, key.direction, key.protocol, key.peer, key.now, key.then)
 
 
 def _reason(verdict: Verdict) -> tuple[object, ...]:

@@ -36,6 +36,8 @@ _LIFETIMES = (
 )
 _CLOSE_SECONDS = 10
 _NUMBER_BITS = 25
+# Of the limit, as many nets again: senders can be invented, and so can their nets.
+_NETS_SHARE = 4
 
 
 class Tuple(NamedTuple):
@@ -86,7 +88,7 @@ class Connections:
 def read(limit: int, listening: frozenset[tuple[int, int]]) -> Connections:
     """Read the table of both families.
 
-    :param limit: distinct flows that are kept; as many nets again
+    :param limit: distinct flows that are kept; a quarter as many nets again
     :param listening: (protocol, port) that something on this node listens at: tells the side of a server
     :raises OSError: not permitted, or no such table in this kernel
     """
@@ -288,7 +290,7 @@ def _place(found: Connections, key: FlowKey, limit: int, *, is_new: bool) -> Opt
         key = _widened(key)
         if key in flows:
             return flows[key]
-        if len(flows) >= 2 * limit:
+        if len(flows) >= limit + limit // _NETS_SHARE:
             found.lost += is_new
             return None
     flows[key] = Known()

@@ -35,7 +35,8 @@ GAPS = {
 }
 _Result = TypeVar("_Result")
 _NEARLY_FULL = 0.95
-LIMIT = 16_384
+# With it a look takes less than 64 MiB, whatever the table of connections holds.
+LIMIT = 8_192
 EVENT_BUFFER = 1 << 24
 _DRAIN_SECONDS = 0.05
 _MOST_OF_A_CORE = 0.01

@@ -9,7 +9,16 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.observe import GAPS
 
-from tests.unit.calico.audit.watched import ONLY_WEB, all_nodes, audited, cluster, document, record, staged
+from tests.unit.calico.audit.watched import (
+    DAY,
+    ONLY_WEB,
+    all_nodes,
+    audited,
+    cluster,
+    document,
+    record,
+    staged,
+)
 
 
 @pytest.mark.parametrize(
@@ -82,3 +91,13 @@ def test_there_is_no_bare_ignore(entry, field):
     with pytest.raises(BadInput) as refused:
         parse_accepted([entry])
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(("second", "gate"), [((60, DAY / 2), "inconclusive"), ((DAY / 2, DAY), "pass")])
+def test_a_time_that_two_documents_cover_counts_once(second, gate):
+    twice = document()
+    twice["window"].update(start=second[0], end=second[1])
+
+    result = audited(cluster(ONLY_WEB, nodes=1), document(seconds=DAY / 2), twice, document(seconds=60))
+
+    assert result["gate"] == gate, result["reasons"]

@@ -91,3 +91,10 @@ def test_a_window_without_a_word_of_its_gaps_is_not_complete(window: Any, gaps: 
     found = Document({**document(), "window": window}, "here").window
     assert (found.gaps, found.seconds) == (gaps, 60)
     assert Document({**document(), "window": {**window, "end": -60}}, "here").window.seconds == 0
+
+
+def test_of_flows_that_cannot_be_read_a_few_are_kept_and_all_are_counted():
+    raw = Document(document(*({"flow": number} for number in range(5000))), "n1")
+
+    assert list(raw.flows()) == []
+    assert (raw.unreadable_flows, len(raw.unreadable)) == (5000, 20)

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.address import parse_address
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.peers import Names, Peers
 
 from tests.unit import builders
+from tests.unit.builders import Object
 from tests.unit.calico.audit.watched import ONLY_WEB, all_nodes, audited, cluster, document, record, staged
 
 
@@ -87,3 +90,38 @@ def test_who_an_address_is() -> None:
         "fe80::1": ("local", ""),
     }
     assert {text: names.of(address) for text in asked if (address := parse_address(text))} == asked
+
+
+def service(name: str, **spec: Any) -> Object:
+    item = builders.resource("Service", name, api="v1", namespace="shop", **spec)
+    return {**item, "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.80"}]}}}
+
+
+def test_services_are_named_whatever_became_of_their_address():
+    ports = [{"port": 80, "protocol": "TCP", "nodePort": 30080}]
+    objects = [service("web", clusterIPs=["10.96.0.7"], externalIPs=["192.0.2.81"], ports=ports)]
+    objects += cluster(staged("closed", types=["Ingress", "Egress"], applyOnForward=True))
+    out = {"direction": "egress", "source": "10.0.3.1", "destination": "10.244.1.7"}
+    by_port = {"direction": "forward", "out_interface": "cali1", "destination": "10.244.1.7"}
+    by_port |= {"original_destination": "10.0.3.1", "original_destination_port": 30080}
+    for flow in (
+        {**out, "original_destination": "10.96.0.7", "original_destination_port": 80},
+        {**out, "original_destination": "192.0.2.80", "original_destination_port": 80},
+        {**out, "original_destination": "192.0.2.81", "original_destination_port": 80},
+        by_port,
+    ):
+        result = audited(objects, document(record(port=8080, flow=flow)))
+        (row,) = result["rows"]
+        assert row["services"] == ["shop/web"]
+        assert " by service shop/web, once" in row["text"], row["text"]
+    (row,) = audited(objects, document(record(port=8080, flow=out)))["rows"]
+    assert row["services"] == []
+
+
+def test_one_peer_is_named_and_several_are_counted():
+    one = audited(cluster(ONLY_WEB), *all_nodes(record("10.0.3.2")))["rows"][0]
+    two = audited(cluster(ONLY_WEB), *all_nodes(record("10.0.3.2"), record("10.0.3.3")))["rows"][0]
+
+    assert one["text"].startswith("from 10.0.3.2/32 (n2) to ")
+    assert two["text"].startswith("from 10.0.3.2/31 (2 nodes) to ")
+    assert two["peer_names"] == ["n2", "n3"]

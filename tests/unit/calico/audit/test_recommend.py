@@ -104,6 +104,16 @@ def test_every_rule_of_the_traffic_says_what_it_rests_on():
     assert rule["source"]["nets"] == ["192.0.2.9/32"]
 
 
+def test_a_rule_of_icmp_is_for_the_code_that_was_seen():
+    port_unreachable = {"protocol": 1, "destination_port": None, "icmp_type": 3, "icmp_code": 3}
+    seen = all_nodes(record(flow=port_unreachable))
+    objects = recommended(*seen).objects()
+    (policy,) = (item for item in objects if item["metadata"]["name"] == "observed.observed-ingress")
+
+    (rule,) = policy["spec"]["ingress"]
+    assert rule["icmp"] == {"type": 3, "code": 3}
+
+
 def test_a_scan_makes_no_rule_and_is_named():
     scan = [record(f"198.18.{number >> 8}.{number & 255}") for number in range(2000)]
 

@@ -25,12 +25,12 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.ju
 
 from tests.unit import builders
 from tests.unit.builders import Object
-from tests.unit.calico.audit.watched import DAY, ONLY_WEB, TODAY, all_nodes, audited, cluster
+from tests.unit.calico.audit.watched import DAY, LOCKDOWN, ONLY_WEB, TODAY, all_nodes, audited, cluster
 
 
 def platform_audited(*accepted: Object) -> Object:
     """What kubeadm's hosts need, judged though nobody saw it."""
-    objects = cluster(ONLY_WEB)
+    objects = cluster(LOCKDOWN)
     audit = Audit(objects, Options(calico_version="v3.32.1"), Dataplanes(objects))
     for raw in all_nodes():
         audit.add(Document(raw, "flows"))
@@ -42,7 +42,9 @@ def test_what_the_platform_needs_fails_though_nobody_saw_it():
     result = platform_audited()
 
     assert result["gate"] == "fail"
-    assert any("tcp/10250" in text and text.endswith("at 3 nodes") for text in result["unseen"])
+    assert any(
+        "tcp/10250" in text and "at 3 nodes -> add 10.0.3.0/24 to " in text for text in result["unseen"]
+    )
     assert audited(cluster(ONLY_WEB), *all_nodes())["gate"] == "pass"
 
 
@@ -56,7 +58,7 @@ def test_what_the_platform_needs_can_be_accepted_with_a_reason_and_a_day():
         assert result["unseen"] == [text for text in needed if "tcp/10250" not in text]
         assert result["accepted"] == len(needed) - len(result["unseen"]) > 0
     of_one = platform_audited({**kubelet, "node": "n2"})
-    assert any("tcp/10250" in text and text.endswith("at 2 nodes") for text in of_one["unseen"])
+    assert any("tcp/10250" in text and " at 2 nodes -> " in text for text in of_one["unseen"])
     for other in ({"until": "2026-11-27"}, {"group": "would_deny"}, {"peer": "10.0.3.0/25"}):
         assert platform_audited({**kubelet, **other})["unseen"] == needed
     everything = [{**kubelet, "direction": way, "group": "unseen"} for way in ("ingress", "egress")]

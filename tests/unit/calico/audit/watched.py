@@ -49,6 +49,8 @@ def cluster(*policies: Object, nodes: int = 3) -> list[Object]:
 
 ONLY_WEB = staged("web", ingress=[{"action": "Allow", "protocol": "TCP", "destination": {"ports": [443]}}])
 
+LOCKDOWN = staged("ingress-lockdown-drop", preDNAT=True, applyOnForward=True, ingress=[{"action": "Deny"}])
+
 
 def record(source: str = "192.0.2.9", port: int = 9100, **seen: Any) -> Object:
     flow = {

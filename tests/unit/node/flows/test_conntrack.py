@@ -124,14 +124,14 @@ def test_what_the_kernel_saw_first_in_its_middle_is_turned_and_not_certain() -> 
         assert (flow, known.certain) == (key("::1", "::1", 6, 80), certain)
 
 
-def test_beyond_the_limit_sources_are_kept_as_nets_and_beyond_twice_it_they_are_lost() -> None:
-    sources = ["10.1.0.1", "10.1.0.2", "10.2.0.1", "10.2.0.2", "10.3.0.1", "10.4.0.1"]
-    found = read(*(from_source(UDP_TO_DNS, source) for source in sources), limit=2)
+def test_beyond_the_limit_sources_are_kept_as_nets_and_beyond_a_quarter_more_they_are_lost() -> None:
+    single = [f"10.1.0.{number}" for number in range(1, 9)]
+    sources = [*single, "10.2.0.1", "10.2.0.2", "10.3.0.1", "10.4.0.1"]
+    found = read(*(from_source(UDP_TO_DNS, source) for source in sources), limit=8)
     assert {
         (socket.inet_ntoa(flow.source), flow.kept_bits): known.count for flow, known in found.flows.items()
     } == {
-        ("10.1.0.1", None): 1,
-        ("10.1.0.2", None): 1,
+        **{(source, None): 1 for source in single},
         ("10.2.0.0", 16): 2,
         ("10.3.0.0", 16): 1,
     }
