@@ -21,6 +21,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpo
     active_wildcard,
     effective_labels,
 )
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster import auto_host_endpoints as auto
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster, ClusterError
 from module_run import run_module
 
 from testbed.api import ApiError
@@ -173,6 +175,38 @@ def test_enabled_checked_again_and_disabled(clean_api, node_controller):
     assert not disabled["enabled_by_us"]
 
     assert not run(clean_api, state="disabled")["changed"]
+
+
+@one_flavour
+@pytest.mark.parametrize("theirs", ["spec", "label"])
+def test_what_someone_else_writes_meanwhile_is_not_overwritten(clean_api, monkeypatch, theirs):
+    clean_api.add_nodes(1)
+    label = auto._Run._label
+
+    def meanwhile(self, seen, plan):
+        label(self, seen, plan)
+        written = {
+            "spec": {"spec": {"controllers": {"node": {"reconcilerPeriod": "7m"}}}},
+            # What the plan does not rest on only makes another version.
+            "label": {"metadata": {"labels": {"a": "b"}}},
+        }
+        clean_api.admin.patch(clean_api.path(KIND, "default"), written[theirs])
+
+    monkeypatch.setattr(auto._Run, "_label", meanwhile)
+    cluster = Cluster.of_options({"kubeconfig": clean_api.kubeconfig})
+    wanted = auto.Request(auto.ENABLED, node_labels=LABELS, wait=False)
+    if theirs == "label":
+        auto.reconcile(cluster, wanted)
+        assert host_endpoint(clean_api)["autoCreate"] == "Enabled"
+        assert configuration(clean_api)["metadata"]["labels"] == {"a": "b"}
+        return
+    with pytest.raises(ClusterError, match="was changed by someone else while this run planned"):
+        auto.reconcile(cluster, wanted)
+    assert configuration(clean_api)["spec"]["controllers"]["node"]["reconcilerPeriod"] == "7m"
+    assert host_endpoint(clean_api).get("autoCreate") != "Enabled"
+    monkeypatch.setattr(auto._Run, "_label", label)
+    auto.reconcile(cluster, wanted)
+    assert host_endpoint(clean_api)["autoCreate"] == "Enabled"
 
 
 def test_templates_where_the_api_has_them(clean_api, node_controller):

@@ -97,6 +97,7 @@ WAYS = {
         {},
     ),
     "paramiko": ({}, {"ansible_connection": "paramiko"}),
+    "any error is fatal": ({"ANSIBLE_ANY_ERRORS_FATAL": "true"}, {}),
 }
 
 
@@ -112,7 +113,7 @@ def test_it_is_proved_by_as_many_new_logins_as_wanted(cluster, tmp_path, monkeyp
     assert enforced(cluster)
 
 
-@pytest.mark.parametrize("way", ["linear", "free", "host_pinned"])
+@pytest.mark.parametrize("way", ["linear", "free", "host_pinned", "any error is fatal"])
 @pytest.mark.parametrize("works", [1, 3])
 def test_it_is_taken_back_where_a_login_fails(cluster, tmp_path, monkeypatch, way, works):
     for name, text in WAYS[way][0].items():

@@ -255,13 +255,21 @@ def active_wildcard(heps: Iterable[Object], node_name: str) -> Optional[Object]:
 
 
 def _calico_metadata(metadata: Object) -> Object:
-    """What Calico's metadata annotation holds; nothing where there is none that can be read."""
+    """What Calico's metadata annotation holds; nothing where there is none that Calico can read."""
     text = (metadata.get("annotations") or {}).get(METADATA_ANNOTATION)
     try:
         hidden = json.loads(text) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    return hidden if isinstance(hidden, dict) else {}
+    if not isinstance(hidden, dict) or not _is_text_map(hidden.get("labels")):
+        return {}
+    return hidden
+
+
+def _is_text_map(value: object) -> bool:
+    if value is None:
+        return True
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
 def _revealing(metadata: Object, keys: Iterable[str]) -> dict[str, str]:
@@ -298,7 +306,7 @@ def _interface_addresses(noted: str) -> list[str]:
     try:
         interfaces = json.loads(noted) if noted else []
         return [str(a) for interface in interfaces for a in interface.get("addresses") or []]
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return []
 
 

@@ -462,7 +462,7 @@ def _interfaces(node: Object) -> dict[str, list[str]]:
     try:
         reported = json.loads(text) if text else []
         return {str(i["name"]): [str(ip_address(a)) for a in i.get("addresses") or []] for i in reported}
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {}
 
 
@@ -481,9 +481,10 @@ def _carries(hep: Object, labels: Mapping[str, str]) -> bool:
 def _hidden_annotations(annotations: Mapping[str, str]) -> dict[str, str]:
     try:
         hidden = json.loads(annotations.get(METADATA_ANNOTATION) or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    return dict(hidden.get("annotations") or {}) if isinstance(hidden, dict) else {}
+    kept = hidden.get("annotations") if isinstance(hidden, dict) else None
+    return dict(kept) if isinstance(kept, dict) else {}
 
 
 def _check_cidr(field_name: str, cidr: object, earlier: Sequence[str]) -> None:

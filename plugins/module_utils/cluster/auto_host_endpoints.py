@@ -42,7 +42,7 @@ from ..calico.host_endpoint_auto import (
 )
 from . import lease, reach
 from .bulk import write_all
-from .client import APPLY, Cluster, ClusterError, Object
+from .client import APPLY, ApiError, Cluster, ClusterError, Object
 from .flavour import Flavour, list_stored, require
 from .host_endpoints import NODES, select_nodes
 from .kube_controllers import WORKLOAD, Advice, KubeControllers, read_configuration, read_deployment, reasons
@@ -55,6 +55,7 @@ ENABLED, ABSENT = "enabled", "absent"
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0
 _SHOWN = 5
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
@@ -412,7 +413,7 @@ class _Run:
     def _write_configuration(self, seen: Seen, plan: AutoPlan, dry_run: bool = False) -> Object:
         path = self._flavour.path(KIND)
         if seen.kube_controllers.configuration is not None:
-            return self._cluster.merge(f"{path}/{NAME}", plan.patch, dry_run)
+            return self._change_configuration(seen.kube_controllers.configuration, plan.patch, dry_run)
         # Without ENABLED_CONTROLLERS in its environment, kube-controllers runs only those that are named.
         others: Object = {name: {} for name in ("namespace", "policy", "serviceAccount", "workloadEndpoint")}
         created = {
@@ -422,6 +423,28 @@ class _Run:
             "spec": {"controllers": {**others, **plan.patch["spec"]["controllers"]}},
         }
         return self._cluster.create(path, created, dry_run)
+
+    def _change_configuration(self, live: Object, patch: Object, dry_run: bool) -> Object:
+        """Only in the version that the plan was made from; kube-controllers may write its status meanwhile.
+
+        :raises ClusterError: someone else changed what the plan rests on
+        """
+        path = self._flavour.path(KIND, NAME)
+        for _attempt in range(_ATTEMPTS):
+            metadata = {**patch.get("metadata", {}), "resourceVersion": live["metadata"]["resourceVersion"]}
+            try:
+                return self._cluster.merge(path, {**patch, "metadata": metadata}, dry_run)
+            except ApiError as error:
+                if not error.conflict:
+                    raise
+            now = self._cluster.find(path)
+            # A write whose answer was lost is sent again by the client, and then conflicts with itself.
+            if now is not None and _holds(now, patch):
+                return now
+            if now is None or _planned_from(now) != _planned_from(live):
+                break
+            live = now
+        raise ClusterError(f"{KIND} {NAME} was changed by someone else while this run planned: run it again")
 
     def _label(self, seen: Seen, plan: AutoPlan) -> None:
         outcomes = write_all(plan.labels, lambda name: self._write_labels(seen, plan, name))
@@ -553,6 +576,22 @@ def _patch(seen: Seen, config: AutoHostEndpoints) -> Object:
     if note:
         patch["metadata"] = {"annotations": note}
     return patch
+
+
+def _planned_from(configuration: Object) -> tuple[object, object]:
+    return configuration.get("spec"), configuration["metadata"].get("annotations")
+
+
+def _holds(stored: Object, patch: Object) -> bool:
+    """Whether a JSON merge patch would change nothing."""
+    for key, value in patch.items():
+        known = stored.get(key)
+        if isinstance(value, dict) and isinstance(known, dict):
+            if not _holds(known, value):
+                return False
+        elif known != value:
+            return False
+    return True
 
 
 def _fields(patch: Object) -> Object:

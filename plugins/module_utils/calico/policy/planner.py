@@ -802,7 +802,7 @@ def _own_name(obj: Object) -> str:
     metadata = obj["metadata"]
     try:
         hidden = json.loads((metadata.get("annotations") or {}).get(METADATA_ANNOTATION) or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         hidden = {}
     return str((hidden.get("name") if isinstance(hidden, dict) else "") or metadata["name"])
 

@@ -155,7 +155,7 @@ def merged_metadata(raw: Raw) -> tuple[str, dict[str, str], Optional[Misreading]
         kept = json.loads(text)
         kept_labels = text_map(kept.get("labels"), place)
         kept_name = kept.get("name") or ""
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         return "", labels, Misreading(place, text, STALE, "Calico cannot decode this annotation")
     hidden = {name: value for name, value in labels.items() if kept_labels.get(name, value) != value}
     found = None

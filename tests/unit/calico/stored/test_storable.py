@@ -81,7 +81,12 @@ def item_of(name: str, fields: Any, chance: random.Random) -> Any:
 def stored(kind: str, chance: random.Random) -> Object:
     labels = {chance.choice(("a", "role", "x" * 509)): chance.choice(("", "b", "c"))}
     notes = {
-        "projectcalico.org/metadata": chance.choice(("", "{", "[]", "null", '{"labels": 1}', '{"name": 5}'))
+        "projectcalico.org/metadata": chance.choice(
+            (
+                *("", "{", "[]", "null", '{"labels": 1}', '{"name": 5}', '{"labels": {"a": 1}}'),
+                *('{"labels": ["a"]}', '{"annotations": 1}', "[" * 100_000),
+            )
+        )
     }
     metadata: Object = {"name": f"o{chance.randrange(10**9)}", "uid": "u", "resourceVersion": "1"}
     metadata.update({"labels": labels} if chance.random() < 0.5 else {})
