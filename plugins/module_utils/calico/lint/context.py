@@ -58,6 +58,7 @@ POD_LABELS = (
     "projectcalico.org/serviceaccount",
 )
 _POD_PREFIXES = ("pcns.", "pcsa.")
+POD_LABEL_BEGINNINGS = (*POD_LABELS, *_POD_PREFIXES)
 
 
 class LintContext:
@@ -154,6 +155,15 @@ class LintContext:
     @staticmethod
     def _host_example(selector: Selector) -> dict[str, str]:
         return {name: value for name, value in (selector.example() or {}).items() if not is_pod_label(name)}
+
+    def assumed(self, policy: Policy) -> str:
+        """What a finding that holds for hosts alone adds where no host endpoint shows that any is meant."""
+        special = policy.do_not_track or policy.pre_dnat or policy.apply_on_forward
+        return (
+            ""
+            if special or self.has_endpoints() or self.live
+            else " (assumed: a host endpoint that it selects)"
+        )
 
     def severity(self, group: EndpointGroup, severity: str) -> str:
         """How grave a finding about a group is: nothing about one that does not exist is more than info."""

@@ -70,6 +70,7 @@ def annotated(labels: dict[str, str], kept: dict[str, str]) -> Object:
     return made
 
 
+WEB = {**hep(), "metadata": {"name": "a", "labels": {"env": "prod"}}}
 ENTRY = {"protocol": "TCP", "port": 22}
 OUTBOUND = [{"protocol": "UDP", "port": 53}]
 API_SLICE = builders.endpoint_slice("kubernetes", "10.0.0.1", port=443)
@@ -98,6 +99,11 @@ EXPORTER = {
     "destination": {"ports": [9100]},
 }
 SSH_FROM_OFFICE = {**EXPORTER, "destination": {"ports": [22]}}
+DENY_SSH_FROM_INSIDE = gnp(
+    ingress=[
+        {**EXPORTER, "action": "Deny", "source": {"nets": ["10.1.0.0/16"]}, "destination": {"ports": [22]}}
+    ]
+)
 LOCKDOWN = [SSH_FROM_OFFICE, {"action": "Deny"}]
 FIRST_TIER = builders.tier("first", order=1)
 PASS_DNS = {"action": "Pass", "protocol": "UDP", "destination": {"ports": [53]}}
@@ -125,6 +131,18 @@ CASES: list[tuple[str, list[Object], list[Object]]] = [
         "negative-namespace-selector",
         [gnp(selector="", namespaceSelector="!has(env)")],
         [gnp(namespaceSelector="all()")],
+    ),
+    # Not only of the first group of host endpoints.
+    (
+        "negative-namespace-selector",
+        [WEB, hep(), gnp(selector="role == 'db' && projectcalico.org/namespace != 'kube-system'")],
+        [WEB, hep(), gnp(selector="has(role) || projectcalico.org/namespace == 'kube-system'")],
+    ),
+    # No pod is without a namespace: hosts are meant.
+    (
+        "negative-namespace-selector",
+        [hep(), gnp(selector="!(projectcalico.org/namespace in {'a', 'b'})")],
+        [hep(), gnp(selector="!has(projectcalico.org/namespace) && role == 'db'")],
     ),
     ("selects-hosts-too", [gnp(selector="all()")], [gnp(selector="all()", namespaceSelector="all()")]),
     ("selects-hosts-too", [gnp(selector="")], [gnp(selector="has(role)")]),
@@ -302,6 +320,11 @@ CASES: list[tuple[str, list[Object], list[Object]]] = [
     ),
     (
         "failsafe-shadows-deny",
+        [felix(failsafeInboundHostPorts=[{**ENTRY, "net": "10.0.0.0/8"}]), DENY_SSH_FROM_INSIDE],
+        [felix(failsafeInboundHostPorts=[{**ENTRY, "net": "192.0.2.0/24"}]), DENY_SSH_FROM_INSIDE],
+    ),
+    (
+        "failsafe-shadows-deny",
         [gnp(ingress=[{"action": "Deny", "protocol": "TCP", "destination": {"ports": ["20:25"]}}])],
         [gnp(ingress=[{"action": "Deny", "protocol": "UDP", "destination": {"ports": [22]}}])],
     ),
@@ -361,8 +384,16 @@ CASES: list[tuple[str, list[Object], list[Object]]] = [
     (
         "unknown-kind",
         [builders.resource("HostEndpoints", "p")],
-        [builders.resource("HostEndpoints", "p", api="v1")],
+        [builders.resource("Endpoints", "p", api="v1")],
     ),
+    # An API that does not have the kind, unless another program has one of that name.
+    (
+        "unknown-kind",
+        [builders.resource("globalnetworkpolicy", "p", api="calico.org/v3")],
+        [builders.resource("Tier", "p", api="example.com/v1")],
+    ),
+    ("unknown-field", [{**gnp(), "Spec": {}}], [{**gnp(), "status": {}}]),
+    ("unknown-field", [{**hep(), "metadata": {"name": "h", "lables": {"a": "b"}}}], [hep()]),
     ("unknown-field", [gnp(Ingress=[ALL])], [gnp()]),
     ("unknown-field", [rule(source={"cidrs": ["10.0.0.0/8"]})], [rule(source={"nets": ["10.0.0.0/8"]})]),
     ("unknown-field", [felix(FailsafeInboundHostPorts=[])], [felix(failsafeInboundHostPorts=[])]),
@@ -409,6 +440,9 @@ CASES: list[tuple[str, list[Object], list[Object]]] = [
     ("never-allows", [gnp(ingress=[V4_DENY])], [gnp(ingress=[V4_DENY], preDNAT=True, **AOF)]),
     ("rules-not-in-types", [gnp(egress=[ALL])], [gnp(egress=[ALL], types=BOTH)]),
     ("global-selector", [gnp(selector="global()")], [rule(source={"namespaceSelector": "global()"})]),
+    ("global-selector", [gnp(selector="role == 'db' && global( )")], [gnp(selector="role == 'global()'")]),
+    ("global-selector", [rule(source={"selector": "global()"})], [rule(source={"selector": "all()"})]),
+    ("global-selector", [rule(destination={"notSelector": "global()"})], [rule()]),
     (
         "never-matches",
         [rule(ipVersion=6, source={"nets": ["10.0.0.0/8"]})],
@@ -420,6 +454,53 @@ CASES: list[tuple[str, list[Object], list[Object]]] = [
         [rule(source={"nets": ["10.0.0.0/8"]}, destination={"nets": ["10.0.0.0/8"]})],
     ),
     ("never-matches", [rule(source={"notNets": ["::/0"]})], [rule(source={"notNets": ["::/1"]})]),
+    (
+        "never-matches",
+        [rule(source={"notNets": ["0.0.0.0/1", "128.0.0.0/1"]})],
+        [rule(source={"notNets": ["0.0.0.0/1", "192.0.0.0/2"]})],
+    ),
+    (
+        "never-matches",
+        [rule(source={"nets": ["10.0.0.0/9"], "notNets": ["10.0.0.0/8"]})],
+        [rule(source={"nets": ["10.0.0.0/8"], "notNets": ["10.0.0.0/9"]})],
+    ),
+    (
+        "never-matches",
+        [rule(protocol="TCP", destination={"ports": [80], "notPorts": ["70:90"]})],
+        [rule(protocol="TCP", destination={"ports": [80, "web"], "notPorts": ["70:90"]})],
+    ),
+    ("never-matches", [rule(protocol="TCP", notProtocol=6)], [rule(protocol="TCP", notProtocol="UDP")]),
+    (
+        "never-matches",
+        [rule(protocol="ICMP", icmp={"type": 8, "code": 0}, notICMP={"type": 8})],
+        [rule(protocol="ICMP", icmp={"type": 8}, notICMP={"type": 8, "code": 0})],
+    ),
+    (
+        "never-matches",
+        [rule(protocol=58, source={"nets": ["10.0.0.0/8"]})],
+        [rule(protocol=58, source={"nets": ["fd00::/8"]})],
+    ),
+    (
+        "never-matches",
+        [rule(source={"notSelector": "all()"})],
+        [rule(source={"notSelector": "role == 'web'"})],
+    ),
+    (
+        "service-without-name",
+        [rule(source={"services": {"namespace": "shop"}})],
+        [rule(source={"services": {"name": "web", "namespace": "shop"}})],
+    ),
+    ("felix-unused", [{**felix(), "metadata": {"name": "mine"}}], [felix()]),
+    (
+        "felix-unused",
+        [{**felix(), "metadata": {"name": "node-n1"}}],
+        [{**felix(), "metadata": {"name": "node.n1"}}],
+    ),
+    (
+        "felix-unused",
+        [{**felix(), "metadata": {"name": "edge"}}],
+        [{**felix(nodeSelector="has(edge)"), "metadata": {"name": "edge"}}],
+    ),
     (
         "service-without-namespace",
         [rule(source={"services": {"name": "web"}})],
@@ -518,7 +599,7 @@ def test_findings_say_which_object_which_field_and_what_to_do() -> None:
         "field": "spec.types",
         "message": "no types in a v1 object means Ingress and Egress: egress is governed without any rule, "
         "so the end of the tier decides it",
-        "remedy": "write types as you mean them",
+        "remedy": "write types: [Ingress], or [Ingress, Egress] if both are meant",
         "family": "",
         "table": "",
         "chain": "",
