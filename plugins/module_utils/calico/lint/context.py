@@ -191,6 +191,12 @@ class LintContext:
         )
 
 
+def in_yaml(value: object) -> str:
+    """A net or a range of ports as one writes it in a list: in quotes where YAML would read a colon."""
+    text = str(value)
+    return f"'{text}'" if ":" in text else text
+
+
 def is_pod_label(name: str) -> bool:
     """Whether only pods carry a label."""
     return name in POD_LABELS or name.startswith(_POD_PREFIXES)

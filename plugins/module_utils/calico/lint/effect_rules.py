@@ -15,7 +15,7 @@ from ..stored.rules import PROTOCOLS
 from ..verdict.flow import ICMPV6, Flow
 from ..verdict.packet_path import EBPF, EGRESS, INGRESS, NFTABLES, NORMAL, PRE_DNAT, Settings, Stage
 from ..verdict.program import DENY, Outcome
-from .context import EndpointGroup, LintContext, trap
+from .context import EndpointGroup, LintContext, in_yaml, trap
 
 RULES = {
     "deny-covers-loopback": "A host endpoint's policy denies the node's own loopback traffic.",
@@ -85,7 +85,7 @@ def _over_lo_denied(
 ) -> Finding:
     severity, what, net = words
     side = "source" if direction == INGRESS else "destination"
-    allow = f"{{action: Allow, {side}: {{nets: [{net}]}}}}"
+    allow = f"{{action: Allow, {side}: {{nets: [{in_yaml(net)}]}}}}"
     if address not in _LOOPBACK.values():
         allow += ", and so for every node's addresses"
     blamed = _blamed(context, group, denied)

@@ -10,6 +10,7 @@ from typing import Any
 from ..bad_input import BadInput
 from ..felix import configuration as felix
 from ..finding import ERROR, INFO, WARNING, Finding
+from ..selector import parse
 from ..stored.model import Policy, Rule
 from ..stored.rules import PROTOCOLS
 from ..verdict.packet_path import INGRESS, NORMAL, PRE_DNAT, UNTRACKED, Failsafe, Settings, settings_of
@@ -84,7 +85,21 @@ def _unused(context: LintContext, configuration: Mapping[str, Any]) -> Iterator[
     """One that has neither a name that Felix looks for nor a selector of nodes (Calico 3.32)."""
     name = configuration["metadata"]["name"]
     node = name[len("node.") :] if name.startswith("node.") else ""
-    if name == "default" or (configuration.get("spec") or {}).get("nodeSelector"):
+    selector = (configuration.get("spec") or {}).get("nodeSelector")
+    if isinstance(selector, str) and selector and not node and name != "default":
+        try:
+            parse(selector)
+        except BadInput as bad:
+            yield trap(
+                "felix-unused",
+                WARNING,
+                f"FelixConfiguration {name}",
+                "spec.nodeSelector",
+                f"{selector!r}: {bad.remedy}: every Felix leaves this configuration out",
+                "write a selector on the labels of nodes, such as has(edge)",
+            )
+        return
+    if name == "default":
         return
     if node and not (context.live and node not in context.store.nodes):
         return

@@ -15,7 +15,7 @@ from ..verdict.flow import ICMP, ICMPV6
 from ..verdict.packet_path import EGRESS, INGRESS, NFTABLES
 from ..verdict.program import directions, readable
 from ..verdict.rule_match import applies_to_family, unprogrammable
-from .context import LintContext, rules_of, trap
+from .context import LintContext, in_yaml, rules_of, trap
 from .shadowing import lacks_addresses, lacks_ports, shadow
 
 RULES = {
@@ -193,9 +193,11 @@ def _answer_to(rule: Rule) -> str:
         name = next((name for name, number in _NAMES.items() if number == rule.protocol), rule.protocol)
         fields.append(f"protocol: {name}")
     for name, side in (("source", rule.destination), ("destination", rule.source)):
-        found = [f"nets: [{', '.join(map(str, side.nets))}]"] if side.nets else []
+        found = [f"nets: [{', '.join(map(in_yaml, side.nets))}]"] if side.nets else []
         if side.ports:
-            ranges = [f"{low}" if low == high else f"'{low}:{high}'" for low, high in side.ports.ranges]
+            ranges = [
+                str(low) if low == high else in_yaml(f"{low}:{high}") for low, high in side.ports.ranges
+            ]
             found.append(f"ports: [{', '.join((*ranges, *side.ports.names))}]")
         fields += [f"{name}: {{{', '.join(found)}}}"] if found else []
     return f"{{{', '.join(fields)}}}"

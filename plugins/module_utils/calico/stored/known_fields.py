@@ -174,10 +174,11 @@ def meant_for_calico(kind: str, api: str) -> str:
 
     :param kind: one that Kubernetes itself does not have
     """
-    close = difflib.get_close_matches(kind.lower(), [name.lower() for name in _UNMISTAKABLE], 1, 0.85)
-    meant = next((name for name in _UNMISTAKABLE if close and name.lower() == close[0]), None)
-    if not meant and ("calico" in api.lower() or not api):
+    if "calico" in api.lower() or not api:
         meant = _meant(kind, list(SPEC_FIELDS))
+    else:
+        close = difflib.get_close_matches(kind.lower(), [name.lower() for name in _UNMISTAKABLE], 1, 0.87)
+        meant = next((name for name in _UNMISTAKABLE if close and name.lower() == close[0]), None)
     return f"write apiVersion: projectcalico.org/v3 and kind: {meant}" if meant else ""
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import lint
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.known_fields import SPEC_FIELDS
 
 JUDGED = Path(__file__).parents[2] / "recordings" / "calicoctl_validate.jsonl"
 V3 = "projectcalico.org/v3"
@@ -99,3 +100,82 @@ def test_what_an_api_server_has_stored_is_not_asked_again(metadata: dict[str, st
     wrong = {"kind": "HostEndpoint", "metadata": {"name": "h"}, "spec": {"node": "n"}}
     assert "refused-by-api" in rules_of(wrong)
     assert "refused-by-api" not in rules_of({**wrong, "metadata": {"name": "h", **metadata}})
+
+
+def refusals(kind: str, spec: dict[str, Any]) -> set[str]:
+    judged = {"apiVersion": V3, "kind": kind, "metadata": {"name": "default"}, "spec": spec}
+    return {found.field for found in lint([judged]) if found.id in ("refused-by-api", "failsafe-entry")}
+
+
+def test_every_field_of_felix_is_of_its_type(capsys: pytest.CaptureFixture[str]) -> None:
+    """No field takes all of these; those that take objects or texts of any form are named."""
+    wrong = ("x y!", -(2**70), [1], {"a": 1}, True)
+    loose = set()
+    fields = SPEC_FIELDS["FelixConfiguration"]
+    for field in fields:
+        if not any(refusals("FelixConfiguration", {field: value}) for value in wrong):
+            loose.add(field)
+    with capsys.disabled():
+        print(f"\n{len(fields) - len(loose)} of {len(fields)} fields of FelixConfiguration are checked")
+    assert loose == {
+        *(
+            "bpfConntrackTimeouts",
+            "bpfLogFilters",
+            "bpfPSNATPorts",
+            "healthTimeoutOverrides",
+            "istioDSCPMark",
+        ),
+        *("natPortRange", "routeTableRange", "routeTableRanges"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "right", "wrong"),
+    [
+        ("bpfEnabled", [True, False, None], ["true", "yes", 1]),
+        ("chainInsertMode", ["Append", "insert", ""], ["Prepend", True]),
+        ("defaultEndpointToHostAction", ["Drop", ""], ["drop", "Deny"]),
+        ("bpfExternalServiceMode", ["DSR"], ["dsr"]),
+        ("iptablesRefreshInterval", ["90s", "1m30s", "0s", "1.5h"], ["90", 90, "1 m", "1d"]),
+        ("logActionRateLimit", ["100/minute"], ["100", "0/minute", "1/week"]),
+        ("wireguardListeningPort", [1, 65535], [0, 65536, "51820"]),
+        ("wireguardInterfaceName", ["wg0"], ["wireguard-interface"]),
+        ("natOutgoingAddress", ["192.0.2.1"], ["fd00::1", "192.0.2.1/32"]),
+        ("externalNodesList", [["192.0.2.0/24", "192.0.2.1"]], [["fd00::/8"], ["x"], "192.0.2.1"]),
+        ("bpfDSROptoutCIDRs", [["192.0.2.0/24", "fd00::/8"]], [["x"], [1]]),
+        ("kubeNodePortRanges", [["30000:32767", 80]], [["http"], ["1:99999"], ["1:2"] * 8, "1:2"]),
+        ("featureDetectOverride", ["A=true,B=false", ""], ["A", "A=true;B=x=y"]),
+    ],
+)
+def test_what_a_field_of_felix_takes(field: str, right: list[object], wrong: list[object]) -> None:
+    for value in right:
+        assert not refusals("FelixConfiguration", {field: value}), value
+    for value in wrong:
+        [place] = refusals("FelixConfiguration", {field: value})
+        assert place.startswith(f"spec.{field}")
+
+
+@pytest.mark.parametrize(
+    "controllers",
+    [
+        *({"node": "x"}, {"node": {"hostEndpoint": [1]}}, {"node": {"hostEndpoint": {"templates": {}}}}, "x"),
+        {"node": {"hostEndpoint": {"templates": ["x"]}}},
+        {"node": {"hostEndpoint": {"templates": [{"nodeSelector": 5}]}}},
+        {"policy": {"reconcilerPeriod": 5}},
+        {"loadBalancer": {"assignIPs": "some"}},
+    ],
+)
+def test_controllers_of_another_shape_are_refused(controllers: object) -> None:
+    [field] = refusals("KubeControllersConfiguration", {"controllers": controllers})
+    assert field.startswith("spec.controllers")
+
+
+@pytest.mark.parametrize("kind", ["FelixConfiguration", "KubeControllersConfiguration"])
+def test_objects_of_another_shape_are_refused_and_do_not_end_in_a_traceback(kind: str) -> None:
+    for metadata in ({"labels": 5}, {"labels": ["a"]}, {"labels": {"a": 1}}):
+        judged = {"kind": kind, "metadata": {"name": "default", **metadata}, "spec": {"controllers": {}}}
+        if kind == "FelixConfiguration":
+            judged["spec"] = {}
+        assert is_refused(judged)
+    for spec in ([1], "x", 5):
+        assert is_refused({"kind": kind, "metadata": {"name": "default"}, "spec": spec})
