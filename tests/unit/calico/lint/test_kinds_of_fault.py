@@ -25,7 +25,10 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.kno
     SPEC_FIELDS,
     Fields,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import (
+    Options,
+    judge_objects,
+)
 
 from tests.unit import builders
 from tests.unit.builders import V1, V3, Object
@@ -88,8 +91,11 @@ KINDS = [kind for kind in SPEC_FIELDS if kind not in ("Tier", "NetworkPolicy", "
 def test_a_kind_in_another_spelling_is_an_error(counted: list[object]) -> None:
     for kind in SPEC_FIELDS:
         for other in (kind.lower(), kind.upper(), kind[0].lower() + kind[1:], kind + "s", kind[:-1]):
-            (one,) = found([builders.resource(other, "o", api=V3)], "unknown-kind")
+            raw = builders.resource(other, "o", api=V3)
+            (one,) = found([raw], "unknown-kind")
             assert f"did you mean {kind}?" in one.message
+            with pytest.raises(BadInput, match=f"did you mean {kind}"):
+                judge_objects([raw], [])
             counted.append(other)
 
 
@@ -97,7 +103,10 @@ def test_an_api_that_has_no_such_kind_is_an_error(counted: list[object]) -> None
     for kind, api in itertools.product(
         KINDS, ("projectcalico/v3", "calico.org/v3", "Projectcalico.org/v3", "policy.projectcalico.org/v1")
     ):
-        (one,) = found([builders.resource(kind, "o", api=api)], "unknown-kind")
+        raw = builders.resource(kind, "o", api=api)
+        (one,) = found([raw], "unknown-kind")
+        with pytest.raises(BadInput, match="apiVersion"):
+            judge_objects([raw], [])
         assert one.remedy == f"write apiVersion: projectcalico.org/v3 and kind: {kind}"
         counted.append((kind, api))
 
