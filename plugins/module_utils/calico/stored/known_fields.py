@@ -214,6 +214,11 @@ def _unknown(value: object, fields: Fields, place: str) -> Iterator[tuple[str, o
 
 
 def _advice(name: str, fields: Fields) -> str:
+    if name == "domains":
+        return (
+            "only Calico's commercial editions have this field: write nets, or a selector of a network set "
+            "that holds them"
+        )
     if is_commercial(name):
         return "only Calico's commercial editions have this field: take it out, or use them"
     meant = _meant(name, list(fields))
