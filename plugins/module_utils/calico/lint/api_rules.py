@@ -80,6 +80,9 @@ def _refusals(raw: Raw, spec: Raw) -> Iterator[BadInput]:
     if kind in checks:
         yield from _metadata(raw["metadata"])
         yield from checks[kind](spec)
+    if kind == "GlobalNetworkSet" and "projectcalico.org/namespace" in (raw["metadata"].get("labels") or ()):
+        field = "metadata.labels[projectcalico.org/namespace]"
+        yield BadInput(field, raw["metadata"]["labels"]["projectcalico.org/namespace"], "take this label out")
 
 
 def _of_strict_reader(raw: Raw, spec: Raw) -> Iterator[BadInput]:
@@ -130,6 +133,24 @@ def _metadata(metadata: Raw) -> Iterator[BadInput]:
     yield from _labels(metadata)
 
 
+def _annotations(metadata: Raw) -> Iterator[BadInput]:
+    annotations = metadata.get("annotations")
+    if annotations is None:
+        return
+    if not isinstance(annotations, Mapping):
+        yield BadInput("metadata.annotations", annotations, "write a mapping of names to texts")
+        return
+    for key, value in annotations.items():
+        prefix, slash, name = str(key).rpartition("/")
+        # Unlike of labels, the DNS name may be in any case.
+        if not _QUALIFIED.match(name) or (slash and not _NAME.match(prefix.lower())):
+            yield BadInput(
+                f"metadata.annotations[{key}]", key, "write a name of at most 63 characters, after a DNS name"
+            )
+        elif value is not None and not isinstance(value, str):
+            yield BadInput(f"metadata.annotations[{key}]", value, "write a text: quote it")
+
+
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
 
 
@@ -138,6 +159,7 @@ def _labels(metadata: Raw) -> Iterator[BadInput]:
     if not isinstance(labels, Mapping):
         yield BadInput("metadata.labels", labels, "write a mapping of names to values")
         return
+    yield from _annotations(metadata)
     for key, value in labels.items():
         if value is not None and not isinstance(value, str):
             yield BadInput(f"metadata.labels[{key}]", value, "write a text: quote it")
@@ -224,3 +246,5 @@ def _tier(metadata: Raw, spec: Raw) -> Iterator[BadInput]:
     if order is not None and spec.get("order") != order:
         yield BadInput("spec.order", spec.get("order"), f"write {order}: this tier is Calico's own")
     yield from choice(spec, "defaultAction", ("Deny", "Pass"), "spec")
+    if spec.get("defaultAction") == "":
+        yield BadInput("spec.defaultAction", "", "write Deny or Pass, or leave it out")

@@ -14,11 +14,13 @@ from typing import Any, Callable
 
 from ..address import parse_address, parse_net
 from ..bad_input import BadInput
+from ..host_endpoint import is_port_name
 
 Raw = Mapping[str, Any]
 
 _MODES = ("Enabled", "Disabled")
-_LOG_LEVELS = ("None", "Debug", "Info", "Warning", "Error", "Fatal", "Panic")
+# The validator takes Trace too, the schema None and Panic.
+_LOG_LEVELS = ("Debug", "Info", "Warning", "Error", "Fatal")
 _LOG = ("Trace", "Debug", "Info", "Warning", "Error", "Fatal")
 _ACCEPT, _DENY = ("Accept", "Return"), ("Drop", "Reject")
 
@@ -46,8 +48,8 @@ _FELIX_TEXTS = (
     "deviceRouteSourceAddressIPv6 endpointStatusPathPrefix flowLogsGoldmaneServer healthHost "
     "interfaceExclude interfacePrefix iptablesNATOutgoingInterfaceFilter logDebugFilenameRegex "
     "logFilePath metadataAddr mtuIfacePattern natOutgoingAddress openstackRegion policySyncPathPrefix "
-    "prometheusMetricsCAFile prometheusMetricsCertFile prometheusMetricsClientAuth "
-    "prometheusMetricsHost prometheusMetricsKeyFile wireguardInterfaceName wireguardInterfaceNameV6 "
+    "prometheusMetricsCAFile prometheusMetricsCertFile prometheusMetricsHost prometheusMetricsKeyFile "
+    "wireguardInterfaceName wireguardInterfaceNameV6 "
     "nodeSelector featureDetectOverride featureGates logActionRateLimit logPrefix"
 )
 # In just this case.
@@ -82,19 +84,37 @@ _FELIX_CHOICES: Mapping[str, tuple[str, ...]] = {
     "istioAmbientMode": _MODES,
     "natOutgoingExclusions": ("IPPoolsOnly", "IPPoolsAndHostIPs"),
     "programClusterRoutes": _MODES,
-    "routeSource": ("WorkloadIPs", "CalicoIPAM"),
+    "prometheusMetricsClientAuth": (
+        "RequireAndVerifyClientCert",
+        "RequireAnyClientCert",
+        "VerifyClientCertIfGiven",
+        "NoClientCert",
+    ),
+    "serviceLoopPrevention": ("Drop", "Reject", "Disabled"),
     "windowsManageFirewallRules": _MODES,
+    "workloadSourceSpoofing": ("Disabled", "Any"),
 }
+# Of these the empty text is no word either.
+_NEVER_EMPTY = (
+    "awsSrcDstCheck",
+    "bpfAttachType",
+    "bpfConnectTimeLoadBalancing",
+    "bpfConntrackMode",
+    "bpfHostNetworkedNATWithoutCTLB",
+    "bpfJITHardening",
+    "natOutgoingExclusions",
+    "prometheusMetricsClientAuth",
+    "windowsManageFirewallRules",
+)
 # In any case.
 _FELIX_WORDS: Mapping[str, tuple[str, ...]] = {
     "bpfEnforceRPF": ("Disabled", "Strict", "Loose"),
     "bpfMapSizeConntrackScaling": ("Disabled", "DoubleIfFull"),
     "chainInsertMode": ("Insert", "Append"),
-    "serviceLoopPrevention": ("Drop", "Reject", "Disabled"),
-    "workloadSourceSpoofing": ("Disabled", "Any"),
+    "routeSource": ("WorkloadIPs", "CalicoIPAM"),
 }
 _PORT, _OWN_PORT = (0, 65535), (1, 65535)
-_INT32 = (-(2**31), 2**31 - 1)
+_MARK = (0, 2**31 - 1)
 _WHOLE = (-(2**63), 2**63 - 1)
 _PRIORITY = (1, 2147483646)
 _FELIX_NUMBERS = (
@@ -114,13 +134,13 @@ _FELIX_RANGES: Mapping[str, tuple[int, int]] = {
     "goGCThreshold": (-1, 2**63 - 1),
     "goMaxProcs": (-1, 2**63 - 1),
     "goMemoryLimitMB": (-1, 2**63 - 1),
-    "iptablesMarkMask": _INT32,
+    "iptablesMarkMask": _MARK,
     "ipv4ElevatedRoutePriority": _PRIORITY,
     "ipv4NormalRoutePriority": _PRIORITY,
     "ipv6ElevatedRoutePriority": _PRIORITY,
     "ipv6NormalRoutePriority": _PRIORITY,
     "logActionRateLimitBurst": (0, 9999),
-    "nftablesMarkMask": _INT32,
+    "nftablesMarkMask": _MARK,
     "wireguardListeningPort": _OWN_PORT,
     "wireguardListeningPortV6": _OWN_PORT,
     "wireguardRoutingRulePriority": (1, 32765),
@@ -144,6 +164,13 @@ _FELIX_PATTERNS: Mapping[str, tuple[str, str]] = {
     "wireguardInterfaceName": _INTERFACE,
     "wireguardInterfaceNameV6": _INTERFACE,
 }
+_FELIX_REGEXES = (
+    "bpfDataIfacePattern",
+    "bpfDisableGROForIfaces",
+    "bpfL3IfacePattern",
+    "logDebugFilenameRegex",
+    "mtuIfacePattern",
+)
 _FELIX_ADDRESSES = {"deviceRouteSourceAddress": 4, "natOutgoingAddress": 4, "deviceRouteSourceAddressIPv6": 6}
 _FELIX_NETS = ("bpfDSROptoutCIDRs", "bpfExcludeCIDRsFromNAT")
 _DURATION = re.compile(r"[-+]?(0|(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+)\Z")
@@ -161,6 +188,10 @@ def felix_refusals(spec: Raw) -> Iterator[BadInput]:
         yield from _checked(spec, field, lambda value: isinstance(value, str), _TEXT)
     for field, choices in _FELIX_CHOICES.items():
         yield from choice(spec, field, choices, "spec")
+        if spec.get(field) == "" and field in _NEVER_EMPTY:
+            yield BadInput(f"spec.{field}", "", _one_of(choices))
+    for field in _FELIX_REGEXES:
+        yield from _checked(spec, field, _may_be_a_regex, "write a regular expression as Go reads it")
     for field, words in _FELIX_WORDS.items():
         folded = {word.lower() for word in (*words, "")}
         yield from _checked(spec, field, lambda value, of=folded: str(value).lower() in of, _one_of(words))
@@ -181,6 +212,7 @@ def felix_refusals(spec: Raw) -> Iterator[BadInput]:
     yield from _texts(spec, "externalNodesList", _is_ipv4_net, "write an IPv4 network or address", "spec")
     yield from _texts(spec, "bpfForceTrackPacketsFromIfaces", _is_interface_filter, _INTERFACE[1], "spec")
     yield from _node_ports(spec)
+    yield from _shapes(spec)
     yield from _route_tables(spec)
 
 
@@ -303,6 +335,82 @@ def _is_interface_filter(value: object) -> bool:
     return isinstance(value, str) and bool(re.match(r"[a-zA-Z0-9:._+-]{1,15}\Z", value))
 
 
+# What only Go reads.
+_OF_GO = re.compile(r"\\[pPzCQ]|\(\?[imsU-]+[):]|\[\[")
+
+
+def _may_be_a_regex(value: object) -> bool:
+    if not isinstance(value, str) or _OF_GO.search(value):
+        return True  # said of its type, or left to Calico
+    try:
+        re.compile(value)
+    except (re.error, OverflowError, RecursionError):
+        return False
+    return True
+
+
+def _shapes(spec: Raw) -> Iterator[BadInput]:
+    """Fields that hold more than one value."""
+    for field, remedy in _MAPPINGS.items():
+        value = spec.get(field)
+        if value is not None and not isinstance(value, Mapping):
+            yield BadInput(f"spec.{field}", value, remedy)
+    for field, remedy in _LISTS.items():
+        values = spec.get(field)
+        if values is None:
+            continue
+        if not isinstance(values, list):
+            yield BadInput(f"spec.{field}", values, remedy)
+            continue
+        for index, value in enumerate(values):
+            if not isinstance(value, Mapping):
+                yield BadInput(f"spec.{field}[{index}]", value, remedy)
+    for name, value in _mapping_of(spec.get("bpfLogFilters")).items():
+        if not (
+            isinstance(name, str) and re.match(r"[a-zA-Z0-9_.-]{1,15}\Z", name) and isinstance(value, str)
+        ):
+            yield BadInput(
+                f"spec.bpfLogFilters[{name}]", value, "write an interface's name and a filter's text"
+            )
+    for name, value in _mapping_of(spec.get("bpfConntrackTimeouts")).items():
+        if value is not None and not (isinstance(value, str) and (value == "Auto" or _DURATION.match(value))):
+            yield BadInput(
+                f"spec.bpfConntrackTimeouts.{name}", value, "write a duration such as 90s, or Auto"
+            )
+    for field in ("natPortRange", "bpfPSNATPorts"):
+        value = spec.get(field)
+        named = isinstance(value, str) and is_port_name(value)
+        if value is not None and not named and not _is_port_range(value):
+            yield BadInput(f"spec.{field}", value, "write a number, or a range like 20000:29999")
+    mark = spec.get("istioDSCPMark")
+    whole = isinstance(mark, int) and not isinstance(mark, bool) and 0 <= mark <= 255
+    if mark is not None and not whole and not isinstance(mark, str):
+        yield BadInput("spec.istioDSCPMark", mark, "write a number from 0 to 63, or a DSCP name such as EF")
+
+
+_TABLES = "write {min: 1, max: 250}, with min at least 1 and not above max"
+_MAPPINGS = {
+    "bpfConntrackTimeouts": "write a mapping of timeouts",
+    "bpfLogFilters": "write a mapping of interfaces to filters",
+    "routeTableRange": _TABLES,
+}
+_LISTS = {
+    "healthTimeoutOverrides": "write a list of {name, timeout}",
+    "routeTableRanges": f"in a list: {_TABLES}",
+}
+
+
+def _mapping_of(value: object) -> Raw:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _is_port_range(value: object) -> bool:
+    first, colon, last = str(value).partition(":")
+    ends = [first, last] if colon else [first, first]
+    plain = not isinstance(value, bool) and all(end.isascii() and end.isdigit() for end in ends)
+    return plain and 1 <= int(ends[0]) <= int(ends[1]) <= 65535
+
+
 def _node_ports(spec: Raw) -> Iterator[BadInput]:
     ports = spec.get("kubeNodePortRanges")
     if ports is None:
@@ -311,9 +419,7 @@ def _node_ports(spec: Raw) -> Iterator[BadInput]:
         yield BadInput("spec.kubeNodePortRanges", ports, "write a list of at most 7 ports or ranges")
         return
     for index, port in enumerate(ports):
-        first, colon, last = str(port).partition(":")
-        ends = [first, last] if colon else [first]
-        if not all(end.isascii() and end.isdigit() and int(end) <= 65535 for end in ends):
+        if not _is_port_range(port):
             yield BadInput(
                 f"spec.kubeNodePortRanges[{index}]", port, "write a number, or a range like 30000:32767"
             )
@@ -322,3 +428,10 @@ def _node_ports(spec: Raw) -> Iterator[BadInput]:
 def _route_tables(spec: Raw) -> Iterator[BadInput]:
     if spec.get("routeTableRange") is not None and spec.get("routeTableRanges") is not None:
         yield BadInput("spec.routeTableRange", spec["routeTableRange"], "write routeTableRanges alone")
+    listed = spec.get("routeTableRanges")
+    ranges = [spec.get("routeTableRange"), *(listed if isinstance(listed, list) else ())]
+    for found in (one for one in ranges if one is not None):
+        low, high = (_mapping_of(found).get(key) for key in ("min", "max"))
+        whole = all(isinstance(end, int) and not isinstance(end, bool) for end in (low, high))
+        if isinstance(found, Mapping) and not (whole and 1 <= low <= high <= 2**32 - 1):  # type: ignore[operator]
+            yield BadInput("spec.routeTableRange", found, _TABLES)
