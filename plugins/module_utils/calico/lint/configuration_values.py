@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Callable
 
 from ..address import parse_address, parse_net
@@ -193,20 +194,14 @@ def felix_refusals(spec: Raw) -> Iterator[BadInput]:
     for field in _FELIX_REGEXES:
         yield from _checked(spec, field, _may_be_a_regex, "write a regular expression as Go reads it")
     for field, words in _FELIX_WORDS.items():
-        folded = {word.lower() for word in (*words, "")}
-        yield from _checked(spec, field, lambda value, of=folded: str(value).lower() in of, _one_of(words))
+        folded = frozenset(word.lower() for word in (*words, ""))
+        yield from _checked(spec, field, partial(_is_word, folded), _one_of(words))
     for field, (low, high) in _FELIX_RANGES.items():
         yield from number(spec, field, low, high, "spec")
     for field, (pattern, remedy) in _FELIX_PATTERNS.items():
-        right = re.compile(rf"({pattern})?\Z")
-        yield from _checked(
-            spec, field, lambda value, of=right: not isinstance(value, str) or of.match(value), remedy
-        )
+        yield from _checked(spec, field, partial(_fits, re.compile(rf"({pattern})?\Z")), remedy)
     for field, version in _FELIX_ADDRESSES.items():
-        remedy = f"write an IPv{version} address"
-        yield from _checked(
-            spec, field, lambda value, of=version: value == "" or _is_address(value, of), remedy
-        )
+        yield from _checked(spec, field, partial(_is_address, version), f"write an IPv{version} address")
     for field in _FELIX_NETS:
         yield from _texts(spec, field, _is_net, _CIDR, "spec")
     yield from _texts(spec, "externalNodesList", _is_ipv4_net, "write an IPv4 network or address", "spec")
@@ -326,9 +321,17 @@ def _is_ipv4_net(value: object) -> bool:
     return net is not None and net.version == 4
 
 
-def _is_address(value: object, version: int) -> bool:
+def _is_address(version: int, value: object) -> bool:
     address = parse_address(value)
-    return address is not None and address.version == version
+    return value == "" or (address is not None and address.version == version)
+
+
+def _is_word(words: frozenset[str], value: object) -> bool:
+    return str(value).lower() in words
+
+
+def _fits(pattern: re.Pattern[str], value: object) -> bool:
+    return not isinstance(value, str) or bool(pattern.match(value))  # said of its type
 
 
 def _is_interface_filter(value: object) -> bool:

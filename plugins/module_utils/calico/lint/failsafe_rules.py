@@ -277,10 +277,11 @@ def _shadow_remedy(field: str, opened: Sequence[Failsafe], entries: Sequence[Fai
 
 def _in_environment(entry: Failsafe) -> str:
     """An entry as Felix's environment variables have it."""
-    net = f"[{entry.net}]" if entry.net and entry.net.version == 6 else entry.net
-    return ":".join(
-        filter(None, ("tcp" if entry.protocol == TCP else "udp", net and str(net), str(entry.port)))
-    )
+    protocol = "tcp" if entry.protocol == TCP else "udp"
+    if entry.net is None:
+        return f"{protocol}:{entry.port}"
+    net = f"[{entry.net}]" if entry.net.version == 6 else str(entry.net)
+    return f"{protocol}:{net}:{entry.port}"
 
 
 def _is_judged_with_failsafes(policy: Policy) -> bool:
