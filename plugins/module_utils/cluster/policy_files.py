@@ -87,6 +87,7 @@ def _files_below(top: Path) -> list[Path]:
         file
         for file in top.rglob("*")
         if file.suffix in SUFFIXES
+        and file.stem.lower() != "kustomization"  # names files, and is no object
         and file.is_file()
         and not any(part.startswith(".") for part in file.relative_to(top).parts)
     )

@@ -82,7 +82,7 @@ def check(
     ports = (entry.port for entry in expectation.failsafes.inbound if entry.protocol == "tcp")
     return {
         "ok": is_ok(findings),
-        "protected": expectation.active and not _is_bypassed(findings),
+        "protected": expectation.active and not _bypass(findings),
         "dataplane": _dataplane(expectation, reading),
         "families": sorted({f"ipv{item.family}" for item in reading.rulesets if item.holds_calico})
         or [f"ipv{family}" for family in sorted(reading.bpf.maps)],
@@ -100,8 +100,20 @@ def check(
     }
 
 
-def _is_bypassed(findings: Sequence[Finding]) -> bool:
-    return any(finding.id == "foreign.accept" for finding in findings)
+def _bypass(findings: Sequence[Finding]) -> Optional[Finding]:
+    """What says that another program accepts what arrives or leaves before host policy is asked."""
+    return next(
+        (
+            finding
+            for finding in findings
+            if finding.id == "foreign.accept"
+            or (finding.id == "foreign.bypass" and (finding.table, finding.chain) in _HOST_POLICY)
+        ),
+        None,
+    )
+
+
+_HOST_POLICY = (("filter", "INPUT"), ("filter", "OUTPUT"))
 
 
 def lifeline_findings(reading: Reading) -> list[Finding]:
@@ -397,8 +409,9 @@ def _summary(expectation: Expectation, findings: Sequence[Finding]) -> str:
         )
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         return f"{first.id}: {place + ': ' if place else ''}{first.message}{more}"
-    if _is_bypassed(findings):
-        return "foreign.accept: another program accepts everything before Calico: no host policy is in force"
+    bypass = _bypass(findings)
+    if bypass:
+        return f"{bypass.id}: another program accepts before Calico does: host policy is not in force"
     if not expectation.active:
         return f"no host endpoint is active on {expectation.node}: nothing is filtered"
     inbound, outbound = len(expectation.failsafes.inbound), len(expectation.failsafes.outbound)

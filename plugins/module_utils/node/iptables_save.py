@@ -220,6 +220,8 @@ class _SaveReader:
                 summary.drops_all = True
         elif target in _MAY_ACCEPT:
             summary.accepts = True
+            if target == "ACCEPT" and summary.rules == 1 and found.start() == len(name) + 3:
+                summary.accepts_all = True
         elif target == "MARK":
             self.note_mark(line)
         elif target.startswith(chains.PREFIX):

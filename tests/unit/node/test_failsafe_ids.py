@@ -83,6 +83,7 @@ DAMAGES = {
     "foreign.drop": damaged("filter", INPUT, "-A INPUT -p tcp -m tcp --dport 22 -j DROP", "{}"),
     "foreign.before": damaged("filter", INPUT, "-A INPUT -i lo -j ACCEPT", "{}"),
     "foreign.accept": damaged("filter", INPUT, "-A INPUT -j ACCEPT", "{}"),
+    "foreign.bypass": damaged("filter", INPUT, "-A INPUT -i eth0 -j ACCEPT", "{}"),
     "foreign.policy": damaged("mangle", ":INPUT", ":INPUT DROP [0:0]"),
     "mark.collision": damaged("mangle", "-A PREROUTING", "-A PREROUTING -j MARK --set-mark 0x40000", "{}"),
     "dump.unreadable": damaged("filter", "COMMIT"),
@@ -120,6 +121,57 @@ def test_a_node_whose_host_policy_is_bypassed_is_not_protected(tmp_path: Path, a
     assert found["severity"] == "warning"
     assert "no host policy is in force" in found["message"]
     assert result["protected"] is False
+
+
+HOOKS = {
+    ("raw", "PREROUTING"): "untracked policy",
+    ("raw", "OUTPUT"): "untracked policy",
+    ("mangle", "PREROUTING"): "preDNAT policy",
+    ("filter", "FORWARD"): "applyOnForward policy",
+    ("filter", "INPUT"): "host policy",
+    ("filter", "OUTPUT"): "host policy",
+}
+WIDE = ("-i eth0", "-p tcp", "-p udp -m conntrack --ctstate NEW", "-m conntrack --ctstate NEW,ESTABLISHED")
+NARROW = (
+    "-i lo",
+    "-s 10.0.0.0/8",
+    "-p tcp --dport 22",
+    "-m conntrack --ctstate RELATED,ESTABLISHED",
+    "-p icmp",
+)
+
+
+@pytest.mark.parametrize(("table", "chain"), HOOKS)
+def test_an_accept_before_a_jump_of_calico_takes_that_policy_away(table: str, chain: str) -> None:
+    def told(rule: str) -> list[str]:
+        lines = damaged(table, f"-A {chain} .*-j cali-{chain}", rule, "{}")
+        found = verify(expectation(STATE), [iptables_save.parse(lines, 4)])
+        ids = ("foreign.accept", "foreign.bypass")
+        return [
+            item.message for item in found if item.id in ids and (item.table, item.chain) == (table, chain)
+        ]
+
+    for condition in WIDE:
+        (message,) = told(f"-A {chain} {condition} -j ACCEPT")
+        assert f"{HOOKS[table, chain]} is not in force" in message
+    assert told(f"-A {chain} -j ACCEPT")
+    for condition in NARROW:
+        assert not told(f"-A {chain} {condition} -j ACCEPT")
+
+
+@pytest.mark.parametrize("jump", ["-j", "-g"])
+def test_a_chain_that_accepts_everything_is_an_accept(jump: str) -> None:
+    def told(*rules: str) -> list[str]:
+        lines = damaged(
+            "filter", INPUT, f"-A INPUT {jump} OURS", "{}", *(f"-A OURS {rule}" for rule in rules)
+        )
+        at = lines.index("*filter\n") + 1
+        read = iptables_save.parse([*lines[:at], ":OURS - [0:0]\n", *lines[at:]], 4)
+        return [item.id for item in verify(expectation(STATE), [read]) if item.id == "foreign.accept"]
+
+    assert told("-j ACCEPT")
+    assert not told("-i lo -j ACCEPT", "-j ACCEPT")  # only its first rule is remembered
+    assert not told("-j RETURN")
 
 
 def test_failsafes_where_no_host_endpoint_needs_them() -> None:

@@ -57,6 +57,7 @@ def foreign_findings(
         yield from _base_chains(active.hooked, active.tables, failsafes, with_iptables)
     else:
         yield from _built_in(active, failsafes, before_calico=True)
+        yield from _bypasses(active)
     for other in others:
         if other.dialect == NFTABLES:
             yield from _base_chains(other.hooked, other.tables, failsafes, without_iptables=True)
@@ -78,7 +79,7 @@ def _built_in(ruleset: Ruleset, failsafes: Failsafes, before_calico: bool) -> It
         rules = _foreign_rules(chain, name, until_calico=before_calico and table_name == "filter")
         ports = _ports(failsafes, direction)
         yield from _judge(rules, table, table_name, name, ports)
-        if before_calico and table_name == "filter" and any(_accepts_all(rule) for rule in rules):
+        if before_calico and table_name == "filter" and any(_accepts_all(rule, table) for rule in rules):
             yield (
                 table_name, name, "warning", "foreign.accept",
                 f"another program accepts everything in {table_name}/{name} before Calico's jump: no host "
@@ -93,8 +94,54 @@ def _built_in(ruleset: Ruleset, failsafes: Failsafes, before_calico: bool) -> It
             )  # fmt: skip
 
 
-def _accepts_all(rule: DumpedRule) -> bool:
-    return rule.action == "accept" and not rule.match
+def _accepts_all(rule: DumpedRule, table: Table) -> bool:
+    return _accepts(rule, table) and not rule.match
+
+
+def _accepts(rule: DumpedRule, table: Table) -> bool:
+    """Whether a rule, or the chain that it leads to, accepts whatever it matches."""
+    led_to = table.foreign.get(rule.target) if rule.action in ("jump", "goto") else None
+    return rule.action == "accept" or bool(led_to and led_to.accepts_all)
+
+
+# Where Calico's jump stands in the kernel's chains, and what of its policy an accept before it takes away.
+_JUMPS = (
+    ("raw", "PREROUTING", "untracked policy"),
+    ("raw", "OUTPUT", "untracked policy"),
+    ("mangle", "PREROUTING", "preDNAT policy"),
+    ("filter", "INPUT", "host policy"),
+    ("filter", "FORWARD", "applyOnForward policy"),
+    ("filter", "OUTPUT", "host policy"),
+)
+
+
+def _bypasses(ruleset: Ruleset) -> Iterator[Found]:
+    """Accepts of whole kinds of packets before a jump of Calico's; those of filter's everything aside."""
+    for table_name, name, policy in _JUMPS:
+        table = ruleset.tables.get(table_name)
+        chain = table.chains.get(name) if table else None
+        if table is None or chain is None or all(rule.target != hooked(name) for rule in chain.rules):
+            continue
+        for rule in _foreign_rules(chain, name, until_calico=True):
+            said_already = table_name == "filter" and name != "FORWARD" and not rule.match
+            if said_already or not _accepts(rule, table) or not all(map(_is_wide, rule.match)):
+                continue
+            yield (
+                table_name, name, "warning", "foreign.bypass",
+                f"{str(rule)[:120]} of another program accepts in {table_name}/{name} before Calico's jump: "
+                f"{policy} is not in force for what it matches. Remove the rule, narrow it, or set Felix's "
+                "chainInsertMode to Insert",
+            )  # fmt: skip
+
+
+def _is_wide(condition: tuple[str, str]) -> bool:
+    """Whether most packets of strangers meet a condition: an interface, new connections, a protocol."""
+    kind, value = condition
+    if kind in ("iif", "oif"):
+        return value not in ("lo", "lo+")
+    if kind == "ctstate":
+        return "NEW" in value.split(",")
+    return (kind, value) in (("proto", "tcp"), ("proto", "udp")) or value in ("0.0.0.0/0", "::/0")
 
 
 def _foreign_rules(chain: Chain, name: str, until_calico: bool) -> list[DumpedRule]:

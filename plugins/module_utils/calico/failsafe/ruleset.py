@@ -80,11 +80,13 @@ class ForeignChain:
     :ivar accepts: holds a rule that may let a packet pass for good
     :ivar drops: holds a rule that drops or rejects what may be for a failsafe port
     :ivar drops_all: its first rule drops or rejects every packet
+    :ivar accepts_all: its first rule accepts every packet
     """
 
     accepts: bool = False
     drops: bool = False
     drops_all: bool = False
+    accepts_all: bool = False
     jumps: set[str] = field(default_factory=set)
     rules: int = 0
 

@@ -66,7 +66,7 @@ class FelixSettings:
             if text.strip():
                 yield Setting(source, text, textual=True)
         for item in self._configurations:
-            value = (item.get("spec") or {}).get(field)
+            value = _spec(item).get(field)
             if value is not None:
                 yield Setting(f"FelixConfiguration {_metadata(item).get('name')}", value, textual=False)
 
@@ -106,7 +106,7 @@ def selector_scoped(configurations: Iterable[Object], labels: Mapping[str, str])
     """The selector-scoped FelixConfiguration (Calico 3.32) that wins on a node with these labels."""
     matching = []
     for item in configurations:
-        selector = (item.get("spec") or {}).get("nodeSelector")
+        selector = _spec(item).get("nodeSelector")
         if not isinstance(selector, str) or not selector:
             continue
         try:
@@ -127,3 +127,8 @@ def selector_scoped(configurations: Iterable[Object], labels: Mapping[str, str])
 def _metadata(item: Object) -> Object:
     metadata = item.get("metadata")
     return metadata if isinstance(metadata, Mapping) else {}
+
+
+def _spec(item: Object) -> Object:
+    spec = item.get("spec")
+    return spec if isinstance(spec, Mapping) else {}

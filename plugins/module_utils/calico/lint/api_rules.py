@@ -21,6 +21,7 @@ from ..host_endpoint import PORT_NAME_REMEDY, is_port_name
 from ..policy.reader import Document, parse
 from ..stored.known_fields import unknown_fields
 from ..stored.reader import V3, was_stored
+from .configuration_values import choice, controllers_refusals, felix_refusals
 from .context import trap
 
 Raw = Mapping[str, Any]
@@ -35,17 +36,18 @@ _INTERFACE = re.compile(r"[a-zA-Z0-9_.-]{1,15}\Z")
 # Of rules; Felix drops a policy with more of them than Kubernetes' own.
 _API_PORT_NAME = re.compile(r"(?![0-9]+(:[0-9]+)?\Z)[a-zA-Z0-9_.-]{1,128}\Z")
 _WITH_PORTS = ("tcp", "udp", "sctp", "6", "17", "132")
-_MODES = ("Enabled", "Disabled")
-_LOG_LEVELS = ("None", "Debug", "Info", "Warning", "Error", "Fatal", "Panic")
 
 
 def check(objects: Iterable[Raw]) -> Iterator[Finding]:
     """What the API would refuse of objects that it has not stored."""
     for raw in objects:
         spec = raw.get("spec")
-        if raw.get("apiVersion") != V3 or was_stored(raw) or not isinstance(spec, Mapping):
+        if raw.get("apiVersion") != V3 or was_stored(raw) or spec is None:
             continue
-        if next(unknown_fields(raw["kind"], spec), None):
+        if not isinstance(spec, Mapping):
+            yield _finding(raw, BadInput("spec", spec, "write a mapping of fields"))
+            continue
+        if next(unknown_fields(raw), None):
             continue  # said by unknown-field
         yield from (_finding(raw, bad) for bad in _refusals(raw, spec))
 
@@ -68,8 +70,8 @@ def _refusals(raw: Raw, spec: Raw) -> Iterator[BadInput]:
         return
     checks: dict[str, Callable[[Raw], Iterator[BadInput]]] = {
         "HostEndpoint": _host_endpoint,
-        "KubeControllersConfiguration": _controllers,
-        "FelixConfiguration": _felix,
+        "KubeControllersConfiguration": controllers_refusals,
+        "FelixConfiguration": felix_refusals,
         "GlobalNetworkSet": _network_set,
     }
     if kind == "Tier":
@@ -78,6 +80,9 @@ def _refusals(raw: Raw, spec: Raw) -> Iterator[BadInput]:
     if kind in checks:
         yield from _metadata(raw["metadata"])
         yield from checks[kind](spec)
+    if kind == "GlobalNetworkSet" and "projectcalico.org/namespace" in (raw["metadata"].get("labels") or ()):
+        field = "metadata.labels[projectcalico.org/namespace]"
+        yield BadInput(field, raw["metadata"]["labels"]["projectcalico.org/namespace"], "take this label out")
 
 
 def _of_strict_reader(raw: Raw, spec: Raw) -> Iterator[BadInput]:
@@ -128,11 +133,37 @@ def _metadata(metadata: Raw) -> Iterator[BadInput]:
     yield from _labels(metadata)
 
 
+def _annotations(metadata: Raw) -> Iterator[BadInput]:
+    annotations = metadata.get("annotations")
+    if annotations is None:
+        return
+    if not isinstance(annotations, Mapping):
+        yield BadInput("metadata.annotations", annotations, "write a mapping of names to texts")
+        return
+    for key, value in annotations.items():
+        prefix, slash, name = str(key).rpartition("/")
+        # Unlike of labels, the DNS name may be in any case.
+        if not _QUALIFIED.match(name) or (slash and not _NAME.match(prefix.lower())):
+            yield BadInput(
+                f"metadata.annotations[{key}]", key, "write a name of at most 63 characters, after a DNS name"
+            )
+        elif value is not None and not isinstance(value, str):
+            yield BadInput(f"metadata.annotations[{key}]", value, "write a text: quote it")
+
+
 _QUALIFIED = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?\Z")
 
 
 def _labels(metadata: Raw) -> Iterator[BadInput]:
-    for key, value in (metadata.get("labels") or {}).items():
+    labels = metadata.get("labels") or {}
+    if not isinstance(labels, Mapping):
+        yield BadInput("metadata.labels", labels, "write a mapping of names to values")
+        return
+    yield from _annotations(metadata)
+    for key, value in labels.items():
+        if value is not None and not isinstance(value, str):
+            yield BadInput(f"metadata.labels[{key}]", value, "write a text: quote it")
+            continue
         prefix, slash, name = str(key).rpartition("/")
         if not _QUALIFIED.match(name) or (slash and not (_NAME.match(prefix) and len(prefix) <= 253)):
             yield BadInput(
@@ -192,46 +223,6 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str) and len(value) <= 253 and bool(_NAME.match(value))
 
 
-# -- configurations --------------------------------------------------------------------------------
-
-
-_LOG = ("Trace", "Debug", "Info", "Warning", "Error", "Fatal")
-_FELIX_CHOICES = {
-    "logSeverityScreen": _LOG,
-    "logSeverityFile": _LOG,
-    "logSeveritySys": _LOG,
-    "defaultEndpointToHostAction": ("Drop", "Accept", "Return"),
-    "iptablesFilterAllowAction": ("Accept", "Return"),
-    "iptablesMangleAllowAction": ("Accept", "Return"),
-    "nftablesFilterAllowAction": ("Accept", "Return"),
-    "nftablesMangleAllowAction": ("Accept", "Return"),
-    "iptablesFilterDenyAction": ("Drop", "Reject"),
-    "nftablesFilterDenyAction": ("Drop", "Reject"),
-    "nftablesMode": ("Disabled", "Enabled", "Auto"),
-    "iptablesBackend": ("Legacy", "NFT", "Auto"),
-    "bpfLogLevel": ("Debug", "Info", "Off"),
-    "bpfConnectTimeLoadBalancing": ("TCP", "Enabled", "Disabled"),
-    "bpfHostNetworkedNATWithoutCTLB": ("Enabled", "Disabled"),
-}
-
-
-_PORT = (0, 65535)
-_INT32 = (-(2**31), 2**31 - 1)
-_FELIX_RANGES = {
-    "bpfMapSizeConntrackCleanupQueue": (1, 2**63 - 1),
-    "iptablesMarkMask": _INT32,
-    "logActionRateLimitBurst": (0, 9999),
-    "nftablesMarkMask": _INT32,
-}
-
-
-def _felix(spec: Raw) -> Iterator[BadInput]:
-    for field, choices in _FELIX_CHOICES.items():
-        yield from _choice(spec, field, choices, "spec")
-    for field, (low, high) in _FELIX_RANGES.items():
-        yield from _range(spec, field, low, high, "spec")
-
-
 # -- sets and tiers --------------------------------------------------------------------------------
 
 
@@ -254,33 +245,6 @@ def _tier(metadata: Raw, spec: Raw) -> Iterator[BadInput]:
     order = _BUILT_IN_ORDERS.get(name)
     if order is not None and spec.get("order") != order:
         yield BadInput("spec.order", spec.get("order"), f"write {order}: this tier is Calico's own")
-    yield from _choice(spec, "defaultAction", ("Deny", "Pass"), "spec")
-
-
-def _controllers(spec: Raw) -> Iterator[BadInput]:
-    controllers = spec.get("controllers")
-    if not isinstance(controllers, Mapping):
-        yield BadInput("spec.controllers", controllers, "write a mapping, {} for Calico's defaults")
-        return
-    yield from _choice(spec, "healthChecks", _MODES, "spec")
-    yield from _choice(spec, "logSeverityScreen", _LOG_LEVELS, "spec")
-    yield from _range(spec, "prometheusMetricsPort", *_PORT, "spec")
-    yield from _range(spec, "debugProfilePort", *_PORT, "spec")
-    node = controllers.get("node") or {}
-    yield from _choice(node, "syncLabels", _MODES, "spec.controllers.node")
-    endpoint, place = node.get("hostEndpoint") or {}, "spec.controllers.node.hostEndpoint"
-    yield from _choice(endpoint, "autoCreate", _MODES, place)
-    yield from _choice(endpoint, "createDefaultHostEndpoint", _MODES, place)
-
-
-def _range(mapping: Raw, field: str, low: int, high: int, place: str) -> Iterator[BadInput]:
-    value = mapping.get(field)
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if value is not None and not (whole and low <= value <= high):
-        yield BadInput(f"{place}.{field}", value, f"write a number from {low} to {high}")
-
-
-def _choice(mapping: Raw, field: str, choices: tuple[str, ...], place: str) -> Iterator[BadInput]:
-    value = mapping.get(field)
-    if value not in (None, "", *choices):
-        yield BadInput(f"{place}.{field}", value, f"write {', '.join(choices[:-1])} or {choices[-1]}")
+    yield from choice(spec, "defaultAction", ("Deny", "Pass"), "spec")
+    if spec.get("defaultAction") == "":
+        yield BadInput("spec.defaultAction", "", "write Deny or Pass, or leave it out")

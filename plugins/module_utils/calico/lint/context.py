@@ -58,6 +58,7 @@ POD_LABELS = (
     "projectcalico.org/serviceaccount",
 )
 _POD_PREFIXES = ("pcns.", "pcsa.")
+POD_LABEL_BEGINNINGS = (*POD_LABELS, *_POD_PREFIXES)
 
 
 class LintContext:
@@ -155,6 +156,15 @@ class LintContext:
     def _host_example(selector: Selector) -> dict[str, str]:
         return {name: value for name, value in (selector.example() or {}).items() if not is_pod_label(name)}
 
+    def assumed(self, policy: Policy) -> str:
+        """What a finding that holds for hosts alone adds where no host endpoint shows that any is meant."""
+        special = policy.do_not_track or policy.pre_dnat or policy.apply_on_forward
+        return (
+            ""
+            if special or self.has_endpoints() or self.live
+            else " (assumed: a host endpoint that it selects)"
+        )
+
     def severity(self, group: EndpointGroup, severity: str) -> str:
         """How grave a finding about a group is: nothing about one that does not exist is more than info."""
         return INFO if group.imagined else severity
@@ -179,6 +189,12 @@ class LintContext:
             address.version == 6 and address.number != 1 and address.number >> 118 != 0x3FA
             for address in addresses
         )
+
+
+def in_yaml(value: object) -> str:
+    """A net or a range of ports as one writes it in a list: in quotes where YAML would read a colon."""
+    text = str(value)
+    return f"'{text}'" if ":" in text else text
 
 
 def is_pod_label(name: str) -> bool:

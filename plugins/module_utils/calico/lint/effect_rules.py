@@ -7,14 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Optional
 
-from ..address import Address
+from ..address import BITS, Address
 from ..finding import ERROR, INFO, WARNING, Finding
 from ..stored.model import WILDCARD
+from ..stored.reader import DEFAULT_ALLOW_PROFILE
 from ..stored.rules import PROTOCOLS
 from ..verdict.flow import ICMPV6, Flow
 from ..verdict.packet_path import EBPF, EGRESS, INGRESS, NFTABLES, NORMAL, PRE_DNAT, Settings, Stage
 from ..verdict.program import DENY, Outcome
-from .context import EndpointGroup, LintContext, trap
+from .context import EndpointGroup, LintContext, in_yaml, trap
 
 RULES = {
     "deny-covers-loopback": "A host endpoint's policy denies the node's own loopback traffic.",
@@ -30,7 +31,8 @@ _TYPES = {INGRESS: range(130, 137), EGRESS: range(130, 137)}
 _VITAL = {INGRESS: {134, 135, 136}, EGRESS: {133, 135, 136}}
 _EBPF_JUDGES = {134}
 _LOOPBACK = {4: Address(4, 0x7F000001), 6: Address(6, 1)}
-_DNS = 53
+# What every pod needs, DNS, and what stands for the rest of what it sends.
+_OF_PODS = (("udp", 53), ("tcp", 443))
 _USUAL = {
     4: (Address(4, 0x0AF40007), Address(4, 0x0A60000A)),  # 10.244.0.7, 10.96.0.10
     6: (Address(6, 0xFD00 << 112 | 0xF4 << 64 | 7), Address(6, 0xFD00 << 112 | 0x60 << 64 | 10)),
@@ -64,7 +66,7 @@ def _loopback(context: LintContext, group: EndpointGroup) -> Iterator[Finding]:
                 denied = _denied(context, group, _over_lo(direction, own, _KUBELET_PORT))
                 if denied:
                     what = "a node reaches itself over lo: kubelet's probes of host-networked pods fail"
-                    net = "the node's own addresses"
+                    net = f"{own}/{BITS[version]}"
                     yield _over_lo_denied(context, group, direction, own, denied, (WARNING, what, net))
                     break
 
@@ -82,14 +84,33 @@ def _over_lo_denied(
     words: tuple[str, str, str],
 ) -> Finding:
     severity, what, net = words
+    side = "source" if direction == INGRESS else "destination"
+    allow = f"{{action: Allow, {side}: {{nets: [{in_yaml(net)}]}}}}"
+    if address not in _LOOPBACK.values():
+        allow += ", and so for every node's addresses"
+    blamed = _blamed(context, group, denied)
     return trap(
         "deny-covers-loopback",
         context.severity(group, severity),
-        _blamed(context, group, denied),
-        f"spec.{direction}",
+        blamed,
+        _place(blamed, direction),
         f"{group}: {direction} {address} to {address} is denied ({denied.reason}): {what}",
-        f"allow it from and to {net} before the deny",
+        _remedy(blamed, direction, allow),
     )
+
+
+def _place(blamed: str, direction: str) -> str:
+    return "spec.profiles" if blamed.startswith("HostEndpoint") else f"spec.{direction}"
+
+
+def _remedy(blamed: str, direction: str, allow: str) -> str:
+    """What to write so that a packet is allowed: rules are a policy's, a host endpoint has profiles."""
+    if blamed.startswith("HostEndpoint"):
+        return (
+            f"write profiles: [{DEFAULT_ALLOW_PROFILE}] there, or in a policy that selects it and governs "
+            f"{direction} the rule {allow}"
+        )
+    return f"write before what denies it, in {direction}: {allow}"
 
 
 def _own_addresses(context: LintContext, group: EndpointGroup, version: int) -> Iterator[Address]:
@@ -107,22 +128,24 @@ def _pods(context: LintContext, group: EndpointGroup) -> Iterator[Finding]:
     if not context.program.view(group.example).governs(PRE_DNAT):
         return
     for version, (pod, service) in _pod_addresses(context).items():
-        flow = Flow(
-            "", INGRESS, PROTOCOLS["udp"], pod, service, "cali0", destination_port=_DNS, source_port=40000
-        )
         stage = Stage(PRE_DNAT, INGRESS, group.example, "", True)
-        outcomes = context.program.judge(stage, flow, Settings((), ()))
-        if any(outcome.verdict != DENY for outcome in outcomes):
-            continue
-        yield trap(
-            "prednat-denies-pods",
-            context.severity(group, WARNING if version == 4 or context.uses_ipv6() else INFO),
-            _blamed(context, group, outcomes[-1]),
-            f"spec.{INGRESS}",
-            f"{group}: what a pod sends ({pod} to udp/{_DNS} of {service}) is denied before DNAT: "
-            "interfaces of pods belong to a host endpoint for * as well",
-            "limit the deny to the ports that you mean, or allow the pods' nets before it",
-        )
+        for protocol, port in _OF_PODS:
+            number = PROTOCOLS[protocol]
+            flow = Flow("", INGRESS, number, pod, service, "cali0", destination_port=port, source_port=40000)
+            outcomes = context.program.judge(stage, flow, Settings((), ()))
+            if any(outcome.verdict != DENY for outcome in outcomes):
+                continue
+            yield trap(
+                "prednat-denies-pods",
+                context.severity(group, WARNING if version == 4 or context.uses_ipv6() else INFO),
+                _blamed(context, group, outcomes[-1]),
+                f"spec.{INGRESS}",
+                f"{group}: what a pod sends ({pod} to {protocol}/{port} of {service}) is denied before DNAT: "
+                "interfaces of pods belong to a host endpoint for * as well",
+                "limit the deny to the ports that you mean, or write before it, with the pods' nets: "
+                "{action: Allow, source: {nets: […]}}",
+            )
+            break
 
 
 def _pod_addresses(context: LintContext) -> dict[int, tuple[Address, Address]]:
@@ -149,14 +172,15 @@ def _neighbours(context: LintContext, group: EndpointGroup) -> Iterator[Finding]
         vital = bool(_VITAL[direction] & denied.keys())
         types = ", ".join(map(str, sorted(denied)))
         outcome = denied[min(denied)]
+        blamed = _blamed(context, group, outcome)
         yield trap(
             "deny-without-neighbour-discovery",
             context.severity(group, (ERROR if context.uses_ipv6() else WARNING) if vital else INFO),
-            _blamed(context, group, outcome),
-            f"spec.{direction}",
+            blamed,
+            _place(blamed, direction),
             f"{group}: {direction} ICMPv6 {types} are denied ({outcome.reason})"
             + (": no neighbour is found any more, failsafe SSH over IPv6 included" if vital else ""),
-            "allow protocol ICMPv6, types 130 to 136, in both directions before the deny",
+            _remedy(blamed, direction, "{action: Allow, protocol: ICMPv6}"),
         )
 
 

@@ -10,14 +10,17 @@ from typing import Any
 from ..bad_input import BadInput
 from ..felix import configuration as felix
 from ..finding import ERROR, INFO, WARNING, Finding
+from ..selector import parse
 from ..stored.model import Policy, Rule
 from ..stored.rules import PROTOCOLS
 from ..verdict.packet_path import INGRESS, NORMAL, PRE_DNAT, UNTRACKED, Failsafe, Settings, settings_of
 from ..verdict.program import places
+from ..verdict.rule_match import applies_to_family
 from .context import LintContext, rules_of, trap
 
 RULES = {
     "failsafe-entry": "An entry that Felix cannot read: it does not start with it, or keeps old rules.",
+    "felix-unused": "A FelixConfiguration that no Felix reads, by its name.",
     "failsafe-drops-default": "A list of failsafes that leaves out ports of the built-in one.",
     "failsafe-lacks-port": "A port that keeps a node reachable is not among the failsafes.",
     "failsafe-shadows-deny": "A deny for a port that a failsafe opens before policy is evaluated.",
@@ -31,6 +34,7 @@ TCP, UDP = PROTOCOLS["tcp"], PROTOCOLS["udp"]
 def check(context: LintContext) -> Iterator[Finding]:
     """All findings of this file's rules."""
     for configuration in context.store.felix_configurations:
+        yield from _unused(context, configuration)
         yield from _entries(configuration)
         yield from _dropped_defaults(configuration, context.options.calico_version)
     if not (context.has_endpoints() or context.policies):
@@ -47,9 +51,9 @@ def check(context: LintContext) -> Iterator[Finding]:
         if settings in seen or settings.problem:
             continue
         seen.add(settings)
-        source = _source(context, node, labels)
-        yield from _lacking(context, settings, source)
-        yield from _shadowing(context, settings, source)
+        sources = _sources(context, node, labels)
+        yield from _lacking(context, settings, sources)
+        yield from _shadowing(context, settings, sources)
 
 
 def _nodes(context: LintContext) -> list[tuple[str, Mapping[str, str]]]:
@@ -61,8 +65,8 @@ def _nodes(context: LintContext) -> list[tuple[str, Mapping[str, str]]]:
     return sorted(known.items()) or [("", {})]
 
 
-def _source(context: LintContext, node: str, labels: Mapping[str, str]) -> str:
-    """The object to blame for the inbound list."""
+def _sources(context: LintContext, node: str, labels: Mapping[str, str]) -> dict[str, str]:
+    """By field of a list, what set it: an object, an environment variable, or the object that could."""
     effective = felix.effective(
         context.store.felix_configurations,
         node,
@@ -70,12 +74,43 @@ def _source(context: LintContext, node: str, labels: Mapping[str, str]) -> str:
         context.options.environment,
         context.options.calico_version,
     )
-    source = (
-        effective.inbound_source
-        if "FelixConfiguration" in effective.inbound_source
-        else effective.outbound_source
+    found = {felix.INBOUND_FIELD: effective.inbound_source, felix.OUTBOUND_FIELD: effective.outbound_source}
+    return {
+        field: "FelixConfiguration default" if source == felix.BUILT_IN else source
+        for field, source in found.items()
+    }
+
+
+def _unused(context: LintContext, configuration: Mapping[str, Any]) -> Iterator[Finding]:
+    """One that has neither a name that Felix looks for nor a selector of nodes (Calico 3.32)."""
+    name = configuration["metadata"]["name"]
+    node = name[len("node.") :] if name.startswith("node.") else ""
+    selector = (configuration.get("spec") or {}).get("nodeSelector")
+    if isinstance(selector, str) and selector and not node and name != "default":
+        try:
+            parse(selector)
+        except BadInput as bad:
+            yield trap(
+                "felix-unused",
+                WARNING,
+                f"FelixConfiguration {name}",
+                "spec.nodeSelector",
+                f"{selector!r}: {bad.remedy}: every Felix leaves this configuration out",
+                "write a selector on the labels of nodes, such as has(edge)",
+            )
+        return
+    if name == "default":
+        return
+    if node and not (context.live and node not in context.store.nodes):
+        return
+    yield trap(
+        "felix-unused",
+        WARNING,
+        f"FelixConfiguration {name}",
+        "metadata.name",
+        f"{name!r}: there is no node {node}" if node else f"{name!r}: no Felix looks for this name",
+        "name it default for all nodes, or node. and the node's name for one",
     )
-    return source if source.startswith("FelixConfiguration") else "FelixConfiguration default"
 
 
 def _entries(configuration: Mapping[str, Any]) -> Iterator[Finding]:
@@ -147,7 +182,7 @@ def _dropped_defaults(configuration: Mapping[str, Any], version: str) -> Iterato
         )
 
 
-def _lacking(context: LintContext, settings: Settings, source: str) -> Iterator[Finding]:
+def _lacking(context: LintContext, settings: Settings, sources: Mapping[str, str]) -> Iterator[Finding]:
     api = sorted(
         {member.port for member in context.store.services.get("default/kubernetes", ())}
         | set(context.api_ports)
@@ -169,44 +204,84 @@ def _lacking(context: LintContext, settings: Settings, source: str) -> Iterator[
             yield trap(
                 "failsafe-lacks-port",
                 WARNING,
-                source,
+                _object_of(sources[field]),
                 f"spec.{field}",
                 f"{text} ({what}) is not in the list: only policy keeps it open",
-                f"add {text}, or make sure that a policy allows it before any deny",
+                f"add {text} in {sources[field]}, or make sure that a policy allows it before any deny",
             )
 
 
-def _shadowing(context: LintContext, settings: Settings, source: str) -> Iterator[Finding]:
+def _object_of(source: str) -> str:
+    return source if source.startswith("FelixConfiguration") else "FelixConfiguration default"
+
+
+def _shadowing(context: LintContext, settings: Settings, sources: Mapping[str, str]) -> Iterator[Finding]:
     for policy in context.policies:
         if not context.judges_hosts(policy) or not _is_judged_with_failsafes(policy):
             continue
         for direction, rule, place in rules_of(policy):
-            entries = settings.inbound if direction == INGRESS else settings.outbound
-            opened = [entry for entry in entries if _denies_port(rule, entry)]
+            inbound = direction == INGRESS
+            entries = settings.inbound if inbound else settings.outbound
+            opened = [
+                entry for entry in entries if _denies_port(rule, entry) and _meet(rule, entry, direction)
+            ]
             if opened:
-                exactly = [
-                    entry for entry in opened if (entry.port, entry.port) in rule.destination.ports.ranges
-                ]
-                field = felix.INBOUND_FIELD if direction == INGRESS else felix.OUTBOUND_FIELD
+                field = felix.INBOUND_FIELD if inbound else felix.OUTBOUND_FIELD
                 yield trap(
                     "failsafe-shadows-deny",
-                    WARNING if exactly else INFO,
+                    _gravity(context, policy, rule, opened),
                     str(policy.ref),
                     place,
                     f"denies what failsafe {', '.join(map(str, opened))} lets through before any policy is "
-                    "evaluated: it stays open to everybody",
-                    _shadow_remedy(field, opened, entries, source),
+                    f"evaluated: it stays open to {_whom(opened)}{context.assumed(policy)}",
+                    _shadow_remedy(field, opened, entries, sources[field]),
                 )
+
+
+def _gravity(context: LintContext, policy: Policy, rule: Rule, opened: Sequence[Failsafe]) -> str:
+    """Grave where the rule names just the port. What is kept for some nets only was kept on purpose."""
+    exactly = any((entry.port, entry.port) in rule.destination.ports.ranges for entry in opened)
+    on_purpose = all(entry.net is not None and entry.net.prefix for entry in opened)
+    return WARNING if exactly and not on_purpose and not context.assumed(policy) else INFO
+
+
+def _meet(rule: Rule, entry: Failsafe, direction: str) -> bool:
+    """Whether a failsafe lets through anything of what a rule denies, by the nets of the other end."""
+    if entry.net is None:
+        return True
+    side = rule.source if direction == INGRESS else rule.destination
+    if not applies_to_family(rule, entry.net.version) or any(net.covers(entry.net) for net in side.not_nets):
+        return False
+    nets = [net for net in side.nets if net.version == entry.net.version]
+    return not nets or any(net.covers(entry.net) or entry.net.covers(net) for net in nets)
+
+
+def _whom(opened: Sequence[Failsafe]) -> str:
+    nets = list(dict.fromkeys(entry.net for entry in opened))
+    return "everybody" if None in nets else ", ".join(map(str, nets))
 
 
 def _shadow_remedy(field: str, opened: Sequence[Failsafe], entries: Sequence[Failsafe], source: str) -> str:
     kept = ", ".join(str(entry) for entry in entries if entry not in opened)
     first = opened[0]
     name = "tcp" if first.protocol == TCP else "udp"
+    without = f"{kept or 'no entry'} and without {', '.join(map(str, opened))}"
+    if not source.startswith("FelixConfiguration"):
+        left = ",".join(_in_environment(entry) for entry in entries if entry not in opened)
+        return f"{source} decides, whatever FelixConfiguration says: write there {left or 'none'}"
     return (
-        f"in {source} write {field} with {kept or 'no entry'} and without {', '.join(map(str, opened))}; or "
-        f"keep it for some only: {{protocol: {name}, port: {first.port}, net: 192.0.2.0/24}}"
+        f"in {source} write {field} with {without}; or keep it for some only: {{protocol: {name}, "
+        f"port: {first.port}, net: 192.0.2.0/24}}"
     )
+
+
+def _in_environment(entry: Failsafe) -> str:
+    """An entry as Felix's environment variables have it."""
+    protocol = "tcp" if entry.protocol == TCP else "udp"
+    if entry.net is None:
+        return f"{protocol}:{entry.port}"
+    net = f"[{entry.net}]" if entry.net.version == 6 else str(entry.net)
+    return f"{protocol}:{net}:{entry.port}"
 
 
 def _is_judged_with_failsafes(policy: Policy) -> bool:

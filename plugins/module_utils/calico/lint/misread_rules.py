@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ..finding import ERROR, INFO, WARNING, Finding
 from ..known_faults import KnownFault, faults_of
 from ..stored.model import MISSING, STALE, Misreading, Reference
-from ..stored.reader import UNKNOWN_FIELD
+from ..stored.reader import UNDECODABLE, UNKNOWN_API, UNKNOWN_FIELD
 from .context import LintContext, trap
 
 RULES = {
@@ -24,13 +24,14 @@ RULES = {
     "invalid-icmp": "Not an ICMP type or code.",
     "invalid-address": "Not an address: Felix leaves it out.",
     "invalid-label": "Not a label for Felix: the object is ignored.",
+    "service-without-name": "A service without its name: Felix leaves it out, and the rule matches any.",
     "invalid-field": "Another value that Felix does not take.",
     "unknown-kind": "A kind that Calico's API does not have: the object does nothing.",
     "unknown-field": "A field that Calico's API does not have: what it says is not in force.",
 }
 
 _BY_FIELD = (
-    (re.compile(r"^kind$"), "unknown-kind"),
+    (re.compile(r"^(kind|apiVersion)$"), "unknown-kind"),
     (re.compile(r"annotations\[|^metadata\.labels$"), "hidden-labels"),
     (re.compile(r"^metadata\.labels\["), "invalid-label"),
     (re.compile(r"\.(nets|notNets)\[\d+\]$"), "invalid-net"),
@@ -40,6 +41,7 @@ _BY_FIELD = (
     (re.compile(r"[pP]rotocol$"), "invalid-protocol"),
     (re.compile(r"\.(icmp|notICMP)\."), "invalid-icmp"),
     (re.compile(r"expectedIPs\["), "invalid-address"),
+    (re.compile(r"services\.name$"), "service-without-name"),
 )
 
 
@@ -72,7 +74,9 @@ def _is_grave(rule: str, found: Misreading) -> bool:
     if rule == "unknown-field":
         return "commercial" not in found.meaning
     in_rule = found.field.startswith(("spec.ingress", "spec.egress"))
-    return rule == "invalid-selector" or (in_rule and rule in ("invalid-net", "invalid-field"))
+    return rule in ("invalid-selector", "service-without-name") or (
+        in_rule and rule in ("invalid-net", "invalid-field")
+    )
 
 
 _REMEDIES = {
@@ -84,8 +88,10 @@ _REMEDIES = {
     "ports-without-protocol": "set protocol to TCP, UDP or SCTP; for several write a rule for each",
     "invalid-protocol": "write TCP, UDP, SCTP, UDPLite, ICMP or ICMPv6, or a protocol's number from 1 to 255",
     "invalid-icmp": "write type as a number from 0 to 254 and, if you like, code as one from 0 to 255",
+    "service-without-name": "write the service's name and its namespace, or take services out",
     "invalid-address": "write an address without prefix length, such as 192.0.2.7 or 2001:db8::7",
-    "invalid-label": "label values have at most 63 letters, digits, '-', '_' and '.'",
+    "invalid-label": "write the name with at most 512 letters, digits, '.', '_', '-' and '/', and the value "
+    "with at most 63 letters, digits, '-', '_' and '.', first and last a letter or a digit",
     "invalid-selector": "write a selector such as role == 'db' && has(zone); label names have at most 512 "
     "characters, Calico's own prefix counted",
 }
@@ -104,19 +110,34 @@ _NUMBERS = {
 
 
 def _remedy(rule: str, found: Misreading) -> str:
-    number = _NUMBERS.get(str(found.value).lower())
-    if rule == "invalid-protocol" and number:
-        return f"write protocol: {number}; names are known for TCP, UDP, SCTP, UDPLite, ICMP and ICMPv6 only"
-    if rule == "unknown-field":
+    if found.meaning.startswith(UNDECODABLE):
+        return f"write {found.meaning.partition(': ')[2]}"
+    if found.meaning.startswith((UNKNOWN_FIELD, UNKNOWN_API)):
         return found.meaning.rpartition("; ")[2]
-    if found.field.endswith(".action"):
-        return "write Allow, Deny, Log or Pass"
-    if found.field.endswith("serviceAccounts.names"):
-        return "write names of service accounts: lower-case letters, digits, '-' and '.'"
-    if found.field.endswith("performanceHints"):
-        return "write performanceHints: [AssumeNeededOnEveryNode], or leave it out"
-    if found.field == "spec.node":
-        return "write the node's name as Kubernetes has it"
-    if found.field.endswith("interfaceName"):
-        return "write '*' or the name of an interface: at most 15 letters, digits, '_', '.' and '-'"
-    return _REMEDIES.get(rule, found.meaning.partition(":")[0])
+    if found.field.startswith("metadata.annotations["):
+        return "remove the annotation: the object's own labels count then"
+    field = found.field.rpartition(".")[2]
+    number = _NUMBERS.get(str(found.value).lower())
+    of_endpoint = _OF_ENDPOINT.get(field) if found.field.startswith("spec.ports[") else None
+    if rule == "invalid-protocol" and number and not of_endpoint:
+        return f"write {field}: {number}; names are known for TCP, UDP, SCTP, UDPLite, ICMP and ICMPv6 only"
+    by_name = of_endpoint or _BY_NAME.get(field.partition("[")[0])
+    return by_name or _REMEDIES.get(rule, "write what the field takes, or leave it out")
+
+
+# Remedies by the last part of a field's path, for those whose rule has none of its own.
+_BY_NAME = {
+    "action": "write Allow, Deny, Log or Pass",
+    "ipVersion": "write 4 or 6, or leave it out for both",
+    "names": "write names of service accounts: lower-case letters, digits, '-' and '.'",
+    "performanceHints": "write performanceHints: [AssumeNeededOnEveryNode], or leave it out",
+    "node": "write the node's name as Kubernetes has it",
+    "interfaceName": "write '*' or the name of an interface: at most 15 letters, digits, '_', '.' and '-'",
+    "profiles": "write projectcalico-default-allow, or at most 128 letters, digits, '_', '.' and '-'",
+}
+# Ports that a host endpoint names: other rules than for ports in a policy's rule.
+_OF_ENDPOINT = {
+    "name": "write at most 15 lower-case letters, digits and single '-', with a letter in it",
+    "port": "write a number from 1 to 65535",
+    "protocol": "write TCP, UDP or SCTP",
+}

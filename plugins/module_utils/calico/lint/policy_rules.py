@@ -7,13 +7,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Optional
 
+from ..bad_input import BadInput
 from ..finding import ERROR, INFO, WARNING, Finding
 from ..known_faults import FORWARD_DEFAULT
+from ..selector import Selector, Term, parse
 from ..stored.model import WILDCARD, Policy, Rule
 from ..verdict.packet_path import EGRESS, FORWARD, INGRESS
 from ..verdict.program import directions
 from ..verdict.tier_order import DEFAULT_TIER
-from .context import LintContext, is_pod_label, rules_of, trap
+from ..verdict.unknown import readable
+from .context import POD_LABEL_BEGINNINGS, POD_LABELS, LintContext, is_pod_label, rules_of, trap
 
 RULES = {
     "v1-empty-types": "A v1 object without types governs both directions.",
@@ -31,8 +34,11 @@ RULES = {
     "forward-one-direction": "applyOnForward in one direction takes the default allow from the other.",
     "never-allows": "Rules that never allow or pass: the end of the tier denies the rest of their direction.",
     "rules-not-in-types": "Rules of a direction that the policy's types leave out are never evaluated.",
-    "global-selector": "global() as a policy's own selector is true for everything.",
+    "global-selector": "global() outside a rule's namespaceSelector is true for everything.",
 }
+
+# Labels of a pod of which nothing else is known.
+_ANY_POD = {**dict.fromkeys(POD_LABELS, "any"), "projectcalico.org/orchestrator": "k8s"}
 
 
 def check(context: LintContext) -> Iterator[Finding]:
@@ -134,7 +140,7 @@ def _global_selector(policy: Policy) -> Iterator[Finding]:
         ("spec.serviceAccountSelector", policy.account_selector_text),
     )
     for field, text in texts:
-        if "global()" in text.replace(" ", ""):
+        if _speaks_of_global(text):
             yield _finding(
                 "global-selector",
                 ERROR,
@@ -143,6 +149,31 @@ def _global_selector(policy: Policy) -> Iterator[Finding]:
                 f"{text!r}: Calico's API refuses global() here, and to Felix it is true for every endpoint",
                 "use global() only in a rule's namespaceSelector; here select a label that hosts carry",
             )
+    for _direction, rule, place in rules_of(policy):
+        for side, entity in (("source", rule.source), ("destination", rule.destination)):
+            # Of a namespaceSelector nothing is left here: Felix reads it as having no namespace.
+            for field, selector in (("selector", entity.selector), ("notSelector", entity.not_selector)):
+                if selector is None or not _has_global(selector):
+                    continue
+                yield _finding(
+                    "global-selector",
+                    ERROR,
+                    policy,
+                    f"{place}.{side}.{field}",
+                    f"{readable(selector)}: the API refuses global() here, and to Felix it is true for all",
+                    f"write {side}.namespaceSelector: global(), which finds what has no namespace",
+                )
+
+
+def _speaks_of_global(text: str) -> bool:
+    try:
+        return _has_global(parse(text))
+    except BadInput:
+        return False  # said by invalid-selector
+
+
+def _has_global(selector: Selector) -> bool:
+    return any(isinstance(step, Term) and step.op == "global" for step in selector.program)
 
 
 def _types(policy: Policy) -> Iterator[Finding]:
@@ -159,7 +190,17 @@ def _types(policy: Policy) -> Iterator[Finding]:
         + (
             f": {silent} is governed without any rule, so the end of the tier decides it" if one_sided else ""
         ),
-        "write types as you mean them",
+        _types_meant(policy),
+    )
+
+
+def _types_meant(policy: Policy) -> str:
+    if policy.pre_dnat:
+        return "write types: [Ingress]"
+    if bool(policy.ingress) == bool(policy.egress):
+        return "write types: [Ingress, Egress], or the one that you mean"
+    return (
+        f"write types: [{'Ingress' if policy.ingress else 'Egress'}], or [Ingress, Egress] if both are meant"
     )
 
 
@@ -225,7 +266,7 @@ def _too_many(context: LintContext, policy: Policy, *, special: bool) -> Iterato
             f"{text!r} is true for hosts, which have no namespace and no service account",
             "add: has(projectcalico.org/name) && …",
         )
-    elif matches_hosts and any(map(is_pod_label, names)) and policy.selector.matches(_without_pods(context)):
+    elif matches_hosts and _by_what_pods_carry(context, policy):
         yield _finding(
             "negative-namespace-selector",
             ERROR,
@@ -244,7 +285,7 @@ def _too_many(context: LintContext, policy: Policy, *, special: bool) -> Iterato
             "selects every host endpoint along with every pod",
             "for pods only add namespaceSelector: all(); for hosts only select a label that hosts carry",
         )
-    elif matches_hosts and names and not special and policy.selector.matches({}):
+    elif matches_hosts and not special and not all(map(is_pod_label, names)) and policy.selector.matches({}):
         yield _finding(
             "negative-selector",
             INFO,
@@ -256,9 +297,17 @@ def _too_many(context: LintContext, policy: Policy, *, special: bool) -> Iterato
         )
 
 
-def _without_pods(context: LintContext) -> Mapping[str, str]:
-    """Labels of a host endpoint that exists, or none."""
-    return context.groups[0].labels if context.has_endpoints() else {}
+def _by_what_pods_carry(context: LintContext, policy: Policy) -> bool:
+    """Whether hosts are selected because they lack a label that pods carry, and pods are meant as well.
+
+    ``!has(projectcalico.org/namespace)`` is true for no pod: who writes that means hosts.
+    """
+    chosen = [group.labels for group in context.selected(policy)] if context.has_endpoints() else [{}]
+    return any(
+        policy.selector.decide(labels, POD_LABEL_BEGINNINGS) is None
+        and policy.selector.matches({**labels, **_ANY_POD})
+        for labels in chosen
+    )
 
 
 def _selects_nothing(context: LintContext, policy: Policy, severity: str) -> Iterator[Finding]:

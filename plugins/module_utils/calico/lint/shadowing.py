@@ -51,6 +51,17 @@ def apart(one: Rule, other: Rule) -> bool:
     )
 
 
+def lacks_addresses(rule: Rule, side: Entity) -> bool:
+    """Whether ``notNets`` of one side leave no address of any family that the rule is for."""
+    versions = [version for version in BITS if applies_to_family(rule, version)]
+    return bool(side.not_nets and versions) and not any(_addresses(side, version) for version in versions)
+
+
+def lacks_ports(side: Entity) -> bool:
+    """Whether ``notPorts`` of one side leave no port; named ones may be any."""
+    return bool(side.not_ports.ranges) and not _ports(side, True, side)
+
+
 def _meeting(one: Spans, other: Spans) -> bool:
     return any(first <= high and low <= last for first, last in one for low, high in other)
 

@@ -11,12 +11,13 @@ from ..address import BITS
 from ..finding import ERROR, INFO, WARNING, Finding
 from ..stored.model import Entity, Policy, Ports, Rule
 from ..verdict.address_sets import merged
+from ..verdict.flow import ICMP, ICMPV6
 from ..verdict.packet_path import EGRESS, INGRESS, NFTABLES
 from ..verdict.program import directions
 from ..verdict.rule_match import applies_to_family, unprogrammable
 from ..verdict.unknown import readable
-from .context import LintContext, rules_of, trap
-from .shadowing import shadow
+from .context import LintContext, in_yaml, rules_of, trap
+from .shadowing import lacks_addresses, lacks_ports, shadow
 
 RULES = {
     "never-matches": "A rule whose conditions exclude each other matches no packet.",
@@ -31,6 +32,10 @@ RULES = {
     "icmp-protocol": "ICMP fields without the protocol of the family: Felix stops programming.",
     "http-on-host": "Felix ignores http conditions on host endpoints: the rule matches without them.",
 }
+
+
+# Protocols as rules name them.
+_NAMES = {"TCP": 6, "UDP": 17, "SCTP": 132, "UDPLite": 136, "ICMP": 1, "ICMPv6": 58}
 
 
 def check(context: LintContext) -> Iterator[Finding]:
@@ -53,11 +58,12 @@ def _one_rule(
     if rule.http:
         yield trap(
             "http-on-host",
-            WARNING,
+            INFO if context.assumed(policy) else WARNING,
             name,
             f"{place}.http",
-            "host endpoints have no HTTP match: the rule matches every packet that fits otherwise",
-            "take the http part out, or keep the rule from hosts",
+            "host endpoints have no HTTP match: the rule matches every packet that fits otherwise"
+            + context.assumed(policy),
+            "take the http part out; for pods put the rule into a policy with namespaceSelector: all()",
         )
     yield from _never_matches(name, rule, place)
     yield from _icmp(context, name, rule, place)
@@ -70,29 +76,53 @@ def _one_rule(
 
 
 def _never_matches(name: str, rule: Rule, place: str) -> Iterator[Finding]:
+    severity = ERROR if rule.action == "deny" else WARNING
     nets = [net for side in (rule.source, rule.destination) for net in (*side.nets, *side.not_nets)]
-    if not any(applies_to_family(rule, version) for version in BITS):
-        versions = sorted({net.version for net in nets} | ({rule.ip_version} if rule.ip_version else set()))
-        families = " and ".join(f"IPv{version}" for version in versions)
+    of_protocol = {ICMP: 4, ICMPV6: 6}.get(rule.protocol or 0)
+    if not any(applies_to_family(rule, version) for version in BITS if of_protocol in (None, version)):
+        asked = {net.version for net in nets} | {rule.ip_version, of_protocol} - {None}
+        families = " and ".join(f"IPv{version}" for version in sorted(filter(None, asked)))
         yield trap(
             "never-matches",
-            ERROR if rule.action == "deny" else WARNING,
+            severity,
             name,
             place,
             f"needs {families} at once, so no packet matches",
-            "write one rule for each family, with nets of that family on both sides",
+            "write one rule for each family, with nets, ipVersion and ICMP of that family alone",
         )
+        return
+    for what, remedy in _excluded(rule):
+        message = f"{what}, so no packet matches"
+        yield trap("never-matches", severity, name, place, message, remedy)
     for side, entity in (("source", rule.source), ("destination", rule.destination)):
         for index, net in enumerate(entity.not_nets):
             if net.prefix == 0:
                 yield trap(
                     "never-matches",
-                    ERROR if rule.action == "deny" else WARNING,
+                    severity,
                     name,
                     f"{place}.{side}.notNets[{index}]",
                     f"notNets {net} is everything: over IPv{net.version} the rule matches no packet",
                     "take the net out, or remove the rule",
                 )
+
+
+def _excluded(rule: Rule) -> Iterator[tuple[str, str]]:
+    """What a rule wants and excludes at the same time, and what to write instead."""
+    if rule.protocol is not None and rule.protocol == rule.not_protocol:
+        yield "protocol and notProtocol are the same", "take notProtocol out"
+    if rule.icmp is not None and rule.not_icmp in (rule.icmp, (rule.icmp[0], None)):
+        yield "notICMP excludes what icmp wants", "take notICMP out"
+    for side, entity in (("source", rule.source), ("destination", rule.destination)):
+        if entity.not_selector is not None and str(entity.not_selector) in ("all()", "global()"):
+            yield f"{side}.notSelector finds everything", f"take {side}.notSelector out, or remove the rule"
+        everything = any(net.prefix == 0 for net in entity.not_nets)  # has a finding of its own
+        if not everything and lacks_addresses(rule, entity):
+            remedy = f"write {side}.notNets that leave some, or remove the rule"
+            yield f"{side}.notNets leave no address", remedy
+        if lacks_ports(entity):
+            remedy = f"write {side}.notPorts that leave some, or remove the rule"
+            yield f"{side}.notPorts leave no port", remedy
 
 
 def _peer_not_found(
@@ -153,9 +183,25 @@ def _untracked_one_direction(
         place,
         f"allows {direction} untracked, and no such rule allows the answers ({other}): they belong to no "
         "connection. TCP answers are dropped on iptables and pass on nftables; others meet normal policy",
-        f"allow the answers in a doNotTrack policy: {other} with the ports as "
-        f"{'source' if direction == INGRESS else 'destination'} ports",
+        f"write in a doNotTrack policy, in {other}: {_answer_to(rule)}",
     )
+
+
+def _answer_to(rule: Rule) -> str:
+    """The rule that allows the answers, as one would write it."""
+    fields = ["action: Allow"]
+    if rule.protocol is not None:
+        name = next((name for name, number in _NAMES.items() if number == rule.protocol), rule.protocol)
+        fields.append(f"protocol: {name}")
+    for name, side in (("source", rule.destination), ("destination", rule.source)):
+        found = [f"nets: [{', '.join(map(in_yaml, side.nets))}]"] if side.nets else []
+        if side.ports:
+            ranges = [
+                str(low) if low == high else in_yaml(f"{low}:{high}") for low, high in side.ports.ranges
+            ]
+            found.append(f"ports: [{', '.join((*ranges, *side.ports.names))}]")
+        fields += [f"{name}: {{{', '.join(found)}}}"] if found else []
+    return f"{{{', '.join(fields)}}}"
 
 
 def _answers(first: Rule, second: Rule) -> bool:
@@ -243,26 +289,25 @@ def _one_family(
     other = 10 - family
     rules = policy.ingress if direction == INGRESS else policy.egress
     if rule.action == "deny":
-        if not any(_pairs(rule, mate, other) for mate in rules if mate.action == "deny"):
+        mates = _rules_of_tier(context, policy, direction, same_hosts=True)
+        if not any(_pairs(rule, mate, other) for mate in mates if mate.action == "deny"):
+            fields = _net_fields(rule)
+            of_family = f"the IPv{other} {fields}"
+            added = of_family if fields == "nets" else f"ipVersion: {other}, and {of_family} if there are any"
             yield trap(
                 "one-family-deny",
                 WARNING,
                 str(policy.ref),
                 place,
-                f"denies by IPv{family} {_net_fields(rule)} only: the same over IPv{other} stays open",
-                f"add a rule with the IPv{other} nets, or set ipVersion: {family} to say that it is meant",
+                f"denies by IPv{family} {fields} only: the same over IPv{other} stays open",
+                f"add the same rule with {added} in place of these; or set ipVersion: {family} here to say "
+                "that it is meant",
             )
         return
     if rule.action != "allow" or not _denied_later(context, policy, rule, rules, other):
         return
-    tier = context.tiers.get(policy.tier)
-    mates = [
-        mate
-        for companion in (tier.policies if tier else (policy,))
-        for side, mate, _place in rules_of(companion)
-        if side == direction and mate.action == "allow"
-    ]
-    if not any(_pairs(rule, mate, other) for mate in mates):
+    mates = _rules_of_tier(context, policy, direction, same_hosts=False)
+    if not any(_pairs(rule, mate, other) for mate in mates if mate.action == "allow"):
         yield trap(
             "one-family-allow",
             WARNING,
@@ -270,8 +315,20 @@ def _one_family(
             place,
             f"allows by IPv{family} {_net_fields(rule)} only while the deny after it is for both families: "
             f"the same over IPv{other} is cut off",
-            f"add the IPv{other} nets, or set ipVersion: {family} to say that it is meant",
+            f"add the same rule with the IPv{other} nets in place of these; or set ipVersion: {family} here "
+            "to say that it is meant",
         )
+
+
+def _rules_of_tier(
+    context: LintContext, policy: Policy, direction: str, *, same_hosts: bool
+) -> Iterator[Rule]:
+    """The rules of one direction of a policy and of those of its tier, or of those for the same hosts."""
+    tier = context.tiers.get(policy.tier)
+    for companion in (policy, *(tier.policies if tier else ())):
+        if same_hosts and companion is not policy and not _same_class(companion, policy):
+            continue
+        yield from (rule for side, rule, _place in rules_of(companion) if side == direction)
 
 
 def _denied_later(

@@ -4,11 +4,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..bad_input import BadInput
+from ..stored.known_fields import OTHER_KINDS, SPEC_FIELDS
 from .names import API_VERSION, DEFAULT_TIER, EGRESS, INGRESS, NETWORK_SET, POLICY, STAGED_POLICY, TIER
 from .reader import Document
 
@@ -16,35 +18,13 @@ CALICO_GROUPS = ("projectcalico.org", "crd.projectcalico.org")
 STORED_VERSION = "crd.projectcalico.org/v1"
 HOST_ENDPOINT = "HostEndpoint"
 _OF_A_SET = (POLICY, STAGED_POLICY, NETWORK_SET, TIER)
-# Calico's other kinds (api/pkg/apis/projectcalico/v3 and the CRDs, v3.32.1). One of its groups that is not
-# among them is misspelt.
-_OTHER_KINDS = (
-    "BGPConfiguration",
-    "BGPFilter",
-    "BGPPeer",
-    "BlockAffinity",
-    "CalicoNodeStatus",
-    "ClusterInformation",
-    "FelixConfiguration",
-    HOST_ENDPOINT,
-    "IPAMBlock",
-    "IPAMConfig",
-    "IPAMConfiguration",
-    "IPAMHandle",
-    "IPPool",
-    "IPReservation",
-    "KubeControllersConfiguration",
-    "NetworkPolicy",
-    "NetworkSet",
-    "Node",
-    "Profile",
-    "StagedKubernetesNetworkPolicy",
-    "StagedNetworkPolicy",
-    "WorkloadEndpoint",
-)
+# A kind of one of Calico's groups that is not among them is misspelt.
+_OTHER_KINDS = (OTHER_KINDS | SPEC_FIELDS.keys()) - set(_OF_A_SET)
 # What the API server or a client notes in what it gives out.
 _NOTED = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
 _NOTED_ANNOTATIONS = ("kubectl.kubernetes.io/last-applied-configuration", "projectcalico.org/metadata")
+# Of one interface: '*' is all of them.
+_INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}\Z")
 
 Object = dict[str, Any]
 
@@ -101,35 +81,53 @@ def sort_out(documents: Iterable[Document], *, strict: bool) -> Mixed:
 
 
 def templates_like(host_endpoints: Iterable[Object]) -> list[Object]:
-    """Entries of ``host_endpoints_templates`` that make HostEndpoints like these, each once.
+    """Entries of ``host_endpoints_templates`` that make HostEndpoints like these, one for an interface.
 
-    What selects by an address alone has no template: the network that it is meant for nobody can tell.
+    Of labels those that all of its HostEndpoints have. What selects by an address alone has no template: the
+    network that it is meant for nobody can tell.
     """
-    found: list[Object] = []
+    found: dict[str, list[Mapping[str, Any]]] = {}
     for hep in host_endpoints:
         metadata, spec = _mapping(hep.get("metadata")), _mapping(hep.get("spec"))
         interface = spec.get("interfaceName")
-        if not isinstance(interface, str) or not interface or interface == "*":
-            continue
-        entry: Object = {"generate_name": interface.lower(), "interface_pattern": f"^{interface}$"}
-        if _mapping(metadata.get("labels")):
-            entry["labels"] = dict(_mapping(metadata.get("labels")))
-        if entry not in found:
-            found.append(entry)
-    return found
+        if isinstance(interface, str) and _INTERFACE.match(interface):
+            found.setdefault(interface, []).append(_mapping(metadata.get("labels")))
+    return [_template(interface, labels) for interface, labels in found.items()]
+
+
+def _template(interface: str, labels: Sequence[Mapping[str, Any]]) -> Object:
+    pattern = interface.replace(".", r"\.")
+    entry: Object = {"generate_name": interface.lower(), "interface_pattern": f"^{pattern}$"}
+    shared = {
+        key: value for key, value in labels[0].items() if all(other.get(key) == value for other in labels)
+    }
+    return {**entry, "labels": shared} if shared else entry
 
 
 def _unpacked(documents: Iterable[Document]) -> Iterable[Document]:
-    """The documents, with the items of a ``List`` as ``kubectl get -o yaml`` prints it."""
+    """The documents, with the items of lists: those that kubectl prints, and those that calicoctl takes."""
     for document in documents:
         value = document.value
         kind = value.get("kind") if isinstance(value, Mapping) else None
-        items = value.get("items") if isinstance(value, Mapping) else None
-        if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list):
-            for number, item in enumerate(items):
-                yield Document(_with_kind(item, kind, value), f"{document.place}, items[{number}]")
-        else:
-            yield document
+        if (
+            isinstance(value, Mapping)
+            and isinstance(kind, str)
+            and kind.endswith("List")
+            and "items" in value
+        ):
+            items = value["items"] or []
+            if isinstance(items, list):
+                yield from _items(document, [_with_kind(item, kind, value) for item in items], "items")
+                continue
+        if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+            yield from _items(document, value, "")
+            continue
+        yield document
+
+
+def _items(document: Document, items: Sequence[object], field: str) -> Iterable[Document]:
+    place = f"{document.place}, {field}" if field else document.place
+    return _unpacked(Document(item, f"{place}[{number}]") for number, item in enumerate(items))
 
 
 def _with_kind(item: object, kind: str, listed: object) -> object:

@@ -246,6 +246,8 @@ def _read_metadata(reader: _DefinitionReader) -> Metadata:
     meta.refuse("namespace", "this kind has no namespace: remove it")
     for key in _SET_BY_THE_API:
         meta.refuse(key, "the API server sets it: remove it")
+    for key in ("finalizers", "ownerReferences", "generateName"):
+        meta.refuse(key, "objects of a set have a name, labels and annotations: remove it")
     labels = _read_strings(meta, "labels")
     annotations = _read_strings(meta, "annotations")
     for key, value in labels.items():

@@ -158,11 +158,44 @@ def kind_meant(kind: str) -> Optional[str]:
     return _meant(kind, known)
 
 
-def unknown_fields(kind: str, spec: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:
-    """Fields of a spec that this kind does not have: path, value, and what to write instead."""
-    fields = SPEC_FIELDS.get(kind)
-    if fields is not None:
-        yield from _unknown(spec, fields, "spec")
+# Of these names no other program has a kind.
+_UNMISTAKABLE = (
+    "HostEndpoint",
+    "GlobalNetworkPolicy",
+    "StagedGlobalNetworkPolicy",
+    "GlobalNetworkSet",
+    "FelixConfiguration",
+    "KubeControllersConfiguration",
+)
+
+
+def meant_for_calico(kind: str, api: str) -> str:
+    """What to write where an object of another API, or of none, was meant for Calico's; empty for others'.
+
+    :param kind: one that Kubernetes itself does not have
+    """
+    if "calico" in api.lower() or not api:
+        meant = _meant(kind, list(SPEC_FIELDS))
+    else:
+        close = difflib.get_close_matches(kind.lower(), [name.lower() for name in _UNMISTAKABLE], 1, 0.87)
+        meant = next((name for name in _UNMISTAKABLE if close and name.lower() == close[0]), None)
+    return f"write apiVersion: projectcalico.org/v3 and kind: {meant}" if meant else ""
+
+
+# Kubernetes' ObjectMeta, and what stands beside it.
+_METADATA = _plain(
+    "name generateName namespace selfLink uid resourceVersion generation creationTimestamp deletionTimestamp "
+    "deletionGracePeriodSeconds labels annotations ownerReferences finalizers managedFields clusterName"
+)
+_OBJECT = _plain("apiVersion kind metadata spec status")
+
+
+def unknown_fields(raw: Mapping[str, Any]) -> Iterator[tuple[str, object, str]]:
+    """Fields of an object that its kind does not have: path, value, and what to write instead."""
+    fields = SPEC_FIELDS.get(raw["kind"])
+    if fields is None:
+        return
+    yield from _unknown(raw, {**_OBJECT, "metadata": _METADATA, "spec": fields}, "")
 
 
 def _unknown(value: object, fields: Fields, place: str) -> Iterator[tuple[str, object, str]]:
@@ -173,17 +206,23 @@ def _unknown(value: object, fields: Fields, place: str) -> Iterator[tuple[str, o
     if not isinstance(value, Mapping):
         return
     for name, inner in value.items():
+        path = f"{place}.{name}" if place else str(name)
         if name not in fields:
-            yield f"{place}.{name}", inner, _advice(str(name), fields)
+            yield path, inner, _advice(str(name), fields)
         elif fields[name] is not None:
-            yield from _unknown(inner, fields[name], f"{place}.{name}")
+            yield from _unknown(inner, fields[name], path)
 
 
 def _advice(name: str, fields: Fields) -> str:
+    if name == "domains":
+        return (
+            "only Calico's commercial editions have this field: write nets, or a selector of a network set "
+            "that holds them"
+        )
     if is_commercial(name):
         return "only Calico's commercial editions have this field: take it out, or use them"
     meant = _meant(name, list(fields))
-    return f"write {meant}" if meant else f"take it out; the fields here are {', '.join(list(fields)[:12])}"
+    return f"write {meant}" if meant else f"take it out: the fields here are {', '.join(list(fields)[:12])}"
 
 
 def _meant(name: str, known: list[str]) -> Optional[str]:

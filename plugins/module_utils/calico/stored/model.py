@@ -240,8 +240,8 @@ class Store:
     misreadings: list[tuple[Reference, Misreading]] = field(default_factory=list)
 
     def unknown_kinds(self) -> list[tuple[Reference, Misreading]]:
-        """Objects of Calico's API whose kind it does not have."""
-        return [(ref, found) for ref, found in self.misreadings if found.field == "kind"]
+        """Objects of a kind that their API does not have, where it is Calico's or was meant to be."""
+        return [(ref, found) for ref, found in self.misreadings if found.field in ("kind", "apiVersion")]
 
     def stale(self) -> list[tuple[Reference, Misreading]]:
         """What keeps Felix from seeing any change of a kind."""

@@ -32,7 +32,7 @@ from .fields import (
     number_field,
     text_field,
 )
-from .known_fields import OTHER_KINDS, SPEC_FIELDS, kind_meant, unknown_fields
+from .known_fields import OTHER_KINDS, SPEC_FIELDS, kind_meant, meant_for_calico, unknown_fields
 from .model import (
     MISSING,
     SKIPPED,
@@ -63,6 +63,8 @@ from .rules import (
 )
 
 UNKNOWN_FIELD = "Calico has no such field"
+UNKNOWN_API = "No API has such a kind"
+UNDECODABLE = "cannot be decoded"
 
 V1 = "crd.projectcalico.org/v1"
 V3 = "projectcalico.org/v3"
@@ -169,7 +171,7 @@ def merged_metadata(raw: Raw) -> tuple[str, dict[str, str], Optional[Misreading]
     return str(kept_name), {**labels, **kept_labels}, found
 
 
-def opened(objects: Iterable[Raw]) -> list[Raw]:
+def opened(objects: Iterable[object]) -> list[Raw]:
     """The objects, those of lists among them.
 
     :raises BadInput: one without kind or name
@@ -183,8 +185,8 @@ def opened(objects: Iterable[Raw]) -> list[Raw]:
         kind = raw.get("kind")
         if not isinstance(kind, str) or not kind:
             raise BadInput(f"resources[{index}].kind", kind, "name the object's kind")
-        if kind.endswith("List") and isinstance(raw.get("items"), Sequence):
-            found.extend(opened(raw["items"]))
+        if kind.endswith("List") and "items" in raw and isinstance(raw["items"] or [], list):
+            found.extend(opened(_items_of(raw)))
             continue
         metadata = raw.get("metadata")
         name = metadata.get("name") if isinstance(metadata, Mapping) else None
@@ -192,6 +194,16 @@ def opened(objects: Iterable[Raw]) -> list[Raw]:
             raise BadInput(f"resources[{index}].metadata.name", name, "name the object", kind)
         found.append(raw)
     return found
+
+
+def _items_of(listed: Raw) -> Iterator[object]:
+    """The items of a list; of one kind, the API leaves the kind out of each."""
+    kind, items = listed["kind"], listed["items"] or []
+    for item in items:
+        if kind == "List" or not isinstance(item, Mapping) or "kind" in item:
+            yield item
+        else:
+            yield {"apiVersion": listed.get("apiVersion"), **item, "kind": kind[: -len("List")]}
 
 
 def _identity(raw: Raw) -> tuple[str, str, str, str]:
@@ -269,6 +281,10 @@ class _Reader:
                 handler(raw)
             except BadInput as bad:
                 self.cannot_decode(raw, bad)
+            return
+        meant = meant_for_calico(kind, str(api or ""))
+        if meant and not was_stored(raw):
+            self.note_unknown(raw, "apiVersion", api, f"{UNKNOWN_API}, so this does nothing; {meant}")
 
     def cannot_decode(self, raw: Raw, bad: BadInput) -> None:
         """Record what an API server stored and its readers cannot decode.
@@ -281,7 +297,7 @@ class _Reader:
             raise bad.within("", bad.source or f"{raw['kind']} {name}")
         ref = Reference(raw["kind"], name, namespace, str(raw.get("apiVersion")), name)
         effect = STALE if _is_calicos(raw.get("apiVersion")) else MISSING
-        found = Misreading(bad.field, bad.value, effect, f"cannot be decoded: {bad.remedy}")
+        found = Misreading(bad.field, bad.value, effect, f"{UNDECODABLE}: {bad.remedy}")
         self.store.misreadings.append((ref, found))
         self.store.dropped.append((ref, (found,)))
 
@@ -289,17 +305,11 @@ class _Reader:
 
     def add_of_calico(self, kind: str, api: object, raw: Raw) -> None:
         """Read an object of Calico's API; of a kind that says nothing about hosts only its name."""
-        metadata = raw["metadata"]
-        name = metadata["name"]
+        name = raw["metadata"]["name"]
         if kind not in SPEC_FIELDS and kind not in OTHER_KINDS:
-            ref = Reference(kind, name, str(metadata.get("namespace") or ""), str(api), name)
             meant = kind_meant(kind)
             hint = f"did you mean {meant}?" if meant else "no version of Calico that is known here has it"
-            found = Misreading(
-                "kind", kind, MISSING, f"Calico has no such kind, so this does nothing; {hint}"
-            )
-            self.store.misreadings.append((ref, found))
-            self.store.dropped.append((ref, (found,)))
+            self.note_unknown(raw, "kind", kind, f"Calico has no such kind, so this does nothing; {hint}")
             return
         if kind not in CALICO_KINDS:
             self.note_unknown_fields(raw)
@@ -312,15 +322,23 @@ class _Reader:
         except BadInput as bad:
             self.cannot_decode(raw, bad)
 
+    def note_unknown(self, raw: Raw, field: str, value: object, meaning: str) -> None:
+        """Record an object that no API takes."""
+        metadata = raw["metadata"]
+        name, namespace = metadata["name"], str(metadata.get("namespace") or "")
+        ref = Reference(raw["kind"], name, namespace, str(raw.get("apiVersion")), name)
+        found = Misreading(field, value, MISSING, meaning)
+        self.store.misreadings.append((ref, found))
+        self.store.dropped.append((ref, (found,)))
+
     def note_unknown_fields(self, raw: Raw) -> None:
         """Record fields that the API does not have. In what it has stored there are none: it prunes them."""
-        spec = raw.get("spec")
-        if was_stored(raw) or not isinstance(spec, Mapping):
+        if was_stored(raw):
             return
         metadata = raw["metadata"]
         name, namespace = metadata["name"], str(metadata.get("namespace") or "")
         ref = Reference(raw["kind"], name, namespace, str(raw.get("apiVersion")), name)
-        for field, value, advice in unknown_fields(raw["kind"], spec):
+        for field, value, advice in unknown_fields(raw):
             meaning = f"{UNKNOWN_FIELD}, and what it says is not in force; {advice}"
             self.store.misreadings.append((ref, Misreading(field, value, SKIPPED, meaning)))
 

@@ -222,6 +222,13 @@ def _entity(raw: Raw, side: str, place: str, namespace: str, notes: Notes) -> En
     selector, not_selector = _entity_selectors(value, place, namespace, notes)
     services = mapping_field(value, "services", place)
     service = f"{services.get('namespace') or ''}/{services['name']}" if services.get("name") else ""
+    if services and not service:
+        notes.add(
+            f"{place}.services.name",
+            services.get("name"),
+            SKIPPED,
+            "no name: Felix leaves the service out, so that the rule matches any",
+        )
     return Entity(
         _nets(value, "nets", place, notes),
         _nets(value, "notNets", place, notes),

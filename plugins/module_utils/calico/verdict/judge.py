@@ -150,12 +150,12 @@ def judge_objects(
 
 
 def refuse_unknown_kinds(store: Store) -> None:
-    """Reject objects of Calico's API whose kind is unknown here: left out, they would have no effect.
+    """Reject objects whose kind their API does not have: left out, they would have no effect.
 
-    :raises BadInput: field ``kind`` of the first of them
+    :raises BadInput: field ``kind`` or ``apiVersion`` of the first of them
     """
     for ref, found in store.unknown_kinds():
-        raise BadInput("kind", ref.kind, found.meaning, str(ref))
+        raise BadInput(found.field, found.value, found.meaning, str(ref))
 
 
 def count_verdicts(verdicts: Iterable[Verdict]) -> dict[str, int]:

@@ -16,6 +16,17 @@ OUTBOUND = [{"protocol": "UDP", "port": 53}]
 API_SLICE = builders.endpoint_slice("kubernetes", "10.0.0.1", port=443)
 
 
+DENY_SSH_FROM_INSIDE = gnp(
+    ingress=[
+        {
+            "action": "Deny",
+            "protocol": "TCP",
+            "source": {"nets": ["10.1.0.0/16"]},
+            "destination": {"ports": [22]},
+        }
+    ]
+)
+
 CASES: list[Case] = [
     (
         "failsafe-entry",
@@ -58,6 +69,22 @@ CASES: list[Case] = [
         "failsafe-entry",
         [felix(failsafeInboundHostPorts=[{**ENTRY, "net": "fe80::%eth0/64"}])],
         [felix(failsafeInboundHostPorts=[{**ENTRY, "net": "0.0.0.0"}])],
+    ),
+    (
+        "failsafe-shadows-deny",
+        [felix(failsafeInboundHostPorts=[{**ENTRY, "net": "10.0.0.0/8"}]), DENY_SSH_FROM_INSIDE],
+        [felix(failsafeInboundHostPorts=[{**ENTRY, "net": "192.0.2.0/24"}]), DENY_SSH_FROM_INSIDE],
+    ),
+    ("felix-unused", [{**felix(), "metadata": {"name": "mine"}}], [felix()]),
+    (
+        "felix-unused",
+        [{**felix(), "metadata": {"name": "node-n1"}}],
+        [{**felix(), "metadata": {"name": "node.n1"}}],
+    ),
+    (
+        "felix-unused",
+        [{**felix(), "metadata": {"name": "edge"}}],
+        [{**felix(nodeSelector="has(edge)"), "metadata": {"name": "edge"}}],
     ),
 ]
 

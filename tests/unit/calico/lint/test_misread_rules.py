@@ -76,11 +76,6 @@ CASES: list[Case] = [
     ("invalid-field", [gnp(ingress=[None])], [gnp(ingress=[ALL])]),
     ("invalid-field", [accounts("a'b")], [accounts("a-b")]),
     ("unknown-kind", [builders.resource("Globalnetworkpolicy", "p")], [builders.resource("BGPPeer", "p")]),
-    (
-        "unknown-kind",
-        [builders.resource("HostEndpoints", "p")],
-        [builders.resource("HostEndpoints", "p", api="v1")],
-    ),
     ("unknown-field", [gnp(Ingress=[ALL])], [gnp()]),
     ("unknown-field", [rule(source={"cidrs": ["10.0.0.0/8"]})], [rule(source={"nets": ["10.0.0.0/8"]})]),
     ("unknown-field", [felix(FailsafeInboundHostPorts=[])], [felix(failsafeInboundHostPorts=[])]),
@@ -88,6 +83,23 @@ CASES: list[Case] = [
         "unknown-field",
         [builders.resource("KubeControllersConfiguration", "default", controllers={"Node": {}})],
         [builders.resource("KubeControllersConfiguration", "default", controllers={"node": {}})],
+    ),
+    (
+        "unknown-kind",
+        [builders.resource("HostEndpoints", "p")],
+        [builders.resource("Endpoints", "p", api="v1")],
+    ),
+    (
+        "unknown-kind",
+        [builders.resource("globalnetworkpolicy", "p", api="calico.org/v3")],
+        [builders.resource("Tier", "p", api="example.com/v1")],
+    ),
+    ("unknown-field", [{**gnp(), "Spec": {}}], [{**gnp(), "status": {}}]),
+    ("unknown-field", [{**hep(), "metadata": {"name": "h", "lables": {"a": "b"}}}], [hep()]),
+    (
+        "service-without-name",
+        [rule(source={"services": {"namespace": "shop"}})],
+        [rule(source={"services": {"name": "web", "namespace": "shop"}})],
     ),
 ]
 

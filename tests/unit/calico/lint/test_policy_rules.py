@@ -25,6 +25,8 @@ from tests.unit.calico.lint.objects import (
     staged,
 )
 
+WEB = {**hep(), "metadata": {"name": "a", "labels": {"env": "prod"}}}
+
 CASES: list[Case] = [
     ("v1-empty-types", [gnp(types=None)], [gnp(types=None, api=V3)]),
     ("v1-empty-types", [gnp(types=[], egress=[ALL])], [gnp()]),
@@ -100,6 +102,19 @@ CASES: list[Case] = [
     ("never-allows", [gnp(ingress=[V4_DENY])], [gnp(ingress=[V4_DENY], preDNAT=True, **AOF)]),
     ("rules-not-in-types", [gnp(egress=[ALL])], [gnp(egress=[ALL], types=BOTH)]),
     ("global-selector", [gnp(selector="global()")], [rule(source={"namespaceSelector": "global()"})]),
+    (
+        "negative-namespace-selector",
+        [WEB, hep(), gnp(selector="role == 'db' && projectcalico.org/namespace != 'kube-system'")],
+        [WEB, hep(), gnp(selector="has(role) || projectcalico.org/namespace == 'kube-system'")],
+    ),
+    (
+        "negative-namespace-selector",
+        [hep(), gnp(selector="!(projectcalico.org/namespace in {'a', 'b'})")],
+        [hep(), gnp(selector="!has(projectcalico.org/namespace) && role == 'db'")],
+    ),
+    ("global-selector", [gnp(selector="role == 'db' && global( )")], [gnp(selector="role == 'global()'")]),
+    ("global-selector", [rule(source={"selector": "global()"})], [rule(source={"selector": "all()"})]),
+    ("global-selector", [rule(destination={"notSelector": "global()"})], [rule()]),
 ]
 
 

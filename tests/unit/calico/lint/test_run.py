@@ -56,7 +56,7 @@ def test_findings_say_which_object_which_field_and_what_to_do() -> None:
         "field": "spec.types",
         "message": "no types in a v1 object means Ingress and Egress: egress is governed without any rule, "
         "so the end of the tier decides it",
-        "remedy": "write types as you mean them",
+        "remedy": "write types: [Ingress], or [Ingress, Egress] if both are meant",
         "family": "",
         "table": "",
         "chain": "",

@@ -123,6 +123,37 @@ CASES: list[Case] = [
         [untracked(UNTRACKED_IN, {"action": "Allow", "protocol": "UDP", "source": {"ports": [9091]}})],
         [untracked(UNTRACKED_IN, ALL)],
     ),
+    (
+        "never-matches",
+        [rule(source={"notNets": ["0.0.0.0/1", "128.0.0.0/1"]})],
+        [rule(source={"notNets": ["0.0.0.0/1", "192.0.0.0/2"]})],
+    ),
+    (
+        "never-matches",
+        [rule(source={"nets": ["10.0.0.0/9"], "notNets": ["10.0.0.0/8"]})],
+        [rule(source={"nets": ["10.0.0.0/8"], "notNets": ["10.0.0.0/9"]})],
+    ),
+    (
+        "never-matches",
+        [rule(protocol="TCP", destination={"ports": [80], "notPorts": ["70:90"]})],
+        [rule(protocol="TCP", destination={"ports": [80, "web"], "notPorts": ["70:90"]})],
+    ),
+    ("never-matches", [rule(protocol="TCP", notProtocol=6)], [rule(protocol="TCP", notProtocol="UDP")]),
+    (
+        "never-matches",
+        [rule(protocol="ICMP", icmp={"type": 8, "code": 0}, notICMP={"type": 8})],
+        [rule(protocol="ICMP", icmp={"type": 8}, notICMP={"type": 8, "code": 0})],
+    ),
+    (
+        "never-matches",
+        [rule(protocol=58, source={"nets": ["10.0.0.0/8"]})],
+        [rule(protocol=58, source={"nets": ["fd00::/8"]})],
+    ),
+    (
+        "never-matches",
+        [rule(source={"notSelector": "all()"})],
+        [rule(source={"notSelector": "role == 'web'"})],
+    ),
 ]
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_auto import templates_of
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.definition import wire
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.mixed import (
     sort_out,
@@ -83,6 +84,27 @@ def test_lists_are_unpacked():
     ]
 
 
+def test_lists_of_any_depth_are_unpacked_as_calicoctl_and_kubectl_take_them():
+    tier, policy = obj("Tier", name="c"), obj("GlobalNetworkPolicy", name="p")
+    inner = {"kind": "List", "apiVersion": "v1", "items": [policy]}
+    nothing = {"kind": "List", "apiVersion": "v1", "items": None}
+    mixed = sorted_out([tier, inner], {"kind": "List", "items": [inner, nothing]}, nothing)
+    assert [(d.place, d.value) for d in mixed.documents] == [
+        ("0.yml[0]", tier),
+        ("0.yml[1], items[0]", policy),
+        ("1.yml, items[0], items[0]", policy),
+    ]
+    assert mixed.remarks == []
+
+
+def test_kinds_of_the_commercial_editions_are_left_alone():
+    mixed = sorted_out(obj("GlobalAlert"), obj("PacketCapture"), obj("GlobalNetworkPolicy"))
+    assert [remark.split(" (")[0] for remark in mixed.remarks] == [
+        "left alone: 1 GlobalAlert",
+        "left alone: 1 PacketCapture",
+    ]
+
+
 V1 = "crd.projectcalico.org/v1"
 
 
@@ -137,3 +159,18 @@ def test_templates_that_make_such_host_endpoints():
     )
     assert len(mixed.host_endpoints) == 6
     assert templates_like(mixed.host_endpoints) == [{"generate_name": "eth1", "interface_pattern": "^eth1$"}]
+
+
+def test_a_template_has_the_labels_that_all_of_its_interface_have():
+    heps = [
+        {
+            **obj("HostEndpoint", name=name, spec={"node": name, "interfaceName": "bond0.100"}),
+            "metadata": {"name": name, "labels": {"role": "storage", "kubernetes.io/hostname": name}},
+        }
+        for name in ("a", "b")
+    ]
+    assert templates_like(heps) == [
+        {"generate_name": "bond0.100", "interface_pattern": r"^bond0\.100$", "labels": {"role": "storage"}}
+    ]
+    # What is shown is taken by the reader of the option.
+    assert templates_of(templates_like(heps))

@@ -28,6 +28,7 @@ REFUSED = [
     ("metadata.name", gnp("x" * 254)),
     ("metadata.namespace", {**gnp(), "metadata": {"name": "x", "namespace": "y"}}),
     ("metadata.uid", {**gnp(), "metadata": {"name": "x", "uid": "y"}}),
+    ("metadata.finalizers", {**gnp(), "metadata": {"name": "x", "finalizers": ["a/b"]}}),
     ("metadata.labels[a]", {**gnp(), "metadata": {"name": "x", "labels": {"a": 1}}}),
     ("metadata.labels[a b]", {**gnp(), "metadata": {"name": "x", "labels": {"a b": "c"}}}),
     (

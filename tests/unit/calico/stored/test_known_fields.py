@@ -19,7 +19,7 @@ JUDGED = Path(__file__).parents[2] / "recordings" / "calicoctl_validate.jsonl"
 
 
 def unknown(kind: str, spec: Any) -> dict[str, str]:
-    return {path: advice for path, _value, advice in unknown_fields(kind, spec)}
+    return {path: advice for path, _value, advice in unknown_fields({"kind": kind, "spec": spec})}
 
 
 def test_a_field_that_calicos_own_decoder_takes_is_known() -> None:
@@ -41,7 +41,7 @@ def test_a_field_that_calicos_own_decoder_takes_is_known() -> None:
             "HostEndpoint",
             {"ports": [{}, {"number": 1}]},
             "spec.ports[1].number",
-            "take it out; the fields here",
+            "take it out: the fields here",
         ),
         (
             "GlobalNetworkPolicy",
@@ -61,7 +61,7 @@ def test_a_field_that_calicos_own_decoder_takes_is_known() -> None:
             "spec.egress[0].destination.domains",
             "only Calico's commercial editions",
         ),
-        ("NetworkPolicy", {"preDNAT": True}, "spec.preDNAT", "take it out; the fields here"),
+        ("NetworkPolicy", {"preDNAT": True}, "spec.preDNAT", "take it out: the fields here"),
         ("FelixConfiguration", {"bpfenabled": True}, "spec.bpfenabled", "write bpfEnabled"),
         (
             "KubeControllersConfiguration",

@@ -183,7 +183,7 @@ def test_kinds_of_other_programs_are_passed_over() -> None:
     others = [
         ("kubeflow.org/v1", "Profile"),
         ("example.com/v1", "Tier"),
-        ("operator.tigera.io/v1", "HostEndpoint"),
+        ("networking.example.com/v1", "NetworkSet"),
     ]
     store = read([{"apiVersion": api, "kind": kind, "metadata": {"name": "x"}} for api, kind in others])
     assert not store.misreadings
