@@ -63,6 +63,8 @@ SAID = [
             "icmp-family",
         )
     ),
+    ("t16", "deny-covers-loopback", "warning", "GlobalNetworkPolicy few", "{nets: [10.20.0.5/32]}"),
+    ("t38", "unknown-field", "warning", "GlobalNetworkPolicy registries", "write nets, or a selector"),
     ("t34", "rules-not-in-types", "warning", "GlobalNetworkPolicy rules-without-type", "never evaluated"),
 ]
 # file, rule, object: what must not be said of it
@@ -124,6 +126,31 @@ def test_folders_are_read_too(tmp_path: Path) -> None:
     assert "ports-without-protocol" in {one["id"] for one in found}
     (tmp_path / "ok.yaml").unlink()
     assert run_module("policy_lint", NO_CLUSTER, src=str(tmp_path))["findings"]
+
+
+def test_what_kustomize_reads_is_no_object(tmp_path: Path) -> None:
+    shutil.copy(src_of("t06"), tmp_path / "ok.yaml")
+    (tmp_path / "kustomization.yaml").write_text("resources: [ok.yaml]\n")
+    assert run_module("policy_lint", NO_CLUSTER, src=str(tmp_path))["counts"]["error"] == 0
+
+
+def test_an_object_of_another_api_is_an_error_and_gets_no_verdict(tmp_path: Path) -> None:
+    (policy, host_endpoint) = (tmp_path / "policy.yaml", tmp_path / "hep.yaml")
+    policy.write_text("apiVersion: calico.org/v3\nkind: GlobalNetworkPolicy\nmetadata: {name: p}\n")
+    host_endpoint.write_text(
+        "apiVersion: projectcalico.org/v3\nkind: HostEndpoint\nmetadata: {name: h, lables: {a: b}}\n"
+        "spec: {node: n1, interfaceName: eth0, profiles: [projectcalico-default-allow]}\n"
+    )
+    found = run_module("policy_lint", NO_CLUSTER, src=str(tmp_path))["findings"]
+    errors = {(one["id"], one["remedy"]) for one in found if one["severity"] == "error"}
+    assert errors == {
+        ("unknown-kind", "write apiVersion: projectcalico.org/v3 and kind: GlobalNetworkPolicy"),
+        ("unknown-field", "write labels"),
+    }
+    asked = flow(source="192.0.2.9", destination="10.0.0.1", destination_port=80)
+    refused = run_module("flow_verdict", NO_CLUSTER, src=str(tmp_path), flows=[asked])
+    assert refused["failed"]
+    assert "write apiVersion: projectcalico.org/v3" in refused["msg"]
 
 
 def test_a_tier_in_another_file_of_the_folder_counts(tmp_path: Path) -> None:
