@@ -19,7 +19,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.da
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import flow_judging
 
-from tests.unit.calico.audit.test_audit import DAY, ONLY_WEB, cluster, document, record
+from tests.unit.calico.audit.watched import DAY, ONLY_WEB, cluster, document, record
 
 NODES = 7
 

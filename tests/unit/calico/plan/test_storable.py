@@ -14,8 +14,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.view 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.wishes import Wishes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.known_fields import SPEC_FIELDS
 
-from tests.unit.calico.plan.test_builder import CLOSED, HEPS, a_set, after, policies
-from tests.unit.calico.plan.test_builder import view as view  # a fixture
+from tests.unit.calico.plan.planned import CLOSED, HEPS, a_set, after, policies
 from tests.unit.calico.stored.test_storable import stored
 
 EACH = 12
