@@ -192,8 +192,8 @@ _BY_TASK: dict[str, _Table] = {
     VERDICTS: {
         **{("", plural): ("list",) for plural in ("namespaces", "pods", "serviceaccounts")},
         **{(_CALICO, plural): ("list",) for plural in ("ippools", "networksets")},
-        # Whether kube-proxy uses IPVS.
-        ("", "configmaps", "kube-proxy"): ("list",),
+        # In which mode kube-proxy runs; the gates go without where they may not see it.
+        ("", "configmaps", "kube-proxy"): ("get",),
     },
 }
 
