@@ -192,8 +192,8 @@ _BY_TASK: dict[str, _Table] = {
     VERDICTS: {
         **{("", plural): ("list",) for plural in ("namespaces", "pods", "serviceaccounts")},
         **{(_CALICO, plural): ("list",) for plural in ("ippools", "networksets")},
-        # In which mode kube-proxy runs; the gates go without where they may not see it.
-        ("", "configmaps", "kube-proxy"): ("get",),
+        # In which mode kube-proxy runs; the gates, which get it, go without where they may not.
+        ("", "configmaps", "kube-proxy"): ("get", "list"),
     },
 }
 
