@@ -22,17 +22,12 @@ def environment(cluster: Cluster) -> dict[str, str]:
     return configured_environment(settings(cluster))
 
 
-def kube_proxy(cluster: Cluster) -> list[Object]:
-    """kube-proxy's ConfigMap as kubeadm names it; none where it may not be read."""
+def kube_proxy_mode(cluster: Cluster) -> str:
+    """kube-proxy's mode, as the ConfigMap that kubeadm writes says it; empty where it may not be read."""
     try:
         found = cluster.find(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{CONFIG_MAP}")
     except ApiError as error:
         if error.status == 403:
-            return []
+            return ""
         raise
-    return [{**found, "kind": "ConfigMap", "apiVersion": "v1"}] if found else []
-
-
-def kube_proxy_mode(cluster: Cluster) -> str:
-    """Its mode, empty where nothing says it."""
-    return configured_mode(kube_proxy(cluster))
+    return configured_mode([{**found, "kind": "ConfigMap"}]) if found else ""

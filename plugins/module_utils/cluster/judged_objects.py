@@ -11,7 +11,7 @@ from typing import Any, Optional
 from ..calico import endpoint_slice
 from ..calico.bad_input import BadInput
 from ..calico.felix.daemon_set import configured_environment
-from ..calico.stored.kube_proxy import MODES, configured_mode
+from ..calico.stored.kube_proxy import CONFIG_MAP, MODES, NAMESPACE, configured_mode
 from ..calico.verdict.dataplanes import Dataplanes
 from ..calico.verdict.interface_owner import NodeFacts, parse_nodes
 from ..calico.verdict.judge import Options
@@ -51,6 +51,7 @@ _UNSEEN: Object = {
     "kind": "ClusterNetworkPolicy",
     "metadata": {"name": "unseen"},
 }
+_CONFIG_MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 _SIDES = ("source", "destination")
 _SELECTORS = ("selector", "notSelector", "namespaceSelector", "serviceAccounts")
 
@@ -142,7 +143,8 @@ def _from_cluster(cluster: Cluster, served: Flavour, with_pods: bool) -> tuple[l
     for kind, plural in _MORE_CALICO_KINDS.items():
         path = f"/apis/{served.group}/{served.version}/{plural}"
         objects += [_typed(item, kind, served.api_version) for item in cluster.list_if_readable(path) or ()]
-    objects += felix_surroundings.kube_proxy(cluster)
+    maps = cluster.list_if_readable(_CONFIG_MAPS, fieldSelector=f"metadata.name={CONFIG_MAP}")
+    objects += [_typed(item, "ConfigMap", "v1") for item in maps or ()]
     objects += felix_surroundings.settings(cluster)
     sides = list(_sides(objects))
     complete = False

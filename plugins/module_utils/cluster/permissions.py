@@ -193,8 +193,8 @@ _BY_TASK: dict[str, _Table] = {
         # Of services the names alone: an audit puts them to addresses.
         **{("", plural): ("list",) for plural in ("namespaces", "pods", "serviceaccounts", "services")},
         **{(_CALICO, plural): ("list",) for plural in ("ippools", "networksets")},
-        # Whether kube-proxy uses IPVS.
-        ("", "configmaps", "kube-proxy"): ("list",),
+        # In which mode kube-proxy runs; the gates, which get it, go without where they may not.
+        ("", "configmaps", "kube-proxy"): ("get", "list"),
     },
 }
 
