@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +30,7 @@ from ansible_collections.hostfence.calico.plugins.modules import (
     enforce,
     failsafe_resources,
     felix_configuration,
+    flow_audit,
     host_endpoints,
     host_endpoints_info,
     plan,
@@ -36,6 +39,7 @@ from ansible_collections.hostfence.calico.plugins.modules import (
     policy_lint,
     rollback,
 )
+from builders import flows_document
 from module_run import run_module
 from role_run import run_roles
 
@@ -55,6 +59,7 @@ MODULES = {
     "policies": policies,
     "plan": plan,
     "policies_info": policies_info,
+    "flow_audit": flow_audit,
     "policy_lint": policy_lint,
     "rollback": rollback,
 }
@@ -413,6 +418,9 @@ def work(api, run):
     ok("policies_info")
     ok("policy_lint")
     ok("failsafe_resources")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "sim-0001.json").write_text(json.dumps(flows_document("sim-0001", 443)))
+        ok("flow_audit", flows=folder)
     ok("policies", name="one", state="absent", settle=0)
     for port in (22, 2222):
         ok("felix_configuration", failsafe_inbound_host_ports=[{"protocol": "TCP", "port": port}])

@@ -1,0 +1,94 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the fields of Calico's two configurations take, as Calico's own validator judged it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import lint
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.known_fields import SPEC_FIELDS
+
+from tests.unit.builders import V3
+from tests.unit.calico.lint.test_api_rules import is_refused
+
+VALUES = Path(__file__).parents[2] / "recordings" / "calicoctl_values.jsonl"
+
+
+def refusals(kind: str, spec: dict[str, Any]) -> set[str]:
+    judged = {"apiVersion": V3, "kind": kind, "metadata": {"name": "default"}, "spec": spec}
+    return {found.field for found in lint([judged]) if found.id in ("refused-by-api", "failsafe-entry")}
+
+
+def test_every_value_that_calicos_validator_refuses_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """Field by field, of every kind but policies; what both take must still be taken."""
+    rows = [json.loads(line) for line in VALUES.read_text().splitlines()]
+    named = {"HostEndpoint": "h", "GlobalNetworkSet": "s", "Tier": "t"}
+    for row in rows:
+        judged = {"kind": row["kind"], "metadata": {"name": named.get(row["kind"], "default")}}
+        assert is_refused({**judged, "spec": row["spec"]}) is row["refused"], row
+    refused = sum(row["refused"] for row in rows)
+    with capsys.disabled():
+        print(f"\n{refused} of {refused} values that Calico's validator refuses are refused")
+    fields = {field for row in rows if row["kind"] == "FelixConfiguration" for field in row["spec"]}
+    # Calico's validator ends in a panic on any value of the one that is left out.
+    assert fields == SPEC_FIELDS["FelixConfiguration"].keys() - {"bpfExportBufferSizeMB"}
+
+
+@pytest.mark.parametrize(
+    ("field", "right", "wrong"),
+    [
+        ("bpfEnabled", [True, False, None], ["true", "yes", 1]),
+        ("chainInsertMode", ["Append", "insert", ""], ["Prepend", True]),
+        ("prometheusMetricsClientAuth", ["NoClientCert"], ["", "none"]),
+        ("bpfDataIfacePattern", ["^eth.*", "[[:alpha:]]+"], ["("]),
+        ("natPortRange", ["20000:29999", 80], [0, "2:1", True]),
+        ("routeTableRange", [{"min": 1, "max": 250}], [{}, {"min": 2, "max": 1}]),
+        ("defaultEndpointToHostAction", ["Drop", ""], ["drop", "Deny"]),
+        ("bpfExternalServiceMode", ["DSR"], ["dsr"]),
+        ("iptablesRefreshInterval", ["90s", "1m30s", "0s", "1.5h"], ["90", 90, "1 m", "1d"]),
+        ("logActionRateLimit", ["100/minute"], ["100", "0/minute", "1/week"]),
+        ("wireguardListeningPort", [1, 65535], [0, 65536, "51820"]),
+        ("wireguardInterfaceName", ["wg0"], ["wireguard-interface"]),
+        ("natOutgoingAddress", ["192.0.2.1"], ["fd00::1", "192.0.2.1/32"]),
+        ("externalNodesList", [["192.0.2.0/24", "192.0.2.1"]], [["fd00::/8"], ["x"], "192.0.2.1"]),
+        ("bpfDSROptoutCIDRs", [["192.0.2.0/24", "fd00::/8"]], [["x"], [1]]),
+        ("kubeNodePortRanges", [["30000:32767", 80]], [["http"], ["1:99999"], ["1:2"] * 8, "1:2"]),
+        ("featureDetectOverride", ["A=true,B=false", ""], ["A", "A=true;B=x=y"]),
+    ],
+)
+def test_what_a_field_of_felix_takes(field: str, right: list[object], wrong: list[object]) -> None:
+    for value in right:
+        assert not refusals("FelixConfiguration", {field: value}), value
+    for value in wrong:
+        [place] = refusals("FelixConfiguration", {field: value})
+        assert place.startswith(f"spec.{field}")
+
+
+@pytest.mark.parametrize(
+    "controllers",
+    [
+        *({"node": "x"}, {"node": {"hostEndpoint": [1]}}, {"node": {"hostEndpoint": {"templates": {}}}}, "x"),
+        {"node": {"hostEndpoint": {"templates": ["x"]}}},
+        {"node": {"hostEndpoint": {"templates": [{"nodeSelector": 5}]}}},
+        {"policy": {"reconcilerPeriod": 5}},
+        {"loadBalancer": {"assignIPs": "some"}},
+    ],
+)
+def test_controllers_of_another_shape_are_refused(controllers: object) -> None:
+    [field] = refusals("KubeControllersConfiguration", {"controllers": controllers})
+    assert field.startswith("spec.controllers")
+
+
+@pytest.mark.parametrize("kind", ["FelixConfiguration", "KubeControllersConfiguration"])
+def test_objects_of_another_shape_are_refused_and_do_not_end_in_a_traceback(kind: str) -> None:
+    for metadata in ({"labels": 5}, {"labels": ["a"]}, {"labels": {"a": 1}}):
+        judged = {"kind": kind, "metadata": {"name": "default", **metadata}, "spec": {"controllers": {}}}
+        if kind == "FelixConfiguration":
+            judged["spec"] = {}
+        assert is_refused(judged)
+    for spec in ([1], "x", 5):
+        assert is_refused({"kind": kind, "metadata": {"name": "default"}, "spec": spec})
