@@ -192,6 +192,8 @@ _BY_TASK: dict[str, _Table] = {
     VERDICTS: {
         # Of services the names alone: an audit puts them to addresses.
         **{("", plural): ("list",) for plural in ("namespaces", "pods", "serviceaccounts", "services")},
+        # What pods may receive, which decides about packets that are forwarded to them.
+        ("networking.k8s.io", "networkpolicies"): ("list",),
         **{(_CALICO, plural): ("list",) for plural in ("ippools", "networksets")},
         # In which mode kube-proxy runs; the gates, which get it, go without where they may not.
         ("", "configmaps", "kube-proxy"): ("get", "list"),
