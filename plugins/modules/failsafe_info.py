@@ -33,8 +33,8 @@ options:
       - Objects as stored in the cluster - HostEndpoints, policies, Tiers, FelixConfigurations, the Node,
         ClusterInformation, and for the vital paths the Endpoints C(kubernetes) and the control plane's Nodes.
       - Of several thousand nodes only what is this node's is needed; others are passed over.
-      - M(hostfence.calico.failsafe_resources) reads them from a cluster. Either these or O(src) are needed,
-        unless probing; no node gets what reads the API.
+      - M(hostfence.calico.failsafe_resources_info) reads them from a cluster. Either these or O(src) are
+        needed, unless probing; no node gets what reads the API.
     type: list
     elements: dict
   src:
@@ -102,7 +102,7 @@ requirements:
 
 EXAMPLES = r"""
 - name: Read what the nodes must hold, once for all of them
-  hostfence.calico.failsafe_resources:
+  hostfence.calico.failsafe_resources_info:
   delegate_to: localhost
   run_once: true
   register: wanted

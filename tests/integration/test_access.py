@@ -28,7 +28,7 @@ from ansible_collections.hostfence.calico.plugins.modules import (
     cluster_info,
     confirm,
     enforce,
-    failsafe_resources,
+    failsafe_resources_info,
     felix_configuration,
     flow_audit,
     host_endpoints,
@@ -52,7 +52,7 @@ MODULES = {
     "cluster_info": cluster_info,
     "confirm": confirm,
     "enforce": enforce,
-    "failsafe_resources": failsafe_resources,
+    "failsafe_resources_info": failsafe_resources_info,
     "felix_configuration": felix_configuration,
     "host_endpoints": host_endpoints,
     "host_endpoints_info": host_endpoints_info,
@@ -417,7 +417,7 @@ def work(api, run):
     sets("enforced")
     ok("policies_info")
     ok("policy_lint")
-    ok("failsafe_resources")
+    ok("failsafe_resources_info")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "sim-0001.json").write_text(json.dumps(flows_document("sim-0001", 443)))
         ok("flow_audit", flows=folder)

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""felix_configuration and failsafe_resources as Ansible runs them, on every flavour of the API."""
+"""felix_configuration and failsafe_resources_info as Ansible runs them, on every flavour of the API."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_what_the_nodes_need_is_collected_once(clean_api: Any) -> None:
     for name, selector in (("hosts", "a == 'b'"), ("pods", "!has(a)")):
         spec = {"selector": selector, "types": ["Ingress"], "ingress": [{"action": "Allow"}]}
         clean_api.create("GlobalNetworkPolicy", name, spec)
-    found = run_module("failsafe_resources", clean_api)
+    found = run_module("failsafe_resources_info", clean_api)
     assert set(names) <= set(found["by_node"])
     assert [item["kind"] for item in found["by_node"][names[0]]].count("HostEndpoint") == 1
     policies = {item["metadata"]["name"]: item["spec"] for item in found["shared"]}

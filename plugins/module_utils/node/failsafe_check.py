@@ -143,7 +143,7 @@ def _objects(resources: Optional[Sequence[Object]], src: Optional[str]) -> list[
         raise BadInput(
             "resources",
             None,
-            "give the cluster's objects (hostfence.calico.failsafe_resources reads them), or files as src",
+            "give the cluster's objects (failsafe_resources_info reads them), or files as src",
         )
     return load(src)
 

@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: failsafe_resources
+module: failsafe_resources_info
 short_description: Collect what every node needs to check its own failsafes
-version_added: 0.1.0
+version_added: 0.2.0
 author: The Hostfence founders (@hostfence)
 description:
   - A node's check (M(hostfence.calico.failsafe_info)) does not talk to the API. This module reads, in a
@@ -32,7 +32,7 @@ seealso:
 
 EXAMPLES = r"""
 - name: Collect once, on the controller
-  hostfence.calico.failsafe_resources:
+  hostfence.calico.failsafe_resources_info:
   delegate_to: localhost
   run_once: true
   register: collected
