@@ -392,7 +392,7 @@ def _undetermined(observed: ObservedFlow, now: Verdict, then: Verdict) -> str:
 
 
 def unseen(required: Iterable[RequiredPacket], audit: Audit) -> Iterator[tuple[RequiredPacket, Row]]:
-    """What has to work and the candidate would deny, seen or not, each as a row of its own."""
+    """Required flows that the candidate would deny, whether they were seen or not, each with its own row."""
     for packet in required:
         observed = ObservedFlow(packet.flow, 0, None, False, True, False, None, None, "")
         _group, now, then = audit.judge(observed)

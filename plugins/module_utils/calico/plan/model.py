@@ -172,7 +172,7 @@ class Plan:
 
     @property
     def unseen(self) -> list[str]:
-        """What nobody looks at although it should be, because somebody switched that off."""
+        """Checks that were switched off: nobody looks at what they would show."""
         found = [f"{step.title}: {step.unseen}" for step in self.steps if step.unseen]
         if self.unproved_on_purpose and self.is_judged:
             found.append(UNPROVED)

@@ -182,7 +182,7 @@ def meant_for_calico(kind: str, api: str) -> str:
     return f"write apiVersion: projectcalico.org/v3 and kind: {meant}" if meant else ""
 
 
-# Kubernetes' ObjectMeta, and what stands beside it.
+# Fields of Kubernetes' ObjectMeta, and of the object itself.
 _METADATA = _plain(
     "name generateName namespace selfLink uid resourceVersion generation creationTimestamp deletionTimestamp "
     "deletionGracePeriodSeconds labels annotations ownerReferences finalizers managedFields clusterName"
