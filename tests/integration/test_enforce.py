@@ -7,9 +7,14 @@ No Felix runs here: that the switch is exact, real packets show in tests/faults.
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 from builders import GNP, GNS, TIER, network_set, policy
 from module_run import run_module
+
+from testbed.api import ApiError
 
 RECORD = "hostfence-transaction"
 
@@ -193,6 +198,56 @@ def test_what_others_write_too_is_told_before_and_noticed_meanwhile(protected_ap
     assert not done["failed"], done["msg"]
     assert ports(api) == {"hostfence.in": [2222]}
     assert not left(api)
+
+
+@pytest.mark.one_flavour
+def test_what_is_taken_back_while_it_is_proved_is_not_confirmed(protected_api):
+    """The run confirms by itself, and somebody writes in the second between its switch and its proof."""
+    api = protected_api
+    enforce(api, OLD)
+    thread, written = written_once_switched(api, "hostfence-next.in", {"spec": {"order": 7}})
+
+    refused = enforce(api, NEW, settle=1)
+
+    thread.join()
+    assert written == [True]
+    assert refused["failed"]
+    assert f"{GNP} hostfence-next.in was changed meanwhile by argocd-controller" in refused["msg"]
+    assert "Every host has the policy that it had before" in refused["msg"]
+    events = [step["event"] for step in refused["timeline"]]
+    assert "switched" in events
+    assert "confirmed" not in events
+    assert ports(api) == {"hostfence.in": [22], "hostfence.more": [23]}
+    assert not left(api)
+
+
+def written_once_switched(api, name, patch):
+    """Write to a policy as a GitOps controller does, as soon as the first wave is switched.
+
+    :returns: the thread, and what it did: ``[True]`` once it wrote
+    """
+    path, written = f"{api.path(GNS)}/hostfence-switch-1", []
+
+    def write():
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            if phase_of(api.admin, path) == "switched":
+                api.admin.patch(f"{api.path(GNP)}/{name}", patch, fieldManager="argocd-controller")
+                written.append(True)
+                return
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    return thread, written
+
+
+def phase_of(admin, path):
+    """Of a switch; empty where there is none."""
+    try:
+        return admin.get(path)["metadata"]["annotations"].get("hostfence.io/phase", "")
+    except ApiError:
+        return ""
 
 
 def test_a_wave_that_went_back_cannot_be_confirmed(protected_api):
