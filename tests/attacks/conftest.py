@@ -17,11 +17,14 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).par
 from world import World  # noqa: E402
 
 _INVARIANTS = {
+    "I1": "bounded",
+    "I2": "two states",
     "I3": "green means proved",
     "I4": "truthful",
     "I5": "mutation per flow",
     "I6": "no silent switch",
     "I7": "serial",
+    "I8": "time to take back",
     "I9": "place",
     "I10": "late",
     "I11": "the inventory hides nothing",

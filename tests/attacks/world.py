@@ -110,7 +110,7 @@ class World:
             stderr=subprocess.STDOUT,
             text=True,
             process_group=0,
-            preexec_fn=_heed_ctrl_c,
+            preexec_fn=_heed_signals,
         )
 
     def run(self, playbook: str, *flags: str, **variables: Any) -> Outcome:
@@ -194,9 +194,12 @@ def end_of(process: subprocess.Popen[str]) -> Outcome:
     return Outcome(process.returncode, output)
 
 
-def _heed_ctrl_c() -> None:
-    """A job in the background of a shell starts with SIGINT ignored, and so would what it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _heed_signals() -> None:
+    """A job in the background of a shell, or under nohup, starts with these ignored, and so would what it
+    starts.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _testbed(*arguments: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from signal import Signals
 
 from tests.faults import exactness, killed, matrix, rights
 from tests.faults.lab import Lab
@@ -17,10 +18,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("exactness", help="old, old, new, old: verdicts of real packets")
-    kill = commands.add_parser("killed", help="a run killed after every write")
+    kill = commands.add_parser("killed", help="a run ended after every write")
     kill.add_argument("--watchdogs", type=int, default=0)
     kill.add_argument("--first", type=int, default=1)
     kill.add_argument("--step", type=int, default=1)
+    kill.add_argument(
+        "--signals", nargs="+", type=Signals.__getitem__, default=[Signals.SIGKILL], metavar="SIGKILL"
+    )
     commands.add_parser("rights", help="what a watchdog's token can do")
     faults = commands.add_parser("matrix", help="the fault matrix")
     faults.add_argument("rows", nargs="*", type=int, help="numbers of rows; all without")
@@ -30,7 +34,7 @@ def main() -> int:
     if options.command == "exactness":
         good = exactness.main(lab)
     elif options.command == "killed":
-        good = killed.main(lab, options.watchdogs, options.first, options.step)
+        good = killed.main(lab, options.watchdogs, options.first, options.step, options.signals)
     elif options.command == "matrix":
         good = matrix.main(lab, options.rows)
     else:

@@ -1,11 +1,22 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A run that is killed (SIGKILL) after every single API write and before its answer: the next "
-"one converges."""
+"""A run that is ended after every single API write and before its answer, by SIGKILL, SIGINT or SIGHUP: the
+next one converges, and a recorder beside it sees no node cut off for longer than a window.
+"""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from signal import Signals
+
 from tests.faults.lab import NEIGHBOURS, Cutter, Lab, allow, policy
+from tests.faults.recorder import Recorder
+
+WINDOW = 30
+# A watchdog's next look, and Felix's way to the kernel.
+GRACE = 10
 
 A = [policy("in", 10, ingress=[allow(22, 10250), NEIGHBOURS])]
 B = [
@@ -14,36 +25,44 @@ B = [
 ]
 
 
-def main(lab: Lab, watchdogs: int, first: int, step: int) -> bool:
-    """:returns: whether every run after a killed one converged"""
+def main(lab: Lab, watchdogs: int, first: int, step: int, signals: Sequence[Signals]) -> bool:
+    """:param signals: taken in turn
+    :returns: whether every run after an ended one converged, and nothing was cut off for too long
+    """
     lab.directly(B)
     new = lab.verdicts()
     lab.directly(A)
     old = lab.verdicts()
-    options = {"sets": ["edge"], "waves": ["all"], "window": 30, "watchdogs": watchdogs, "nodes": lab.logins}
+    options = {"sets": ["edge"], "waves": ["all"], "window": WINDOW, "watchdogs": watchdogs}
+    options["nodes"] = lab.logins
+    record = Path(tempfile.mkdtemp()) / "record"
+    recorder = Recorder(lab, record)
     good = tried = 0
     number = first
     while True:
-        cutter = Cutter(lab, number)
+        by = signals[tried % len(signals)]
+        cutter = Cutter(lab, number, by)
         wanted, verdicts = (B, new) if tried % 2 == 0 else (A, old)
         process = lab.start("enforce", kubeconfig=cutter.kubeconfig, writes=lab.rehearsal(wanted), **options)
         cutter.process = process
         process.communicate()
         cutter.close()
-        if process.returncode >= 0:
+        if not cutter.did_end_it:
             print(f"no write {number}: the run makes {cutter.writes}")
             break
         tried += 1
+        waits = not watchdogs or lab.wait_for(lambda: lab.switch()[0] != "switched", WINDOW + GRACE)
         between = lab.verdicts()
         exact = between in (old, new)
         again = lab.module("enforce", writes=lab.rehearsal(wanted), **options)
         lab.wait_for(lambda verdicts=verdicts: lab.verdicts() == verdicts, 3)
         left = lab.left_behind()
         done = not again["failed"] and lab.verdicts() == verdicts and not left
-        good += done and exact
+        good += done and exact and waits
         state = "old or new" if exact else "NEITHER OLD NOR NEW"
         print(
-            f"killed after write {number:2}: {state}; next run: "
+            f"{by.name} after write {number:2}: {state}{'' if waits else ', UNCONFIRMED AFTER ITS WINDOW'}; "
+            "next run: "
             + (
                 "converged"
                 if done
@@ -52,9 +71,11 @@ def main(lab: Lab, watchdogs: int, first: int, step: int) -> bool:
             flush=True,
         )
         number += step
-    print(f"killed after every write: {good}/{tried}")
+    recorder.close()
+    outage, what = recorder.longest_outage()
+    print(f"ended after every write: {good}/{tried}; longest cut: {what} {outage:.1f} s")
     lab.directly([])
-    return good == tried
+    return good == tried and outage <= WINDOW + GRACE
 
 
 def _differs(seen: dict[str, str], wanted: dict[str, str]) -> str:

@@ -105,6 +105,7 @@ class Lab:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            preexec_fn=_heed_signals,
         )
         assert process.stdin
         process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
@@ -233,6 +234,14 @@ class Lab:
         return found
 
 
+def _heed_signals() -> None:
+    """A job in the background of a shell, or under nohup, starts with these ignored, and so would what it
+    starts.
+    """
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def policy(name: str, order: float, **more: Any) -> dict[str, Any]:
     """A GlobalNetworkPolicy; ``ingress`` and ``egress`` say which directions it governs."""
     types = [t for t in ("Ingress", "Egress") if t.lower() in more]
@@ -257,18 +266,22 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 class Cutter:
-    """An HTTP server between a module and the API that kills the module after its nth write.
+    """An HTTP server between a module and the API that ends the module after its nth write.
 
-    :param kill_after: the number of the write that is applied, and whose answer is never given; 0 for none
+    :param end_after: the number of the write that is applied, and whose answer comes too late; 0 for none
+    :param by: the signal
+    :ivar did_end_it: whether there was such a write
     :ivar mute_when: while this is so, nothing is handed on
     :ivar writes: how many came by
     """
 
-    def __init__(self, lab: Lab, kill_after: int) -> None:
+    def __init__(self, lab: Lab, end_after: int, by: signal.Signals = signal.SIGKILL) -> None:
         self.writes = 0
         self.process: subprocess.Popen[bytes] | None = None
         self.mute_when: Callable[[], bool] = lambda: False
-        self._kill_after = kill_after
+        self.did_end_it = False
+        self._end_after = end_after
+        self._by = by
         self._lock = threading.Lock()
         self._lab = lab
         cutter = self
@@ -287,7 +300,7 @@ class Cutter:
 
         self._server = _Server(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.kubeconfig = str(lab.run / f"cutter-{kill_after}.kubeconfig")
+        self.kubeconfig = str(lab.run / f"cutter-{end_after}.kubeconfig")
         url = f"http://127.0.0.1:{self._server.server_address[1]}"
         given = yaml.safe_load(Path(lab.kubeconfig).read_text())
         authority = base64.b64decode(given["clusters"][0]["cluster"]["certificate-authority-data"]).decode()
@@ -322,9 +335,10 @@ class Cutter:
         writes = handler.command != "GET" and "dryRun" not in handler.path
         with self._lock:
             self.writes += writes
-            cut = writes and self.writes == self._kill_after and self.process is not None
+            cut = writes and self.writes == self._end_after and self.process is not None
         if cut and self.process:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            self.did_end_it = True
+            os.killpg(self.process.pid, self._by)
         try:
             handler.send_response(answer.status)
             handler.send_header("Content-Type", answer.headers.get("Content-Type", "application/json"))

@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, The Hostfence founders
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs of ``enforce`` that are ended at every task, and runs that go back: invariants I1, I2 and I8.
+
+That a run may be ended after every single write is tried by ``python -m tests.faults killed``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from judge import Outcome, cut, decisive, newly_denied, shut_at_the_end
+from paths import Host
+from record import snapshot
+from test_attacks import ANY, ENFORCE, open_world, policy, protected, set_failsafes  # noqa: F401
+from world import CALICO, World, end_of
+
+from testbed.api import ApiError
+
+WINDOW = 30
+# A watchdog's next look, and Felix's way to the kernel.
+GRACE = 10
+SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGHUP)
+DENIED_PORT = 8081
+STEP = re.compile(r"([0-9.]+) s  (switched|rolled back) - ")
+CLOSED = policy(
+    "closed",
+    10,
+    types=["Ingress"],
+    ingress=[{"action": "Deny", "protocol": "TCP", "destination": {"ports": [DENIED_PORT]}}, ANY],
+)
+
+
+def started(world: World, item: dict[str, Any], **variables: Any) -> subprocess.Popen[str]:
+    given = {"enforce_waves": ["all"], "enforce_window": WINDOW, "policies_default_action": "Pass"}
+    return world.start(
+        ENFORCE,
+        environment={"PYTHONUNBUFFERED": "1"},
+        policies_sets=[world.policy_set(item["metadata"]["name"], item)],
+        **{**given, **variables},
+    )
+
+
+def ended_at_task(process: subprocess.Popen[str], number: int, by: signal.Signals) -> str:
+    """End a run as soon as its nth task begins.
+
+    :returns: the task's name; empty where the run has fewer
+    """
+    assert process.stdout
+    seen = 0
+    for line in process.stdout:
+        if not line.startswith("TASK ["):
+            continue
+        seen += 1
+        if seen == number:
+            os.killpg(process.pid, by)
+            process.communicate(timeout=300)
+            return line.split("[", 1)[1].split("]")[0]
+    process.communicate()
+    return ""
+
+
+def phase(world: World) -> str:
+    """Of the only wave; empty where none is under way."""
+    with suppress(ApiError):
+        found = world.api.get(f"{CALICO}/globalnetworksets/hostfence-switch-1")
+        return str(found["metadata"]["annotations"]["hostfence.io/phase"])
+    return ""
+
+
+def until_nothing_waits(world: World) -> bool:
+    """Whether no wave is switched and unconfirmed, at the latest when its window is over."""
+    end = time.monotonic() + WINDOW + GRACE
+    while time.monotonic() < end:
+        if phase(world) != "switched":
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def refused_ports(world: World) -> set[str]:
+    """What the kernels make of a new connection to the port that the set denies: one answer of every node."""
+    found = set()
+    for host in world.hosts:
+        for address in host.addresses:
+            tried = subprocess.run(
+                ["nsenter", f"--net=/run/netns/{world.fabric.netns}", "socat", "-T1", "-u", "/dev/null",
+                 f"TCP:{'[' + address + ']' if ':' in address else address}:{DENIED_PORT},connect-timeout=1"],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            found.add("open" if "refused" in tried.stderr else "denied")
+    return found
+
+
+def taken_up(world: World) -> Outcome:
+    """The same command again, as soon as what the last run left lets it."""
+    end = time.monotonic() + WINDOW + 60
+    while True:
+        outcome = end_of(started(world, CLOSED))
+        if outcome.code == 0 or time.monotonic() > end:
+            return outcome
+        assert any(word in outcome.text for word in ("holds", "is under way", "another run", "to confirm")), (
+            outcome.output
+        )
+        time.sleep(2)
+
+
+@pytest.fixture
+def real_world(open_world: World) -> World:  # noqa: F811
+    if not open_world.felix:
+        pytest.skip("no real Felix here: set HOSTFENCE_CALICO_BIN, as this is about kernels")
+    set_failsafes(open_world, None)
+    return open_world
+
+
+@pytest.mark.invariant("I1", "I2")
+@pytest.mark.parametrize("by", SIGNALS, ids=lambda by: by.name)
+@pytest.mark.parametrize("number", range(1, 26))
+def test_a_run_that_is_ended_at_a_task(real_world: World, number: int, by: signal.Signals) -> None:
+    with real_world.recorded() as recording:
+        task = ended_at_task(started(real_world, CLOSED), number, by)
+        if not task:
+            pytest.skip("an enforcing run has fewer tasks")
+        recording.mark(f"{by.name} at {task}")
+        assert until_nothing_waits(real_world), f"{task}: unconfirmed after the window"
+        kernels = refused_ports(real_world)
+        outcome = taken_up(real_world)
+    assert len(kernels) == 1, f"{task}: some kernels have old policy and some new"
+    assert outcome.code == 0, f"{task}: {outcome.output}"
+    assert refused_ports(real_world) == {"denied"}
+    worst = cut(recording.record)
+    assert all(seconds <= WINDOW + GRACE for seconds in worst.values()), f"{task}: {worst}"
+    assert shut_at_the_end(recording.record) == set()
+    assert newly_denied(recording.record, real_world.paths) == set()
+    left = [item["metadata"]["name"] for item in real_world.objects("tiers")]
+    assert not [name for name in left if name.endswith("-next")], task
+
+
+@pytest.mark.invariant("I8")
+def test_the_time_to_go_back_does_not_grow_with_nodes(real_world: World) -> None:
+    """One node of the wave is cut off, then all of them are."""
+    set_failsafes(real_world, {"failsafeInboundHostPorts": [{"protocol": "tcp", "port": 6443}]})
+    before = decisive(snapshot(real_world.api))
+    took = []
+    for hosts in (real_world.hosts[-1:], real_world.hosts):
+        outcome = end_of(started(real_world, cutting(hosts), policies_accept_denied=["ssh"]))
+        assert outcome.code != 0, outcome.output
+        assert decisive(snapshot(real_world.api)) == before
+        took.append(seconds_to_go_back(outcome))
+    assert took[1] <= 1.5 * took[0] + 5, f"one node: {took[0]} s, all: {took[1]} s"
+
+
+def cutting(hosts: Sequence[Host]) -> dict[str, Any]:
+    """A policy that nobody can log in past to any of these hosts."""
+    nets = [f"{address}/{128 if ':' in address else 32}" for host in hosts for address in host.addresses]
+    ssh = {"action": "Deny", "protocol": "TCP", "destination": {"ports": [22]}}
+    families = [
+        {**ssh, "destination": {"ports": [22], "nets": [net for net in nets if (":" in net) == is_ipv6]}}
+        for is_ipv6 in (False, True)
+    ]
+    return policy("cuts", 10, types=["Ingress"], ingress=[*families, ANY])
+
+
+def seconds_to_go_back(outcome: Outcome) -> float:
+    """From the switch to its way back, by the timeline that the run prints."""
+    at = {event: float(seconds) for seconds, event in STEP.findall(outcome.output)}
+    return at["rolled back"] - at["switched"]
