@@ -9,6 +9,7 @@ This is the only file that imports kubernetes.core.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -171,6 +172,12 @@ class Cluster:
                 "kubeconfig file, and context to one in it"
             )
         return cls(configuration, _create_headers(**given))
+
+    def asking_once(self) -> Cluster:
+        """The same connection, for questions whose answer may well be no: no request is sent again."""
+        once = copy.copy(self)
+        once._retries = self._retries.new(total=0, connect=0, read=0, status=0)
+        return once
 
     @property
     def host(self) -> str:

@@ -26,7 +26,8 @@ from ..controller.node_programs import ProgramLogin
 from .client import Cluster, ClusterError
 from .flavour import Flavour, list_stored
 from .lease import Lease, operator
-from .transaction_nodes import SSH_FROM_HERE, Observer, Proof
+from .transaction_nodes import Observer
+from .transaction_proof import WaveProof
 from .transaction_store import Busy, Lost, Stored, now
 from .watchdogs import MOST, Watchdogs, endpoints, revoke
 
@@ -354,7 +355,7 @@ class Transaction:
     def _wave(self, state: State, change: Change, number: int, wave: Wave) -> bool:
         """One wave; whether it is confirmed."""
         script = self._script(state, change)
-        before = self._baseline(number, wave)
+        proof = self._proof_of(number, wave)
         arming = uuid.uuid4().hex
         self._arm(number, wave, arming)
         self._arm_nodes(number, wave, script)
@@ -372,9 +373,9 @@ class Transaction:
             patient=False,
             seconds=max(1, min(_PROGRAM_SECONDS, end - time.monotonic())),
         )
-        if number == 1 and self.options.flush_conntrack:
-            self._forget_connections(wave)
-        self._prove(wave, before, script)
+        if self._flushes(number):
+            self.progress.remarks.append(proof.forget_connections(spare_felix=True, dry=False))
+        self.progress.remarks.append(proof.look_again())
         self._refuse_undone(script)
         self.progress.note("proved", wave.name)
         if self.options.confirm == MANUAL:
@@ -386,6 +387,16 @@ class Transaction:
             raise ClusterError("a watchdog has stopped, so nobody would have rolled back: not confirmed")
         self._confirmed(switch, wave)
         return True
+
+    def _proof_of(self, number: int, wave: Wave) -> WaveProof:
+        proof = WaveProof(self.stored, self.nodes, wave, self.options.proofs, is_canary=number == 1)
+        self.progress.remarks += proof.look_before()
+        if self._flushes(number):
+            proof.forget_connections(spare_felix=not self.options.last_resort, dry=True)
+        return proof
+
+    def _flushes(self, number: int) -> bool:
+        return number == 1 and self.options.flush_conntrack
 
     def _arm(self, number: int, wave: Wave, arming: str) -> None:
         noted = {states.ARMING: arming, states.WINDOW: str(self.options.window)}
@@ -424,97 +435,6 @@ class Transaction:
         self.stored.turn(switch, states.CONFIRMED, {**self._noted("confirmed"), states.DEADLINE: "0"})
         self.nodes.stop_lifelines(wave.nodes)
         self.progress.note("confirmed", wave.name)
-
-    # -- proof ----------------------------------------------------------------------------------------
-
-    def _baseline(self, number: int, wave: Wave) -> dict[str, Proof]:
-        """What works before: only that can break."""
-        self._targets = self._targets_of(number, wave)
-        self._dry_before = self._dry_run()
-        found = self.nodes.prove(wave.nodes, self._targets, self.options.proofs)
-        if not self.nodes.may_ask_kubelets:
-            self.progress.remarks.append(
-                f"wave {wave.name}: that the API server reaches kubelets is not proved, for want of the "
-                "permission get nodes/proxy"
-            )
-        logins = [self.nodes.logins[node] for node in wave.nodes if node in self.nodes.logins]
-        here = ", ".join(login.node for login in logins if login.is_local)
-        if here:
-            self.progress.remarks.append(
-                f"wave {wave.name}: nobody logs in to {here} from outside, as this machine is the node"
-            )
-        lost = [node for node, proof in found.items() if SSH_FROM_HERE in proof.failed]
-        if lost:
-            raise ClusterError(f"cannot be logged in to before the switch: {proof_text(lost[0], found)}")
-        if number == 1 and self.options.flush_conntrack:
-            self._flush(wave, dry=True)
-        return found
-
-    def _forget_connections(self, wave: Wave) -> None:
-        """What breaks only on reconnect is to break now, while the wave can go back."""
-        found = self._flush(wave, dry=False)
-        forgotten, spared = (sum(each[key] for each in found.values()) for key in ("forgotten", "spared"))
-        self.progress.remarks.append(
-            f"wave {wave.name}: {forgotten} connections of its hosts were forgotten, "
-            f"{spared} of Felix's spared"
-        )
-
-    def _flush(self, wave: Wave, *, dry: bool) -> dict[str, Mapping[str, Any]]:
-        spare = not (dry and self.options.last_resort)
-        found = self.nodes.forget_connections(wave.nodes, spare_felix=spare, dry=dry)
-        for node, each in found.items():
-            if each["problem"]:
-                raise ClusterError(f"node {node}: its connections cannot be flushed: {each['problem']}")
-        return found
-
-    def _targets_of(self, number: int, wave: Wave) -> dict[str, list[list[Any]]]:
-        by_api = endpoints(self._cluster)
-        found: dict[str, list[list[Any]]] = {}
-        for node, facts in self.nodes.facts(wave.nodes).items():
-            if not facts:
-                continue
-            targets = [
-                [f"API {host}:{port}", "tcp", host, port]
-                for host, port in [*by_api, *facts["targets"]["api"]]
-            ]
-            targets += [[f"Typha {host}", "tcp", host, port] for host, port in facts["targets"]["typha"]]
-            for host, port in facts["targets"]["dns"]:
-                targets += [
-                    [f"DNS {host} over UDP", "udp-dns", host, port],
-                    [f"DNS {host} over TCP", "tcp", host, port],
-                ]
-            if number == 1:
-                # Flushed before the proof: on the canary only, as what is cached lives for minutes.
-                targets += [
-                    [f"IPv6 neighbour {address}", "neighbour", address, port]
-                    for address, port in facts["targets"]["neighbours"]
-                ]
-            found[node] = list({str(target[0]): target for target in targets}.values())
-        return found
-
-    def _dry_run(self) -> str:
-        tier = {"kind": POLICY, "apiVersion": self._served.api_version}
-        guards = self.stored.labelled(POLICY)
-        if not guards:
-            return ""
-        name = str(guards[0]["metadata"]["name"])
-        obj = {**tier, "metadata": {"name": name}, "spec": guards[0]["spec"]}
-        return self.nodes.dry_run(obj, self._served.path(POLICY, name))
-
-    def _prove(self, wave: Wave, before: Mapping[str, Proof], script: Script) -> None:
-        after = self.nodes.prove(wave.nodes, self._targets, self.options.proofs, before)
-        for node, proof in after.items():
-            broken = [name for name in proof.failed if name in before[node].worked]
-            if broken:
-                raise ClusterError(
-                    f"node {node}: {broken[0]} worked before and does not now: {proof.failed[broken[0]]}"
-                )
-        if not self._dry_before:
-            problem = self._dry_run()
-            if problem:
-                raise ClusterError(f"policy could be written before and cannot now: {problem}")
-        flows = sum(len(proof.worked) for proof in after.values())
-        self.progress.remarks.append(f"wave {wave.name}: {flows} new connections work on {len(after)} nodes")
 
     def _refuse_undone(self, script: Script) -> None:
         """What was proved is what is confirmed.
@@ -698,7 +618,3 @@ def _deleted(write: Write) -> Write:
 
 def _is_of(write: Write, number: int) -> bool:
     return f"-{number}-" in write.name.rpartition(".")[2]
-
-
-def proof_text(node: str, proofs: Mapping[str, Proof]) -> str:
-    return f"{node}: " + "; ".join(f"{name}: {why}" for name, why in proofs[node].failed.items())

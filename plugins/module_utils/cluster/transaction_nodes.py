@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,7 +53,7 @@ class Observer:
         host_endpoints: Sequence[Object],
         settle: float,
     ) -> None:
-        self._cluster = _impatient(cluster)
+        self._cluster = cluster.asking_once()
         self.logins = dict(logins)
         self._settle = settle
         self._lifelines: set[str] = set()
@@ -290,10 +289,3 @@ def _of_user(extra: Sequence[Mapping[str, Any]], node: str) -> list[list[Any]]:
         for entry in extra
         if entry.get("from") in (None, "", node)
     ]
-
-
-def _impatient(cluster: Cluster) -> Cluster:
-    """The same connection, for questions whose answer may well be no: nothing is asked twice."""
-    once = copy.copy(cluster)
-    once._retries = once._retries.new(total=0, connect=0, read=0, status=0)
-    return once
