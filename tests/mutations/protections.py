@@ -29,7 +29,7 @@ class Protection:
     :ivar path: file of the repository that holds it
     :ivar there: text that is in the file once
     :ivar without: what stands in its place when it is switched off
-    :ivar test: file and name of the test that must fail then
+    :ivar test: what must fail then: file and name of a test, or the number of a row of the fault matrix
     """
 
     name: str
@@ -305,5 +305,46 @@ PROTECTIONS = (
         '("", "services", "kubernetes"): ("get",),',
         '("", "services", "kubernetes"): ("get",), ("", "nodes/proxy"): ("get",),',
         f"{_PERMISSIONS}::test_kubelets_are_reached_only_where_that_was_asked_for",
+    ),
+)
+
+_RUN = "plugins/module_utils/cluster"
+
+# What only a whole transaction on a real Felix shows.
+ON_FELIX = (
+    Protection(
+        "what broke after the switch is not confirmed",
+        f"{_RUN}/transaction_proof.py",
+        "broken = [name for name in proof.failed if name in self._before[node].worked]",
+        "broken: list[str] = []",
+        "11",
+    ),
+    Protection(
+        "a node that cannot be logged in to after the switch ends the wave",
+        f"{_RUN}/transaction_nodes.py",
+        "cut = {node for node, answer in answers.items() if answer.error}",
+        "cut: set[str] = set()\n            answers = {n: a for n, a in answers.items() if not a.error}",
+        "3",
+    ),
+    Protection(
+        "without watchdogs that live nothing is confirmed",
+        f"{_RUN}/transaction.py",
+        "if self._watchdogs and len(self._watchdogs.alive()) < self.options.watchdogs:",
+        "if False:",
+        "5",
+    ),
+    Protection(
+        "policy that a kernel does not show is not switched",
+        f"{_RUN}/transaction.py",
+        "if late:",
+        "if False:",
+        "13",
+    ),
+    Protection(
+        "the last resort of a wave's nodes is armed",
+        f"{_RUN}/transaction.py",
+        "        self._arm_nodes(number, wave, script)\n",
+        "",
+        "9",
     ),
 )
