@@ -3,8 +3,8 @@
 """Switch off one protection after the other, each in a copy of its own, and run its test: it must fail.
 
 A test that passes without what it is for protects nothing. All tests run once with everything in place first,
-and must pass then. ``--felix`` switches off those that only a whole transaction shows, on the testbed that is up:
-take it down afterwards, as without a last resort a node may stay deaf.
+and must pass then. ``--felix`` switches off those that only a whole transaction shows, on the testbed that is
+up: take it down afterwards, as without a last resort a node may stay deaf.
 """
 
 from __future__ import annotations
