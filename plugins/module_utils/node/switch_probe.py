@@ -231,8 +231,12 @@ def _discover(neighbour: str) -> str:
         client.sendto(b"", (address, 9, 0, socket.if_nametoindex(device)))
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
-        if "lladdr" in _run(["ip", "-6", "neigh", "show", address, "dev", device]):
+        words = _run(["ip", "-6", "neigh", "show", address, "dev", device]).split()
+        if "REACHABLE" in words:
             return ""
+        if "STALE" in words or "DELAY" in words:
+            # It asked for this node meanwhile: that its answers get through is another thing, so ask at once.
+            _run(["ip", "-6", "neigh", "change", address, "dev", device, "nud", "probe"])
         time.sleep(0.1)
     return "does not answer neighbour discovery"
 
