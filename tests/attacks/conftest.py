@@ -24,7 +24,6 @@ _INVARIANTS = {
     "I5": "mutation per flow",
     "I6": "no silent switch",
     "I7": "serial",
-    "I8": "time to take back",
     "I9": "place",
     "I10": "late",
     "I11": "the inventory hides nothing",

@@ -10,7 +10,7 @@ import argparse
 import sys
 from signal import Signals
 
-from tests.faults import exactness, killed, matrix, rights
+from tests.faults import exactness, killed, matrix, rights, way_back
 from tests.faults.lab import Lab
 
 
@@ -25,6 +25,7 @@ def main() -> int:
     kill.add_argument(
         "--signals", nargs="+", type=Signals.__getitem__, default=[Signals.SIGKILL], metavar="SIGKILL"
     )
+    commands.add_parser("back", help="the time to go back, with one node cut off and with all")
     commands.add_parser("rights", help="what a watchdog's token can do")
     faults = commands.add_parser("matrix", help="the fault matrix")
     faults.add_argument("rows", nargs="*", type=int, help="numbers of rows; all without")
@@ -35,6 +36,8 @@ def main() -> int:
         good = exactness.main(lab)
     elif options.command == "killed":
         good = killed.main(lab, options.watchdogs, options.first, options.step, options.signals)
+    elif options.command == "back":
+        good = way_back.main(lab)
     elif options.command == "matrix":
         good = matrix.main(lab, options.rows)
     else:

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,11 +79,18 @@ def drop_answers() -> None:
 
 def ask(address: str) -> str:
     """Why the probe does not find a neighbour; empty where it does."""
+    (answer,) = probe(f"connect([['neighbour', '{address}%eth0', 0]])")
+    return answer
+
+
+def probe(expression: str) -> list[Any]:
+    """What one of the probe's functions says on this side of the link."""
     program = (
-        f"import json, runpy; found = runpy.run_path({str(PROGRAM)!r}); "
-        f"print(json.dumps(found['connect']([['neighbour', '{address}%eth0', 0]])))"
+        "import json, sys, types; found = types.ModuleType('probe'); "
+        f"exec(open({str(PROGRAM)!r}).read(), found.__dict__); "
+        f"print(json.dumps(eval({expression!r}, found.__dict__)))"
     )
-    (answer,) = json.loads(inside(HERE, sys.executable, "-c", program))
+    answer: list[Any] = json.loads(inside(HERE, sys.executable, "-c", program))
     return answer
 
 
@@ -108,6 +116,22 @@ def test_that_it_asks_itself_does_not_mean_that_it_is_found(peer):
             assert "lladdr" in inside(HERE, "ip", "-6", "neigh", "show", peer)
         finally:
             asking.kill()
+
+
+def test_which_are_tried(peer):
+    """A router that does not answer now, and not what somebody set for good."""
+    for line in (
+        "route add default via fe80::1 dev eth0",
+        "neigh add fe80::2 dev eth0 nud stale lladdr 02:00:00:00:00:02",
+        "neigh add fe80::3 dev eth0 nud permanent lladdr 02:00:00:00:00:03",
+        "link add cali0 type veth peer name cali1",
+        "link set cali0 up",
+        "neigh add fe80::4 dev cali0 nud stale lladdr 02:00:00:00:00:04",
+    ):
+        inside(HERE, "ip", "-6", *line.split())
+    assert probe("targets()['neighbours']") == [["fe80::1%eth0", 0], ["fe80::2%eth0", 0]]
+    ask("fe80::2")
+    assert probe("targets()['neighbours']") == [["fe80::1%eth0", 0], ["fe80::2%eth0", 0]]
 
 
 def test_an_address_that_nobody_has(peer):
