@@ -280,6 +280,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.bulk import WriteOutcome
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.host_view import HostView
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, run
 from ansible_collections.hostfence.calico.plugins.module_utils.controller import progress
 
@@ -372,8 +373,7 @@ def _look_ahead(
     if not shuts and all(map(open_without_policy, written)):
         return reach.Outlook()
     return reach.outlook(
-        cluster,
-        served,
+        HostView(cluster, served),
         module.params,
         "the change of HostEndpoints",
         lambda objects: with_host_endpoints(objects, planned.changes),

@@ -581,16 +581,17 @@ def _look(
     judged = planner.changes_enforcement(inventory, planned) or wanted.state == planner.ENFORCED
     if not (linted or judged):
         return [], reach.Outlook()
-    around = HostView(cluster, served).around()
+    view = HostView(cluster, served)
+    around = view.around()
     hosts = sum(obj["kind"] == "HostEndpoint" for obj in around)
-    options = reach.options_of(cluster, served)
+    options = reach.options_of(view)
     findings = _lint(inventory, wanted, around, options) if linted else []
     _heed(module, wanted.state == planner.ENFORCED and hosts > 0, errors_of(findings))
     if not (judged and hosts):
         return findings, reach.Outlook()
     before = [*planner.objects_after(inventory, planner.WritePlan()), *around]
     after = [*planner.objects_after(inventory, planned), *around]
-    ahead = reach.assess(cluster, served, params, f"set {wanted.name}", before, after)
+    ahead = reach.assess(view, params, f"set {wanted.name}", before, after)
     ahead.warn(module)
     return findings, ahead
 

@@ -180,9 +180,10 @@ def _removal(module: AnsibleModule, cluster: Cluster, served: flavour.Flavour) -
         planned = leftovers.plan_policy_removal(inventory, in_use)
     ahead = reach.Outlook()
     if planner.changes_enforcement(inventory, planned):
-        around = HostView(cluster, served).around()
+        view = HostView(cluster, served)
+        around = view.around()
         now, then = ([*planner.objects_after(inventory, p), *around] for p in (planner.WritePlan(), planned))
-        ahead = reach.assess(cluster, served, module.params, "the removal of all sets", now, then)
+        ahead = reach.assess(view, module.params, "the removal of all sets", now, then)
     return Removal(planned, in_use, ahead)
 
 

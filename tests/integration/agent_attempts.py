@@ -19,7 +19,8 @@ from typing import Any
 
 from agent import configuration
 from agent.api import CREDENTIALS, AgentApiError, Api
-from agent.host_endpoint import METADATA_ANNOTATION, OWNER_LABEL, desired
+from agent.host_endpoint import OWNER_LABEL, desired
+from agent.metadata_annotation import METADATA_ANNOTATION
 
 FORBIDDEN = 403
 GROUPS = ("crd.projectcalico.org/v1", "projectcalico.org/v3")

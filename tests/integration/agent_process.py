@@ -33,6 +33,7 @@ SHARED = (
     "host_endpoint.py",
     "host_endpoint_auto.py",
     "host_endpoint_plan.py",
+    "metadata_annotation.py",
     "selector.py",
 )
 OURS = "app.kubernetes.io/managed-by=hostfence"

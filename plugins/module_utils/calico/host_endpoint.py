@@ -16,6 +16,7 @@ from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Any, Optional
 
 from .bad_input import BadInput
+from .metadata_annotation import METADATA_ANNOTATION, kept_metadata
 
 OWNER_LABEL = "app.kubernetes.io/managed-by"
 OWNER = "hostfence"
@@ -32,10 +33,6 @@ AUTO_CREATED_BY = "calico-kube-controllers"
 DEFAULT_ALLOW_PROFILE = "projectcalico-default-allow"
 ALL_INTERFACES = "*"
 BY_IP = "by-ip"
-
-# Calico keeps its own metadata here on crd.projectcalico.org/v1; a label in it hides the object's own
-# of the same key.
-METADATA_ANNOTATION = "projectcalico.org/metadata"
 
 # Where Calico notes a node's own addresses in a Kubernetes datastore
 # (libcalico-go/lib/backend/k8s/resources/node.go), in kube-controllers' order.
@@ -212,7 +209,7 @@ def effective_labels(hep: Object) -> Mapping[str, str]:
     """
     metadata = hep["metadata"]
     labels: Mapping[str, str] = metadata.get("labels") or {}
-    hidden = _calico_metadata(metadata).get("labels")
+    hidden = kept_metadata(metadata).labels
     return {**labels, **hidden} if hidden else labels
 
 
@@ -254,32 +251,13 @@ def active_wildcard(heps: Iterable[Object], node_name: str) -> Optional[Object]:
     return min(wildcards, key=lambda h: str(h["metadata"]["name"]), default=None)
 
 
-def _calico_metadata(metadata: Object) -> Object:
-    """What Calico's metadata annotation holds; nothing where there is none that Calico can read."""
-    text = (metadata.get("annotations") or {}).get(METADATA_ANNOTATION)
-    try:
-        hidden = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(hidden, dict) or not _is_text_map(hidden.get("labels")):
-        return {}
-    return hidden
-
-
-def _is_text_map(value: object) -> bool:
-    if value is None:
-        return True
-    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
-
-
 def _revealing(metadata: Object, keys: Iterable[str]) -> dict[str, str]:
     """The annotations, with no label of these keys left in Calico's, where it would hide the object's own."""
     annotations = dict(metadata.get("annotations") or {})
-    hidden = _calico_metadata(metadata)
-    hiding = hidden.get("labels") or {}
-    kept = {k: v for k, v in hiding.items() if k not in set(keys)}
-    if kept != hiding:
-        annotations[METADATA_ANNOTATION] = json.dumps({**hidden, "labels": kept}, separators=(",", ":"))
+    hidden = kept_metadata(metadata)
+    kept = {k: v for k, v in hidden.labels.items() if k not in set(keys)}
+    if kept != hidden.labels:
+        annotations[METADATA_ANNOTATION] = hidden.rewritten(labels=kept)
     return annotations
 
 

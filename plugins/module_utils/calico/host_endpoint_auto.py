@@ -23,7 +23,6 @@ from .bad_input import BadInput
 from .host_endpoint import (
     ALL_INTERFACES,
     AUTO_SUFFIX,
-    METADATA_ANNOTATION,
     NAME_SUFFIX,
     OWNER,
     OWNER_LABEL,
@@ -34,6 +33,7 @@ from .host_endpoint import (
     expected_ips,
     is_auto,
 )
+from .metadata_annotation import METADATA_ANNOTATION, kept_metadata
 from .selector import parse
 
 KIND = "KubeControllersConfiguration"
@@ -362,8 +362,8 @@ def is_enabled_by_us(configuration: Optional[Object]) -> bool:
 
     Calico's clients move what others annotated into their own annotation when they write the object.
     """
-    annotations = (configuration or {"metadata": {}})["metadata"].get("annotations") or {}
-    noted = {**annotations, **_hidden_annotations(annotations)}
+    metadata = (configuration or {"metadata": {}})["metadata"]
+    noted = {**(metadata.get("annotations") or {}), **kept_metadata(metadata).annotations}
     return bool(noted.get(ENABLED_ANNOTATION) == ENABLED_BY_US)
 
 
@@ -373,12 +373,11 @@ def note_of_ownership(configuration: Optional[Object], ours: bool) -> Object:
         return {}
     if ours:
         return {ENABLED_ANNOTATION: ENABLED_BY_US}
-    annotations = (configuration or {"metadata": {}})["metadata"].get("annotations") or {}
-    hidden = _hidden_annotations(annotations)
     note: Object = {ENABLED_ANNOTATION: None}
-    if hidden.pop(ENABLED_ANNOTATION, None) is not None:
-        metadata = {**json.loads(annotations[METADATA_ANNOTATION]), "annotations": hidden}
-        note[METADATA_ANNOTATION] = json.dumps(metadata, separators=(",", ":"))
+    hidden = kept_metadata((configuration or {"metadata": {}})["metadata"])
+    if ENABLED_ANNOTATION in hidden.annotations:
+        left = {k: v for k, v in hidden.annotations.items() if k != ENABLED_ANNOTATION}
+        note[METADATA_ANNOTATION] = hidden.rewritten(annotations=left)
     return note
 
 
@@ -476,15 +475,6 @@ def _fitted(name: str, suffix: str = AUTO_SUFFIX) -> str:
 
 def _carries(hep: Object, labels: Mapping[str, str]) -> bool:
     return labels.items() <= effective_labels(hep).items()
-
-
-def _hidden_annotations(annotations: Mapping[str, str]) -> dict[str, str]:
-    try:
-        hidden = json.loads(annotations.get(METADATA_ANNOTATION) or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    kept = hidden.get("annotations") if isinstance(hidden, dict) else None
-    return dict(kept) if isinstance(kept, dict) else {}
 
 
 def _check_cidr(field_name: str, cidr: object, earlier: Sequence[str]) -> None:

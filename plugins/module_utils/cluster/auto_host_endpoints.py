@@ -45,6 +45,7 @@ from .bulk import write_all
 from .client import APPLY, ApiError, Cluster, ClusterError, Object
 from .flavour import Flavour, list_stored, require
 from .host_endpoints import NODES, select_nodes
+from .host_view import HostView
 from .kube_controllers import WORKLOAD, Advice, KubeControllers, read_configuration, read_deployment, reasons
 
 # A manager of its own: server-side apply takes away every label that the same manager set before and
@@ -378,8 +379,7 @@ class _Run:
         to_be = self.host_endpoints_to_be(seen, plan)
         params = {name: getattr(self._request, name) for name in reach.OPTIONS}
         return reach.outlook(
-            self._cluster,
-            self._flavour,
+            HostView(self._cluster, self._flavour),
             params,
             "the change of automatic HostEndpoints",
             lambda objects: [o for o in objects if o["kind"] != "HostEndpoint" or not is_auto(o)] + to_be,

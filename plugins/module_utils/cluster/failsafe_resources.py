@@ -9,6 +9,7 @@ from typing import Any
 
 from ..calico.bad_input import BadInput
 from ..calico.endpoint_slice import API_SERVICE, API_VERSION, KIND, SERVICE_LABEL
+from ..calico.metadata_annotation import METADATA_ANNOTATION
 from ..calico.node_object import is_control_plane
 from ..calico.selector import Selector
 from ..calico.stored.reader import inherited_labels, read
@@ -86,7 +87,7 @@ def _trimmed(item: Object, kind: str, api_version: str) -> Object:
     annotations = {
         name: text
         for name, text in (metadata.get("annotations") or {}).items()
-        if name == "projectcalico.org/metadata"
+        if name == METADATA_ANNOTATION
     }
     if annotations:
         kept["annotations"] = annotations

@@ -28,6 +28,7 @@ from ..calico.plan.judgement import with_felix
 from . import lease, reach
 from .client import ApiError, Cluster
 from .flavour import Flavour, FlavourKind, calico_version, detect, list_stored, refuse_during_migration
+from .host_view import HostView
 
 _ENTRY: dict[str, Any] = {
     "protocol": {"type": "str", "required": True},
@@ -215,8 +216,7 @@ def _look_ahead(
     if not (INBOUND_FIELD in fields or OUTBOUND_FIELD in fields):
         return reach.Outlook()
     return reach.outlook(
-        cluster,
-        served,
+        HostView(cluster, served),
         params,
         f"FelixConfiguration {name}",
         lambda objects: with_felix(objects, name, fields, served.api_version),

@@ -10,13 +10,16 @@ from threading import Lock
 from typing import Any, Callable, Optional
 
 from ..calico.endpoint_slice import API_SERVICE, service_of
+from ..calico.felix.daemon_set import KIND as DAEMON_SET
+from ..calico.felix.daemon_set import configured_environment
 from ..calico.plan.view import AROUND
-from . import api_endpoints, kube_controllers
+from ..calico.stored.kube_proxy import configured_mode
+from ..calico.version import noted_version
+from . import api_endpoints, felix_surroundings, kube_controllers
 from .client import CONCURRENCY, ApiError, Cluster, Object
 from .flavour import PLURALS, Flavour, detect, list_stored, migration_phase
 from .host_endpoints import NODES
 
-DAEMONSETS = "/apis/apps/v1/daemonsets"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 # Kinds that only some clusters serve and only some users may list; without them a judgement says less.
 _OPTIONAL = {"NetworkSet": "networksets", "IPPool": "ippools"}
@@ -32,7 +35,7 @@ class HostView:
     """
 
     def __init__(self, cluster: Cluster, flavour: Optional[Flavour] = None) -> None:
-        self._cluster = cluster
+        self.cluster = cluster
         self._pool = ThreadPoolExecutor(max_workers=CONCURRENCY)
         self._lock = Lock()
         self._answers: dict[str, Future[Any]] = {}
@@ -80,48 +83,57 @@ class HostView:
 
     def slices(self) -> list[Object]:
         """The EndpointSlices of the services that nodes live by, with kind and apiVersion."""
-        return self._once("slices", lambda: api_endpoints.vital_slices(self._cluster))
+        return self._once("slices", lambda: api_endpoints.vital_slices(self.cluster))
 
     def deployment(self) -> tuple[Optional[Object], bool]:
         """The Deployment of kube-controllers, and whether Deployments may be seen."""
         found: tuple[Optional[Object], bool] = self._future(
-            "deployment", lambda: kube_controllers.read_deployment(self._cluster)
+            "deployment", lambda: kube_controllers.read_deployment(self.cluster)
         ).result()
         return found
 
     def migration(self) -> str:
         """Phase of a running datastore migration, or empty."""
-        return str(self._future("migration", lambda: migration_phase(self._cluster)).result())
+        return str(self._future("migration", lambda: migration_phase(self.cluster)).result())
 
     @property
     def calico_version(self) -> str:
         """The version that Calico noted; empty if none."""
-        information = self.single("ClusterInformation") or {}
-        return str((information.get("spec") or {}).get("calicoVersion") or "")
+        return noted_version(self.single("ClusterInformation") or {})
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Felix's variables that its DaemonSet sets; none where it may not be read."""
+        return configured_environment({**item, "kind": DAEMON_SET} for item in self.readable(DAEMON_SET))
+
+    @property
+    def kube_proxy_mode(self) -> str:
+        """As far as kube-proxy's configuration says it; empty where it may not be read."""
+        return configured_mode(self._once("kube-proxy", lambda: felix_surroundings.kube_proxy(self.cluster)))
 
     def _answer(self, kind: str) -> Future[Any]:
         return self._future(kind, lambda: self._read(kind))
 
     def _read(self, kind: str) -> list[Object]:
         if kind == "Node":
-            return list(self._cluster.list(NODES))
-        if kind == "DaemonSet":
-            return list(self._cluster.list(DAEMONSETS))
+            return list(self.cluster.list(NODES))
+        if kind == DAEMON_SET:
+            return list(self.cluster.list(felix_surroundings.DAEMONSETS))
         if kind == "CustomResourceDefinition":
-            return list(self._cluster.list(DEFINITIONS))
+            return list(self.cluster.list(DEFINITIONS))
         if kind in _SINGLE:
             return self._default_of(kind)
         if kind in _OPTIONAL:
             path = f"/apis/{self.flavour.group}/{self.flavour.version}/{_OPTIONAL[kind]}"
-            return self._cluster.list_if_readable(path) or []
+            return self.cluster.list_if_readable(path) or []
         if kind not in PLURALS:
             raise AssertionError(kind)
-        return list_stored(self._cluster, self.flavour, kind)
+        return list_stored(self.cluster, self.flavour, kind)
 
     def _default_of(self, kind: str) -> list[Object]:
         if not self.flavour.serves(kind):
             return []
-        found = self._cluster.find(self.flavour.path(kind, "default"))
+        found = self.cluster.find(self.flavour.path(kind, "default"))
         return [found] if found else []
 
     def _once(self, key: str, read: Callable[[], list[Object]]) -> list[Object]:

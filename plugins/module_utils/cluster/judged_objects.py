@@ -11,14 +11,15 @@ from typing import Any, Optional
 from ..calico import endpoint_slice
 from ..calico.bad_input import BadInput
 from ..calico.felix.daemon_set import configured_environment
-from ..calico.stored.kube_proxy import CONFIG_MAP, MODES, NAMESPACE, configured_mode
+from ..calico.stored.kube_proxy import MODES, configured_mode
 from ..calico.verdict.dataplanes import Dataplanes
 from ..calico.verdict.interface_owner import NodeFacts, parse_nodes
 from ..calico.verdict.judge import Options
 from ..calico.verdict.packet_path import DATAPLANES
 from . import api_endpoints, felix_surroundings
 from .client import ApiError, Cluster
-from .flavour import Flavour, FlavourKind, calico_version, list_stored, require
+from .flavour import Flavour, FlavourKind, require
+from .host_view import HostView
 from .policy_files import read_path
 
 Object = dict[str, Any]
@@ -35,23 +36,24 @@ SOURCE_OPTIONS: dict[str, Any] = {
 }
 SOURCE_RULES: dict[str, Any] = {"mutually_exclusive": [("resources", "src")]}
 
-CALICO_KINDS = (
+_KINDS = (
     "HostEndpoint",
     "GlobalNetworkPolicy",
     "StagedGlobalNetworkPolicy",
     "Tier",
     "GlobalNetworkSet",
     "FelixConfiguration",
+    "Node",
+    # Kinds that only some clusters serve, and that only some rules need.
+    "NetworkSet",
+    "IPPool",
 )
-# Kinds that only some clusters serve, and that only some rules need.
-_MORE_CALICO_KINDS = {"NetworkSet": "networksets", "IPPool": "ippools"}
 # Stands for policy of pods that this user may not read: the verdict then rests on it, and says so.
 _UNSEEN: Object = {
     "apiVersion": "policy.networking.k8s.io/v1alpha2",
     "kind": "ClusterNetworkPolicy",
     "metadata": {"name": "unseen"},
 }
-_CONFIG_MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 _SIDES = ("source", "destination")
 _SELECTORS = ("selector", "notSelector", "namespaceSelector", "serviceAccounts")
 
@@ -95,12 +97,13 @@ def gather(
     else:
         cluster = Cluster.of_options(params)
         served = require(cluster)
-        objects, complete = _from_cluster(cluster, served, with_pods)
+        view = HostView(cluster, served)
+        objects, complete = _from_cluster(view, with_pods)
         if with_services:
             services = cluster.list_if_readable("/api/v1/services")
             objects += [_typed(item, "Service", "v1") for item in services or ()]
         native, origin = served.kind is FlavourKind.V3_NATIVE, cluster.host
-        version = version or calico_version(cluster, served)
+        version = version or view.calico_version
     given = {key: str(value) for key, value in (params["felix_environment"] or {}).items()}
     environment = {**configured_environment(objects), **given}
     options = Options(
@@ -133,23 +136,16 @@ def objects_of(path: str) -> list[Object]:
     return objects
 
 
-def _from_cluster(cluster: Cluster, served: Flavour, with_pods: bool) -> tuple[list[Object], bool]:
-    objects = [
-        _typed(item, kind, served.api_version)
-        for kind in CALICO_KINDS
-        for item in list_stored(cluster, served, kind)
-    ]
-    objects += [_typed(item, "Node", "v1") for item in cluster.list("/api/v1/nodes")]
-    for kind, plural in _MORE_CALICO_KINDS.items():
-        path = f"/apis/{served.group}/{served.version}/{plural}"
-        objects += [_typed(item, kind, served.api_version) for item in cluster.list_if_readable(path) or ()]
-    maps = cluster.list_if_readable(_CONFIG_MAPS, fieldSelector=f"metadata.name={CONFIG_MAP}")
-    objects += [_typed(item, "ConfigMap", "v1") for item in maps or ()]
+def _from_cluster(view: HostView, with_pods: bool) -> tuple[list[Object], bool]:
+    cluster = view.cluster
+    view.begin(_KINDS)
+    objects = [obj for kind in _KINDS for obj in view.typed(kind)]
+    objects += felix_surroundings.kube_proxy(cluster)
     objects += felix_surroundings.settings(cluster)
     sides = list(_sides(objects))
     complete = False
     if with_pods:
-        objects += _pod_policies(cluster, served)
+        objects += _pod_policies(cluster, view.flavour)
     if with_pods or any(side.get(key) for side in sides for key in _SELECTORS):
         pods = _workloads(cluster)
         complete = pods is not None

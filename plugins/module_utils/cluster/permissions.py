@@ -196,7 +196,7 @@ _BY_TASK: dict[str, _Table] = {
         ("networking.k8s.io", "networkpolicies"): ("list",),
         **{(_CALICO, plural): ("list",) for plural in ("ippools", "networksets")},
         # In which mode kube-proxy runs; the gates, which get it, go without where they may not.
-        ("", "configmaps", "kube-proxy"): ("get", "list"),
+        ("", "configmaps", "kube-proxy"): ("get",),
     },
 }
 

@@ -10,8 +10,6 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from ..calico.felix.configuration import OPTIONAL_FIELDS, changed_fields, wanted_spec
-from ..calico.felix.daemon_set import KIND as DAEMON_SET
-from ..calico.felix.daemon_set import configured_environment
 from ..calico.finding import WARNING, Finding
 from ..calico.host_endpoint import (
     OWNER,
@@ -41,7 +39,6 @@ from . import (
     cluster_info,
     enforcement,
     felix_configuration,
-    felix_surroundings,
     lease,
     permissions,
     reach,
@@ -224,7 +221,7 @@ class _Planning:
             access = start(self._access_objects, bare, wishes)
             unknown = start(self._unknown_felix_fields, wishes)
             slices = start(self._view.slices)
-            kube_proxy_mode = start(felix_surroundings.kube_proxy_mode, self._cluster)
+            kube_proxy_mode = start(lambda: self._view.kube_proxy_mode)
             auto = start(self._auto, wishes)
             agents = start(self._agents, wishes)
             objects: dict[str, Sequence[Object]] = {kind: self._view.of(kind) for kind in _JUDGED}
@@ -244,9 +241,7 @@ class _Planning:
             agents=agents.result(),
             transaction=self._transaction(objects[NETWORK_SET]),
             unproved=self._unproved(objects[POLICY]),
-            environment=configured_environment(
-                {**item, "kind": DAEMON_SET} for item in self._view.readable("DaemonSet")
-            ),
+            environment=self._view.environment,
             kube_proxy_mode=kube_proxy_mode.result(),
         )
 

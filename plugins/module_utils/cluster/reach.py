@@ -38,10 +38,10 @@ from ..calico.verdict.vital_flows import (
     losses,
     summaries,
 )
-from . import felix_surroundings, policies
-from .api_endpoints import endpoints_of, vital_slices
+from . import policies
+from .api_endpoints import endpoints_of
 from .client import Cluster, ClusterError, Object
-from .flavour import Flavour, FlavourKind, calico_version
+from .flavour import Flavour, FlavourKind
 from .host_view import HostView
 
 if TYPE_CHECKING:
@@ -123,8 +123,7 @@ class Outlook:
 
 
 def outlook(
-    cluster: Cluster,
-    served: Flavour,
+    view: HostView,
     params: Mapping[str, Any],
     what: str,
     change: Callable[[Sequence[Object]], list[Object]],
@@ -136,17 +135,16 @@ def outlook(
     :param change: makes the objects to be of those that are (:meth:`HostView.around`)
     :raises CutOff: a connection would be denied
     """
-    now = HostView(cluster, served).around()
+    now = view.around()
     then = change(now)
     if not any(obj["kind"] == "HostEndpoint" for obj in then):
         return Outlook()
-    policy = planner.objects_after(policies.read(cluster, served), planner.WritePlan())
-    return assess(cluster, served, params, what, [*policy, *now], [*policy, *then])
+    policy = planner.objects_after(policies.read(view.cluster, view.flavour), planner.WritePlan())
+    return assess(view, params, what, [*policy, *now], [*policy, *then])
 
 
 def assess(
-    cluster: Cluster,
-    served: Flavour,
+    view: HostView,
     params: Mapping[str, Any],
     what: str,
     now: Sequence[Object],
@@ -164,9 +162,9 @@ def assess(
     accepted = check_accepted(params["accept_denied"])
     if not params["reach"]:
         return Outlook(True, unseen=f"{what}: {UNSEEN}")
-    slices = vital_slices(cluster)
+    cluster, slices = view.cluster, view.slices()
     now, then = [*now, *slices], [*then, *slices]
-    options = options_of(cluster, served)
+    options = options_of(view)
     uses = {use.node: use for use in uses_of(params["uses"])}
     logins = of_nodes(then, params["logins"])
     told = {login["node"] for login in params["logins"]}
@@ -265,13 +263,13 @@ def enforces(cluster: Cluster, served: Flavour) -> bool:
     return served.serves(POLICY) and any(True for _policy in cluster.list(served.path(POLICY)))
 
 
-def options_of(cluster: Cluster, served: Flavour) -> Options:
+def options_of(view: HostView) -> Options:
     """How to judge what this cluster stores."""
     return Options(
-        calico_version=calico_version(cluster, served),
-        environment=felix_surroundings.environment(cluster),
-        native_v3=served.kind is FlavourKind.V3_NATIVE,
-        kube_proxy_mode=felix_surroundings.kube_proxy_mode(cluster),
+        calico_version=view.calico_version,
+        environment=view.environment,
+        native_v3=view.flavour.kind is FlavourKind.V3_NATIVE,
+        kube_proxy_mode=view.kube_proxy_mode,
     )
 
 

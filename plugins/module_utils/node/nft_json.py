@@ -20,6 +20,7 @@ from ..calico.failsafe.ruleset import (
     Table,
     is_watched,
 )
+from ..calico.mapping import mapping_of
 from .limits import MAX_FOREIGN_CHAINS, MAX_JSON_ELEMENT, MAX_KEPT_RULES, DumpProblems
 
 CALICO_TABLE = "calico"
@@ -174,9 +175,9 @@ class Reader:
         if "metainfo" in element:
             self.began = True
         elif "chain" in element:
-            self.chain(_mapping(element["chain"]))
+            self.chain(mapping_of(element["chain"]))
         elif "rule" in element:
-            self.rule(_mapping(element["rule"]))
+            self.rule(mapping_of(element["rule"]))
 
     def chain(self, chain: Object) -> None:
         family_name, table, name = _place(chain, "name")
@@ -281,7 +282,7 @@ def read_rule(rule: Object, layer: str) -> DumpedRule:
             continue
         ((kind, value),) = statement.items()
         if kind == "match":
-            match.extend(_match(_mapping(value)))
+            match.extend(_match(mapping_of(value)))
         elif kind not in ("counter", "continue"):
             actions.append(_action(kind, value, layer))
     if len(actions) > 1:
@@ -296,15 +297,15 @@ def _action(kind: str, value: object, layer: str) -> tuple[str, str]:
     if kind in _VERDICTS and (value is None or kind == "reject"):
         return kind, ""
     if kind in ("jump", "goto"):
-        target = str(_mapping(value).get("target", ""))
+        target = str(mapping_of(value).get("target", ""))
         if layer and target.startswith(layer + "-"):
             target = target[len(layer) + 1 :]
         return kind, target
     if kind == "mangle":
-        return _mangle(_mapping(value))
+        return _mangle(mapping_of(value))
     if kind == "masquerade" and value in (None, {"flags": "fully-random"}):
         return "masquerade", "random" if value else ""
-    return _log(_mapping(value)) if kind == "log" else ("?", kind)
+    return _log(mapping_of(value)) if kind == "log" else ("?", kind)
 
 
 def _statements(rule: Object) -> list[Object]:
@@ -312,10 +313,6 @@ def _statements(rule: Object) -> list[Object]:
     if not isinstance(expressions, list):
         return []
     return [item if isinstance(item, dict) else {"?": item} for item in expressions]
-
-
-def _mapping(value: object) -> Object:
-    return value if isinstance(value, dict) else {}
 
 
 def _place(element: Object, chain: str) -> tuple[str, str, str]:
@@ -353,10 +350,10 @@ def _match(item: Object) -> list[Match]:
     inverted = "!" if operator == "!=" else ""
     if operator not in ("==", "!=", "in") or not isinstance(left, dict):
         return [("?", str(operator))]
-    payload = _mapping(left.get("payload"))
+    payload = mapping_of(left.get("payload"))
     if payload:
         return [_payload(payload, right, inverted)]
-    meta = _mapping(left.get("meta")).get("key")
+    meta = mapping_of(left.get("meta")).get("key")
     if meta in ("iifname", "oifname") and isinstance(right, str):
         name = right[:-1] + "+" if right.endswith("*") else right
         return [(f"{inverted}{meta[0]}if", name)]
@@ -367,10 +364,10 @@ def _match(item: Object) -> list[Match]:
     mask = _operand(left, "&")
     if mask is not None and isinstance(right, int):
         return [(f"{inverted}mark", f"{right:#x}/{mask:#x}")]
-    tracked = _mapping(left.get("ct")).get("key")
+    tracked = mapping_of(left.get("ct")).get("key")
     if tracked in ("state", "status"):
         return [_conntrack(str(tracked), right, inverted)]
-    fib = _mapping(left.get("fib"))
+    fib = mapping_of(left.get("fib"))
     if (
         fib.get("result") == "oif"
         and fib.get("flags") == ["saddr", "mark", "iif"]
@@ -403,7 +400,7 @@ def _payload(payload: Object, right: object, inverted: str) -> Match:
 def _net(right: object, host_length: int) -> Optional[str]:
     if isinstance(right, str):
         return f"{right}/{host_length}"
-    prefix = _mapping(_mapping(right).get("prefix"))
+    prefix = mapping_of(mapping_of(right).get("prefix"))
     if prefix:
         return f"{prefix.get('addr')}/{prefix.get('len')}"
     return None
@@ -412,11 +409,11 @@ def _net(right: object, host_length: int) -> Optional[str]:
 def _ports(right: object) -> str:
     if isinstance(right, int):
         return str(right)
-    members = _mapping(right).get("set")
+    members = mapping_of(right).get("set")
     if isinstance(members, list):
         texts = [_ports(member) for member in members]
         return ",".join(texts) if all(texts) else ""
-    limits = _mapping(right).get("range")
+    limits = mapping_of(right).get("range")
     if isinstance(limits, list) and len(limits) == 2:
         return f"{limits[0]}:{limits[1]}"
     return ""
@@ -442,7 +439,7 @@ def _log(item: Object) -> tuple[str, str]:
 
 
 def _mangle(item: Object) -> tuple[str, str]:
-    field = _mapping(_mapping(item.get("key")).get("payload")).get("field")
+    field = mapping_of(mapping_of(item.get("key")).get("payload")).get("field")
     if field == "dscp" and isinstance(item.get("value"), int):
         return "dscp", str(item["value"])
     if item.get("key") != {"meta": {"key": "mark"}}:
@@ -463,7 +460,7 @@ def _mangle(item: Object) -> tuple[str, str]:
 
 def _operand(value: object, operator: str) -> Optional[int]:
     """The constant of ``meta mark OPERATOR constant``."""
-    pair = _mapping(value).get(operator)
+    pair = mapping_of(value).get(operator)
     if isinstance(pair, list) and len(pair) == 2 and pair[0] == {"meta": {"key": "mark"}}:
         return pair[1] if isinstance(pair[1], int) else None
     return None
@@ -471,7 +468,7 @@ def _operand(value: object, operator: str) -> Optional[int]:
 
 def _operand_of_masked(value: object) -> Optional[tuple[int, int]]:
     """The constants of ``meta mark & kept ^ mark``."""
-    pair = _mapping(value).get("^")
+    pair = mapping_of(value).get("^")
     if isinstance(pair, list) and len(pair) == 2 and isinstance(pair[1], int):
         kept = _operand(pair[0], "&")
         if kept is not None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..bad_input import BadInput
+from ..mapping import mapping_of
 from ..verdict.flow import Flow, parse_flow
 from ..verdict.interface_owner import NodeFacts, parse_nodes
 
@@ -132,8 +133,7 @@ def _observed(record: object, node: str, place: str) -> ObservedFlow:
     if not isinstance(record, Mapping) or not isinstance(record.get("flow"), Mapping):
         raise BadInput(place, type(record).__name__, "a mapping with flow and seen")
     flow = parse_flow({**_plain(record["flow"]), "node": node}, f"{place}.flow")
-    seen = record.get("seen")
-    seen = seen if isinstance(seen, Mapping) else {}
+    seen = mapping_of(record.get("seen"))
     replied = seen.get("replied")
     bits = 32 if flow.version == 4 else 128
     return ObservedFlow(

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from ..mapping import mapping_of
+
 KIND, API_VERSION = "DaemonSet", "apps/v1"
 LABEL, NAMES = "k8s-app", ("calico-node", "canal")
 CONTAINER = "calico-node"
@@ -34,7 +36,7 @@ def configured_environment(objects: Iterable[Object]) -> dict[str, str]:
 def only_settings(item: Object) -> dict[str, Any]:
     """A DaemonSet without anything but Felix's variables: the others are nobody's business here."""
     container = {"name": CONTAINER, "env": [dict(entry) for entry in _entries(item)]}
-    metadata = {key: value for key, value in _mapping(item, "metadata").items() if key in _KEPT}
+    metadata = {key: value for key, value in mapping_of(item.get("metadata")).items() if key in _KEPT}
     return {"metadata": metadata, "spec": {"template": {"spec": {"containers": [container]}}}}
 
 
@@ -42,20 +44,15 @@ _KEPT = ("name", "namespace", "labels")
 
 
 def _runs_felix(item: Object) -> bool:
-    metadata = _mapping(item, "metadata")
-    return metadata.get("name") in NAMES or _mapping(metadata, "labels").get(LABEL) in NAMES
+    metadata = mapping_of(item.get("metadata"))
+    return metadata.get("name") in NAMES or mapping_of(metadata.get("labels")).get(LABEL) in NAMES
 
 
 def _entries(item: Object) -> Iterator[Object]:
-    template = _mapping(_mapping(item, "spec"), "template")
-    for container in _mapping(template, "spec").get("containers") or ():
+    template = mapping_of(mapping_of(item.get("spec")).get("template"))
+    for container in mapping_of(template.get("spec")).get("containers") or ():
         if not isinstance(container, Mapping) or container.get("name") != CONTAINER:
             continue
         for entry in container.get("env") or ():
             if isinstance(entry, Mapping) and str(entry.get("name")).upper().startswith(_PREFIX):
                 yield entry
-
-
-def _mapping(item: Object, key: str) -> Object:
-    value = item.get(key)
-    return value if isinstance(value, Mapping) else {}

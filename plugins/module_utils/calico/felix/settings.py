@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from ..bad_input import BadInput
+from ..mapping import mapping_of
 from ..selector import parse as parse_selector
 
 Object = Mapping[str, Any]
@@ -66,7 +67,7 @@ class FelixSettings:
             if text.strip():
                 yield Setting(source, text, textual=True)
         for item in self._configurations:
-            value = _spec(item).get(field)
+            value = mapping_of(item.get("spec")).get(field)
             if value is not None:
                 yield Setting(f"FelixConfiguration {_metadata(item).get('name')}", value, textual=False)
 
@@ -106,7 +107,7 @@ def selector_scoped(configurations: Iterable[Object], labels: Mapping[str, str])
     """The selector-scoped FelixConfiguration (Calico 3.32) that wins on a node with these labels."""
     matching = []
     for item in configurations:
-        selector = _spec(item).get("nodeSelector")
+        selector = mapping_of(item.get("spec")).get("nodeSelector")
         if not isinstance(selector, str) or not selector:
             continue
         try:
@@ -125,10 +126,4 @@ def selector_scoped(configurations: Iterable[Object], labels: Mapping[str, str])
 
 
 def _metadata(item: Object) -> Object:
-    metadata = item.get("metadata")
-    return metadata if isinstance(metadata, Mapping) else {}
-
-
-def _spec(item: Object) -> Object:
-    spec = item.get("spec")
-    return spec if isinstance(spec, Mapping) else {}
+    return mapping_of(item.get("metadata"))

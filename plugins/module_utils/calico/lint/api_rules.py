@@ -76,8 +76,9 @@ def _refusals(raw: Raw, spec: Raw) -> Iterator[BadInput]:
     }
     if kind == "Tier":
         yield from _tier(raw["metadata"], spec)
-        yield from _labels(raw["metadata"])
+        yield from _metadata(raw["metadata"])
     if kind in checks:
+        yield from _object_name(raw["metadata"]["name"])
         yield from _metadata(raw["metadata"])
         yield from checks[kind](spec)
     if kind == "GlobalNetworkSet" and "projectcalico.org/namespace" in (raw["metadata"].get("labels") or ()):
@@ -103,7 +104,7 @@ def _of_strict_reader(raw: Raw, spec: Raw) -> Iterator[BadInput]:
         parse([Document({**raw, "metadata": named, "spec": plain}, "")])
     except BadInput as bad:
         yield bad
-    yield from _labels(metadata)
+    yield from _metadata(metadata)
 
 
 def _plain_rule(rule: object) -> object:
@@ -126,11 +127,15 @@ def _plain_ports(key: str, value: object) -> object:
 # -- metadata --------------------------------------------------------------------------------------
 
 
-def _metadata(metadata: Raw) -> Iterator[BadInput]:
-    name = metadata["name"]
+def _object_name(name: str) -> Iterator[BadInput]:
+    """Policies and tiers have other names."""
     if not _NAME.match(name) or len(name) > 253:
         yield BadInput("metadata.name", name, "write at most 253 lower-case letters, digits, '-' and '.'")
+
+
+def _metadata(metadata: Raw) -> Iterator[BadInput]:
     yield from _labels(metadata)
+    yield from _annotations(metadata)
 
 
 def _annotations(metadata: Raw) -> Iterator[BadInput]:
@@ -159,7 +164,6 @@ def _labels(metadata: Raw) -> Iterator[BadInput]:
     if not isinstance(labels, Mapping):
         yield BadInput("metadata.labels", labels, "write a mapping of names to values")
         return
-    yield from _annotations(metadata)
     for key, value in labels.items():
         if value is not None and not isinstance(value, str):
             yield BadInput(f"metadata.labels[{key}]", value, "write a text: quote it")

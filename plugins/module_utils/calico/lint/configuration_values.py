@@ -16,6 +16,7 @@ from typing import Any, Callable
 from ..address import parse_address, parse_net
 from ..bad_input import BadInput
 from ..host_endpoint import is_port_name
+from ..mapping import mapping_of
 
 Raw = Mapping[str, Any]
 
@@ -368,14 +369,14 @@ def _shapes(spec: Raw) -> Iterator[BadInput]:
         for index, value in enumerate(values):
             if not isinstance(value, Mapping):
                 yield BadInput(f"spec.{field}[{index}]", value, remedy)
-    for name, value in _mapping_of(spec.get("bpfLogFilters")).items():
+    for name, value in mapping_of(spec.get("bpfLogFilters")).items():
         if not (
             isinstance(name, str) and re.match(r"[a-zA-Z0-9_.-]{1,15}\Z", name) and isinstance(value, str)
         ):
             yield BadInput(
                 f"spec.bpfLogFilters[{name}]", value, "write an interface's name and a filter's text"
             )
-    for name, value in _mapping_of(spec.get("bpfConntrackTimeouts")).items():
+    for name, value in mapping_of(spec.get("bpfConntrackTimeouts")).items():
         if value is not None and not (isinstance(value, str) and (value == "Auto" or _DURATION.match(value))):
             yield BadInput(
                 f"spec.bpfConntrackTimeouts.{name}", value, "write a duration such as 90s, or Auto"
@@ -401,10 +402,6 @@ _LISTS = {
     "healthTimeoutOverrides": "write a list of {name, timeout}",
     "routeTableRanges": f"in a list: {_TABLES}",
 }
-
-
-def _mapping_of(value: object) -> Raw:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _is_port_range(value: object) -> bool:
@@ -434,7 +431,7 @@ def _route_tables(spec: Raw) -> Iterator[BadInput]:
     listed = spec.get("routeTableRanges")
     ranges = [spec.get("routeTableRange"), *(listed if isinstance(listed, list) else ())]
     for found in (one for one in ranges if one is not None):
-        low, high = (_mapping_of(found).get(key) for key in ("min", "max"))
+        low, high = (mapping_of(found).get(key) for key in ("min", "max"))
         whole = all(isinstance(end, int) and not isinstance(end, bool) for end in (low, high))
         if isinstance(found, Mapping) and not (whole and 1 <= low <= high <= 2**32 - 1):  # type: ignore[operator]
             yield BadInput("spec.routeTableRange", found, _TABLES)

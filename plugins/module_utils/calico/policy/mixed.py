@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..bad_input import BadInput
+from ..mapping import mapping_of
+from ..metadata_annotation import METADATA_ANNOTATION
+from ..stored.items import items_of
 from ..stored.known_fields import OTHER_KINDS, SPEC_FIELDS
 from .names import API_VERSION, DEFAULT_TIER, EGRESS, INGRESS, NETWORK_SET, POLICY, STAGED_POLICY, TIER
 from .reader import Document
@@ -22,7 +25,7 @@ _OF_A_SET = (POLICY, STAGED_POLICY, NETWORK_SET, TIER)
 _OTHER_KINDS = (OTHER_KINDS | SPEC_FIELDS.keys()) - set(_OF_A_SET)
 # What the API server or a client notes in what it gives out.
 _NOTED = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink", "uid")
-_NOTED_ANNOTATIONS = ("kubectl.kubernetes.io/last-applied-configuration", "projectcalico.org/metadata")
+_NOTED_ANNOTATIONS = ("kubectl.kubernetes.io/last-applied-configuration", METADATA_ANNOTATION)
 # Of one interface: '*' is all of them.
 _INTERFACE = re.compile(r"[A-Za-z0-9_.-]{1,15}\Z")
 
@@ -88,10 +91,10 @@ def templates_like(host_endpoints: Iterable[Object]) -> list[Object]:
     """
     found: dict[str, list[Mapping[str, Any]]] = {}
     for hep in host_endpoints:
-        metadata, spec = _mapping(hep.get("metadata")), _mapping(hep.get("spec"))
+        metadata, spec = mapping_of(hep.get("metadata")), mapping_of(hep.get("spec"))
         interface = spec.get("interfaceName")
         if isinstance(interface, str) and _INTERFACE.match(interface):
-            found.setdefault(interface, []).append(_mapping(metadata.get("labels")))
+            found.setdefault(interface, []).append(mapping_of(metadata.get("labels")))
     return [_template(interface, labels) for interface, labels in found.items()]
 
 
@@ -108,17 +111,10 @@ def _unpacked(documents: Iterable[Document]) -> Iterable[Document]:
     """The documents, with the items of lists: those that kubectl prints, and those that calicoctl takes."""
     for document in documents:
         value = document.value
-        kind = value.get("kind") if isinstance(value, Mapping) else None
-        if (
-            isinstance(value, Mapping)
-            and isinstance(kind, str)
-            and kind.endswith("List")
-            and "items" in value
-        ):
-            items = value["items"] or []
-            if isinstance(items, list):
-                yield from _items(document, [_with_kind(item, kind, value) for item in items], "items")
-                continue
+        items = items_of(value)
+        if items is not None:
+            yield from _items(document, items, "items")
+            continue
         if isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
             yield from _items(document, value, "")
             continue
@@ -128,14 +124,6 @@ def _unpacked(documents: Iterable[Document]) -> Iterable[Document]:
 def _items(document: Document, items: Sequence[object], field: str) -> Iterable[Document]:
     place = f"{document.place}, {field}" if field else document.place
     return _unpacked(Document(item, f"{place}[{number}]") for number, item in enumerate(items))
-
-
-def _with_kind(item: object, kind: str, listed: object) -> object:
-    """An item of a list of one kind: the API leaves the kind out of each."""
-    if kind == "List" or not isinstance(item, Mapping):
-        return item
-    version = _mapping(listed).get("apiVersion")
-    return {"apiVersion": version, "kind": kind[: -len("List")], **item}
 
 
 def _left_alone(value: object) -> str:
@@ -157,8 +145,8 @@ def _rewritten(document: Document) -> tuple[Document, str]:
     if not isinstance(value, Mapping) or value.get("apiVersion") != STORED_VERSION:
         return document, ""
     kind = value.get("kind")
-    metadata, done = _plain_metadata(_mapping(value.get("metadata")))
-    spec = dict(_mapping(value.get("spec")))
+    metadata, done = _plain_metadata(mapping_of(value.get("metadata")))
+    spec = dict(mapping_of(value.get("spec")))
     if kind in (POLICY, STAGED_POLICY):
         name = metadata.get("name")
         if isinstance(name, str) and name.startswith(f"{DEFAULT_TIER}.") and not spec.get("tier"):
@@ -184,7 +172,7 @@ def _rewritten(document: Document) -> tuple[Document, str]:
 
 
 def _plain_metadata(metadata: Mapping[str, Any]) -> tuple[Object, list[str]]:
-    annotations = _mapping(metadata.get("annotations"))
+    annotations = mapping_of(metadata.get("annotations"))
     noted = [key for key in _NOTED if key in metadata]
     noted += [key for key in _NOTED_ANNOTATIONS if key in annotations]
     plain = {key: value for key, value in metadata.items() if key not in _NOTED}
@@ -209,8 +197,4 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _name(value: object) -> str:
-    return str(_mapping(_mapping(value).get("metadata")).get("name", "without a name"))
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+    return str(mapping_of(mapping_of(value).get("metadata")).get("name", "without a name"))

@@ -9,13 +9,13 @@ Deny as long as one of them wants that.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
 from ..bad_input import BadInput
-from ..host_endpoint import FIELD_MANAGER, METADATA_ANNOTATION, OWNER, OWNER_LABEL, effective_labels
+from ..host_endpoint import FIELD_MANAGER, OWNER, OWNER_LABEL, effective_labels
+from ..metadata_annotation import METADATA_ANNOTATION, kept_metadata
 from ..tier_wishes import DENY_ONCE_ENFORCED, PREFIX, wishes
 from . import audited, neutral, transition
 from .definition import (
@@ -800,11 +800,7 @@ def _live(kind: str, obj: Object) -> Live:
 def _own_name(obj: Object) -> str:
     """The name that Calico's clients show: that of its metadata annotation where there is one."""
     metadata = obj["metadata"]
-    try:
-        hidden = json.loads((metadata.get("annotations") or {}).get(METADATA_ANNOTATION) or "{}")
-    except (ValueError, RecursionError):
-        hidden = {}
-    return str((hidden.get("name") if isinstance(hidden, dict) else "") or metadata["name"])
+    return kept_metadata(metadata).name or str(metadata["name"])
 
 
 def _ranked(spec: Mapping[str, Any]) -> transition.Ranked:

@@ -22,6 +22,7 @@ from ..address import parse_address, written_net
 from ..bad_input import BadInput
 from ..commercial import is_commercial
 from ..host_endpoint import OWNER, OWNER_LABEL, PORT_NAME_REMEDY, is_port_name
+from ..metadata_annotation import METADATA_ANNOTATION
 from .definition import (
     Definitions,
     EntityDefinition,
@@ -281,7 +282,7 @@ def _check_annotations(path: str, annotations: Mapping[str, str]) -> None:
         # Of annotations, unlike labels, Kubernetes and Calico take the DNS name in any case.
         _check_qualified(f"{path}[{key}]", f"{prefix.lower()}{slash}{name}")
         # On v1 storage it would replace the labels and the name.
-        if key in ("projectcalico.org/metadata", "kubectl.kubernetes.io/last-applied-configuration"):
+        if key in (METADATA_ANNOTATION, "kubectl.kubernetes.io/last-applied-configuration"):
             raise BadInput(f"{path}[{key}]", annotations[key], "a client's own record: remove it")
     if sum(len(k) + len(v) for k, v in annotations.items()) > _ANNOTATIONS_LIMIT:
         raise BadInput(path, "…", f"more than {_ANNOTATIONS_LIMIT} bytes in all")

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from difflib import SequenceMatcher
 from typing import Any, Optional
 
+from ..mapping import mapping_of
 from .model import Policy, Reference, Rule
 from .reader import opened, read
 
@@ -185,14 +186,14 @@ def _fields(was: Any, now: Any, texts: tuple[Object, Object]) -> Iterator[FieldC
         if part.name not in _NOT_FIELDS and getattr(was, part.name) != getattr(now, part.name):
             names.update(dict.fromkeys(_SPEC_NAMES[part.name]))
     for name in names:
-        before, after = (_spec(text).get(name) for text in texts)
+        before, after = (mapping_of(text.get("spec")).get(name) for text in texts)
         if before != after:
             yield FieldChange(name, _json(before), _json(after))
 
 
 def _all_fields(before: Object, after: Object) -> Iterator[FieldChange]:
     """The fields of an object that is on one side only."""
-    old, new = _spec(before), _spec(after)
+    old, new = mapping_of(before.get("spec")), mapping_of(after.get("spec"))
     for name in sorted({*old, *new} - {"ingress", "egress"}):
         yield FieldChange(name, _json(old.get(name)), _json(new.get(name)))
 
@@ -231,15 +232,10 @@ def _of_one_list(
 
 
 def _rule(text: Object, direction: str, rule: Rule) -> str:
-    given = _spec(text).get(direction)
+    given = mapping_of(text.get("spec")).get(direction)
     if isinstance(given, list) and rule.index < len(given):
         return json.dumps(given[rule.index], ensure_ascii=False, sort_keys=True)
     return rule.action
-
-
-def _spec(text: Object) -> Mapping[str, Any]:
-    spec = text.get("spec")
-    return spec if isinstance(spec, Mapping) else {}
 
 
 def _json(value: object) -> Optional[str]:

@@ -12,7 +12,6 @@ The strict reader, for what users hand us to be written, is another one (calico/
 from __future__ import annotations
 
 import gc
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from typing import Any, Optional
 from ..address import Address, parse_address, parse_net
 from ..bad_input import BadInput
 from ..endpoint_slice import SERVICE_LABEL
+from ..metadata_annotation import METADATA_ANNOTATION, decoded
 from ..tier_wishes import is_denying_once_enforced
 from .fields import (
     Notes,
@@ -32,6 +32,7 @@ from .fields import (
     number_field,
     text_field,
 )
+from .items import items_of
 from .known_fields import OTHER_KINDS, SPEC_FIELDS, kind_meant, meant_for_calico, unknown_fields
 from .model import (
     MISSING,
@@ -68,7 +69,6 @@ UNDECODABLE = "cannot be decoded"
 
 V1 = "crd.projectcalico.org/v1"
 V3 = "projectcalico.org/v3"
-METADATA_ANNOTATION = "projectcalico.org/metadata"
 DEFAULT_ALLOW_PROFILE = "projectcalico-default-allow"
 
 CALICO_KINDS = (
@@ -152,14 +152,11 @@ def merged_metadata(raw: Raw) -> tuple[str, dict[str, str], Optional[Misreading]
     text = mapping_field(metadata, "annotations", "metadata").get(METADATA_ANNOTATION)
     if raw.get("apiVersion") != V1 or text is None:
         return "", labels, None
-    place = f"metadata.annotations[{METADATA_ANNOTATION}]"
-    try:
-        kept = json.loads(text)
-        kept_labels = text_map(kept.get("labels"), place)
-        kept_name = kept.get("name") or ""
-    except (ValueError, AttributeError, TypeError, RecursionError):
+    kept = decoded(text)
+    if kept is None:
+        place = f"metadata.annotations[{METADATA_ANNOTATION}]"
         return "", labels, Misreading(place, text, STALE, "Calico cannot decode this annotation")
-    hidden = {name: value for name, value in labels.items() if kept_labels.get(name, value) != value}
+    hidden = {name: value for name, value in labels.items() if kept.labels.get(name, value) != value}
     found = None
     if hidden:
         found = Misreading(
@@ -168,7 +165,7 @@ def merged_metadata(raw: Raw) -> tuple[str, dict[str, str], Optional[Misreading]
             SKIPPED,
             f"the labels in the annotation {METADATA_ANNOTATION} win over these",
         )
-    return str(kept_name), {**labels, **kept_labels}, found
+    return kept.name, {**labels, **kept.labels}, found
 
 
 def opened(objects: Iterable[object]) -> list[Raw]:
@@ -185,8 +182,9 @@ def opened(objects: Iterable[object]) -> list[Raw]:
         kind = raw.get("kind")
         if not isinstance(kind, str) or not kind:
             raise BadInput(f"resources[{index}].kind", kind, "name the object's kind")
-        if kind.endswith("List") and "items" in raw and isinstance(raw["items"] or [], list):
-            found.extend(opened(_items_of(raw)))
+        items = items_of(raw)
+        if items is not None:
+            found.extend(opened(items))
             continue
         metadata = raw.get("metadata")
         name = metadata.get("name") if isinstance(metadata, Mapping) else None
@@ -194,16 +192,6 @@ def opened(objects: Iterable[object]) -> list[Raw]:
             raise BadInput(f"resources[{index}].metadata.name", name, "name the object", kind)
         found.append(raw)
     return found
-
-
-def _items_of(listed: Raw) -> Iterator[object]:
-    """The items of a list; of one kind, the API leaves the kind out of each."""
-    kind, items = listed["kind"], listed["items"] or []
-    for item in items:
-        if kind == "List" or not isinstance(item, Mapping) or "kind" in item:
-            yield item
-        else:
-            yield {"apiVersion": listed.get("apiVersion"), **item, "kind": kind[: -len("List")]}
 
 
 def _identity(raw: Raw) -> tuple[str, str, str, str]:

@@ -127,3 +127,11 @@ def test_rule(name: str, fires: list[Object], silent: list[Object]) -> None:
 
 
 V3 = "projectcalico.org/v3"
+
+
+@pytest.mark.parametrize("kind", ["GlobalNetworkSet", "HostEndpoint", "Tier", "GlobalNetworkPolicy"])
+def test_annotations_of_every_kind_are_checked(kind: str) -> None:
+    spec = {"node": "n", "interfaceName": "*"} if kind == "HostEndpoint" else {}
+    metadata = {"name": "x", "annotations": {"a b": "c"}}
+    raw = {"apiVersion": V3, "kind": kind, "metadata": metadata, "spec": spec}
+    assert [f.field for f in lint([raw]) if f.id == "refused-by-api"] == ["metadata.annotations[a b]"]
