@@ -591,7 +591,8 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         logins.extend(_log_in(params["nodes"], params["login_timeout"]))
         return logins
 
-    planned = planning.plan(cluster, params, (lambda: logins) if logins else log_in)
+    made = planning.plan(cluster, params, (lambda: logins) if logins else log_in)
+    planned = made.plan
     wishes = {name: params[name] for name in (*STEPS, "prove")}
     if saved:
         _refuse_moved(saved, planned, wishes, params["plan_file"])
@@ -616,7 +617,7 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
             for write in step.writes
         ],
         "policy_sets": [step.subject for step in planned.steps if step.name == POLICIES],
-        "sets_to_write": _sets_to_write(planned, params["policies"]),
+        "sets_to_write": list(made.sets_to_write),
         "drift": drift(planned),
         "protection": dict(planned.protection),
         "deciding_steps": sorted({step.name for step in planned.steps if step.changes_enforcement}),
@@ -629,11 +630,6 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
         "stage_all": _way_back(planned.stage_all),
         "requests": cluster.requests_sent,
     }
-
-
-def _sets_to_write(planned: Plan, policies: dict[str, Any] | None) -> list[dict[str, Any]]:
-    wanted = {one["name"]: one for one in planning.set_options(policies)}
-    return [wanted[step.subject] for step in planned.steps if step.name == POLICIES and step.writes]
 
 
 def _to_prove(

@@ -95,13 +95,15 @@ def test_the_writes_are_those_that_the_modules_do(cluster):
 @pytest.mark.one_flavour
 def test_every_kind_is_listed_once(cluster, monkeypatch):
     assert not run_module("host_endpoints", cluster)["failed"]
-    listed = Counter()
+    listed, asked = Counter(), Counter()
     send = Cluster._send
 
     def noted(self, method, path, body, params, content_type):
         # The objects `default` and those of access are asked for by name; pages are one list.
         if method == "GET" and params and "limit" in params and "continue" not in params:
             listed[path.rpartition("/")[2]] += 1
+        if method == "GET":
+            asked[path, str(params)] += 1
         return send(self, method, path, body, params, content_type)
 
     monkeypatch.setattr(Cluster, "_send", noted)
@@ -109,7 +111,25 @@ def test_every_kind_is_listed_once(cluster, monkeypatch):
     found = in_process("plan", cluster.kubeconfig, options)
     assert not found.get("failed"), found.get("msg")
     assert {kind: count for kind, count in listed.items() if count > 1} == {}
+    assert {path: count for path, count in asked.items() if count > 1} == {}
+    assert sum("kube-proxy" in path for path, _params in asked) == 1
     assert {"nodes", "hostendpoints", "globalnetworkpolicies", "felixconfigurations"} <= listed.keys()
+
+
+@pytest.mark.one_flavour
+def test_the_sets_to_write_come_with_all_options_in_the_order_of_their_writes(cluster):
+    sets = [{"name": name, "definitions": [policy(name)]} for name in ("a", "b")]
+    found = plan(cluster, policies={"sets": sets})
+    assert not found["failed"], found.get("msg")
+    written = [step["subject"] for step in found["plan"]["steps"] if step["writes"]]
+    assert [(one["name"], one["state"]) for one in found["sets_to_write"]] == [
+        (name, "staged") for name in written
+    ]
+    assert found["policy_sets"] == ["b", "a"]
+    for one in found["sets_to_write"]:
+        done = run_module("policies", cluster, **one, settle=0)
+        assert not done["failed"], done.get("msg")
+    assert plan(cluster, policies={"sets": sets})["sets_to_write"] == []
 
 
 @pytest.mark.one_flavour

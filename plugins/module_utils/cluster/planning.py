@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 from ..calico.felix.configuration import OPTIONAL_FIELDS, changed_fields, wanted_spec
@@ -26,7 +26,7 @@ from ..calico.plan import wishes as wish
 from ..calico.plan.access import objects_of
 from ..calico.plan.builder import is_judged, make_plan
 from ..calico.plan.definitions import VERSIONS, absent_kinds
-from ..calico.plan.model import CREATE, DELETE, UPDATE, Plan, Write
+from ..calico.plan.model import CREATE, DELETE, POLICIES, UPDATE, Plan, Write
 from ..calico.plan.view import AutoView, Logins, View
 from ..calico.policy import planner
 from ..calico.policy.names import NETWORK_SET, POLICY
@@ -63,7 +63,19 @@ _ACCESS_PATHS = {
 _JUDGED = ("HostEndpoint", "FelixConfiguration", "Node", "NetworkSet", "IPPool", *planner.KINDS)
 
 
-def plan(cluster: Cluster, params: Params, log_in: LogIn) -> Plan:
+@dataclass(frozen=True)
+class Planned:
+    """A plan, and what carries out its steps.
+
+    :ivar sets_to_write: options of the module policies, of every set that has something to write, in the
+        order in which they are written
+    """
+
+    plan: Plan
+    sets_to_write: tuple[dict[str, Any], ...] = ()
+
+
+def plan(cluster: Cluster, params: Params, log_in: LogIn) -> Planned:
     """The plan for what a module's options ask for.
 
     :param params: of the module plan
@@ -74,7 +86,7 @@ def plan(cluster: Cluster, params: Params, log_in: LogIn) -> Plan:
     return _Planning(cluster, params, log_in).plan()
 
 
-def set_options(policies: Optional[Params]) -> list[dict[str, Any]]:
+def _set_options(policies: Optional[Params]) -> list[dict[str, Any]]:
     """The options of every policy set that is wanted, as of the module policies, in the order of the list.
 
     :param policies: the option of the module plan
@@ -98,14 +110,21 @@ class _Planning:
         self._view = HostView(cluster)
         self._flavour = self._view.flavour
 
-    def plan(self) -> Plan:
+    def plan(self) -> Planned:
+        sets = _set_options(self._params["policies"])
+        made = self._plan(sets)
+        by_name = {one["name"]: one for one in sets}
+        written = [step.subject for step in made.steps if step.name == POLICIES and step.writes]
+        return Planned(made, tuple(by_name[name] for name in written))
+
+    def _plan(self, sets: Sequence[Params]) -> Plan:
         self._view.begin(_JUDGED)
         preflight = self._params["preflight"] or {"permissions_for": None, "granted_to": ""}
         facts = cluster_info.read(
             self._cluster, preflight["permissions_for"], preflight["granted_to"], self._view
         )
         findings = self._findings(facts.facts)
-        wishes = self._wishes()
+        wishes = self._wishes(sets)
         bare = View(
             self._flavour.kind.value,
             self._flavour.group,
@@ -146,14 +165,14 @@ class _Planning:
 
     # What is wanted.
 
-    def _wishes(self) -> wish.Wishes:
+    def _wishes(self, sets: Sequence[Params]) -> wish.Wishes:
         params = self._params
         return wish.Wishes(
             crds=params["crds"] is not None,
             access=self._access(),
             felix=self._felix(),
             host_endpoints=self._host_endpoints(),
-            policies=self._policies(),
+            policies=self._policies(sets),
             prove=params["prove"],
             preflight_ignored=tuple((params["preflight"] or {"ignore": ()})["ignore"]),
         )
@@ -200,11 +219,11 @@ class _Planning:
             check_accepted(given["accept_denied"]),
         )
 
-    def _policies(self) -> Optional[wish.PoliciesWish]:
+    def _policies(self, options: Sequence[Params]) -> Optional[wish.PoliciesWish]:
         given = self._params["policies"]
         if given is None:
             return None
-        sets = [policy_set(one, self._view.api_slices, self._cluster.host) for one in set_options(given)]
+        sets = [policy_set(one, self._view.api_slices, self._cluster.host) for one in options]
         for one in sets:
             refuse_unlimited_log(one, self._view.of("FelixConfiguration") if one.audit_log else ())
         return wish.PoliciesWish(sets, given["lint"], given["reach"])
