@@ -28,8 +28,8 @@ from .variables import set_path
 
 Object = dict[str, Any]
 
-# What the role policies calls the networks of a shipped set.
 _LOG_LIMIT = "logActionRateLimit"
+# What the role policies calls the networks of a shipped set.
 _VARIABLES = {
     "ssh": "policies_ssh_sources",
     "nodes": "policies_node_cidrs",

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from dataclasses import replace
 
@@ -17,8 +16,6 @@ from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins
     as_result,
     prove,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.controller.node_programs import logins, run_on
-from ansible_collections.hostfence.calico.plugins.module_utils.controller.openssh import Login, command_line
 
 from tests.unit.controller.ssh_server import needs_sshd, ssh_server
 
@@ -147,32 +144,3 @@ def test_a_program_that_tells_no_session_is_not_believed(tmp_path):
     fake.write_text("#!/bin/sh\nprintf '\\nhostfence-login 192.0.2.1 4000 192.0.2.2 22\\n'\n")
     (proof,) = prove([Target("node1", "node1", executable=str(fake))], Wanted(rounds=2))
     assert "the connection from 192.0.2.1 4000 was kept open" in proof.error
-
-
-def test_our_options_stand_where_openssh_takes_them():
-    line = command_line(Login("node1", "host", arguments=["-S", "/kept", "-o", "ControlPath=/kept"]), 5)
-    assert line.index("ControlPath=none") < line.index("ControlPath=/kept")
-    assert line[-4:] == ["-S", "none", "--", "host"]
-
-
-@needs_sshd
-def test_a_program_runs_on_a_node_and_nothing_of_it_is_in_a_list_of_processes(server):
-    given = server.node("node1", sys.executable)
-    program = "import json; print(json.dumps({'own': open('/proc/self/cmdline').read(), **PARAMETERS}))"
-    answer = run_on(logins([given]).values(), program, lambda node: {"secret": f"of {node}"})["node1"]
-    assert answer.document["secret"] == "of node1", answer.error
-    assert "secret" not in answer.document["own"]
-    broken = run_on(logins([given]).values(), "raise SystemExit('no kernel')", lambda _node: {})["node1"]
-    assert broken.error == "node1: SSH to 127.0.0.1: no kernel"
-
-
-def test_programs_run_here_where_this_machine_is_the_node():
-    local = logins([{"node": "node1", "connection": "local", "python": sys.executable}])
-    (answer,) = run_on(local.values(), "print('[1]')", lambda _node: {}).values()
-    assert (answer.document, answer.error) == ([1], "")
-
-
-def test_no_program_runs_over_what_is_no_ssh():
-    pod = logins([{"node": "node1", "connection": "kubernetes.core.kubectl"}])
-    (answer,) = run_on(pod.values(), "", lambda _node: {}).values()
-    assert "a login by SSH would prove nothing" in answer.error

@@ -10,8 +10,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from ansible_collections.hostfence.calico.plugins.module_utils.node import start_program
-from ansible_collections.hostfence.calico.plugins.module_utils.node.lifeline import note, reaches, table, wait
+from ansible_collections.hostfence.calico.plugins.module_utils.node.lifeline import reaches, table, wait
 
 
 def test_it_marks_what_the_node_lives_by_and_nothing_else() -> None:
@@ -67,11 +66,3 @@ def test_administrators_come_from_networks(administrators: list[list[object]]) -
     text = table({"servers": [], "typha": [], "dns": [], "administrators": administrators}, "0x10000")
     assert "ip saddr 10.0.0.0/8 tcp dport 22 meta mark set" in text
     assert "ip6 saddr fd00::/8 tcp dport 2222 meta mark set" in text
-
-
-def test_whoever_ends_it_learns_once_that_it_acted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start_program, "DIRECTORY", str(tmp_path))
-    assert start_program.stop("hostfence-lifeline") == {"acted": ""}
-    note(str(tmp_path / "hostfence-lifeline.acted"))
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", start_program.stop("hostfence-lifeline")["acted"])
-    assert start_program.stop("hostfence-lifeline") == {"acted": ""}

@@ -1,12 +1,11 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Where a node is probed, and what its Felix's own file says."""
+"""Where a node is probed."""
 
 from __future__ import annotations
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.failsafe.vital_paths import Target
-from ansible_collections.hostfence.calico.plugins.module_utils.node.kernel import felix_file
 from ansible_collections.hostfence.calico.plugins.module_utils.node.vital import own_targets
 
 INTERFACES = {
@@ -33,22 +32,3 @@ def test_a_node_is_tried_where_it_listens(
     listening: set[Target], known: list[str], targets: list[str]
 ) -> None:
     assert own_targets(frozenset(listening), INTERFACES, known, iter([22, 6443])) == targets
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "FailsafeInboundHostPorts = tcp:22",
-        "[global]\nfailsafeinboundhostports=tcp:22\n",
-        "# FailsafeInboundHostPorts = none\n[a]\nFailsafeInboundHostPorts: tcp:22  # SSH\n",
-        'FailsafeInboundHostPorts = none\n[b]\n  FailsafeInboundHostPorts = "tcp:22" ; SSH\n',
-    ],
-)
-def test_felixs_file_is_read_as_felix_reads_it(text: str) -> None:
-    assert felix_file(text + "\nDatastoreType = etcdv3\nEtcdPassword = secret\n") == {
-        "FELIX_FAILSAFEINBOUNDHOSTPORTS": "tcp:22"
-    }
-
-
-def test_a_file_that_says_nothing_of_failsafes() -> None:
-    assert felix_file("\0\1\n[global\nLogFilePath = none\n= 3\n") == {}

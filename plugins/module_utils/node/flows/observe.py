@@ -18,7 +18,6 @@ from .sockets import Owners
 
 GAPS = {
     "one-shot": "Only what the kernel still knew was seen: about two minutes, and no refused connection.",
-    "no-window": "No window is open on this node, and none was known to be.",
     "table-gone": "The table was deleted or flushed since the window began; its flows are lost.",
     "table-replaced": "The table is another than the one that the window began with.",
     "rules-gone": "Rules of the table were removed; it no longer saw everything.",
