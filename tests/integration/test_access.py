@@ -271,7 +271,9 @@ def test_every_permission_is_used_and_no_other(clean_api, monkeypatch, server):
     # Nor is there a transaction without tiers.
     later |= nameless(required(NO_TIERS, ["enforce"])) - nameless(required(NO_TIERS, ["policies"]))
     expected = allowed - elsewhere - (later if "Tier" not in clean_api.kinds else set())
-    assert sorted(map(str, recorded.used - allowed)) == []
+    # Watchdogs of pods are looked for where they may be; to make them is another task (enforce_pods).
+    tried = {Permission("", "configmaps", "list")}
+    assert sorted(map(str, recorded.used - allowed - tried)) == []
     assert sorted(map(str, expected - recorded.used)) == []
 
 

@@ -82,7 +82,6 @@ def read(
 
         version = start(cluster.get, "/version")
         nodes = start(_nodes, view, tasks is not None)
-        served = start(_served, cluster, flavour)
         information = start(_readable, view, "ClusterInformation")
         configuration = start(_readable, view, "KubeControllersConfiguration")
         heps = start(_host_endpoints, view)
@@ -123,7 +122,7 @@ def read(
         facts=facts,
         flavour=flavour,
         nodes=node_objects,
-        served=served.result(),
+        served=flavour.all_kinds,
         schema=schema.result(),
         api_endpoints=[asdict(endpoint) for endpoint in endpoints_of(endpoints.result())],
         environment=dict(controllers.environment),
@@ -154,11 +153,6 @@ def _deployment_fact(deployment: Optional[Object]) -> Optional[ControllerPods]:
         desired=int(deployment["spec"].get("replicas", 1)),
         ready=int((deployment.get("status") or {}).get("readyReplicas", 0)),
     )
-
-
-def _served(cluster: Cluster, flavour: Flavour) -> frozenset[str]:
-    document = cluster.find(f"/apis/{flavour.api_version}") or {}
-    return frozenset(str(resource["kind"]) for resource in document.get("resources") or [])
 
 
 def _nodes(view: HostView, permissions_checked: bool) -> list[Object]:

@@ -52,12 +52,14 @@ class Flavour:
     """The API group to talk to, and the kinds it serves there.
 
     :ivar kinds: kinds of host protection that the API serves in this group
+    :ivar all_kinds: all kinds that it serves there
     """
 
     kind: FlavourKind
     group: str
     version: str
     kinds: frozenset[str] = field(default_factory=frozenset)
+    all_kinds: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def api_version(self) -> str:
@@ -88,12 +90,12 @@ def detect(cluster: Cluster) -> Flavour:
     """
     v3 = _served_kinds(cluster, V3_GROUP, V3_VERSION)
     v1 = _served_kinds(cluster, V1_GROUP, V1_VERSION)
-    if v3 and (not v1 or _is_aggregated(cluster)):
-        kind = FlavourKind.AGGREGATED if v1 else FlavourKind.V3_NATIVE
-        return Flavour(kind, V3_GROUP, V3_VERSION, v3)
-    if v1:
-        return Flavour(FlavourKind.V1, V1_GROUP, V1_VERSION, v1)
-    return Flavour(FlavourKind.NONE, V1_GROUP, V1_VERSION)
+    ours_v3, ours_v1 = (found & PLURALS.keys() for found in (v3, v1))
+    if ours_v3 and (not ours_v1 or _is_aggregated(cluster)):
+        kind = FlavourKind.AGGREGATED if ours_v1 else FlavourKind.V3_NATIVE
+        return Flavour(kind, V3_GROUP, V3_VERSION, ours_v3, v3)
+    kind = FlavourKind.V1 if ours_v1 else FlavourKind.NONE
+    return Flavour(kind, V1_GROUP, V1_VERSION, ours_v1, v1)
 
 
 def require(cluster: Cluster) -> Flavour:
@@ -149,10 +151,8 @@ def migration_phase(cluster: Cluster) -> str:
 
 
 def _served_kinds(cluster: Cluster, group: str, version: str) -> frozenset[str]:
-    document: Optional[dict[str, Any]] = cluster.find(f"/apis/{group}/{version}")
-    if not document:
-        return frozenset()
-    return frozenset(r["kind"] for r in document.get("resources", []) if r["kind"] in PLURALS)
+    document: dict[str, Any] = cluster.find(f"/apis/{group}/{version}") or {}
+    return frozenset(str(resource["kind"]) for resource in document.get("resources") or [])
 
 
 def _is_aggregated(cluster: Cluster) -> bool:

@@ -58,6 +58,7 @@ def test_calicos_own_rule_says_which_group_it_is(held: dict[str, Any], kind: Fla
     found = detect(answers)
     assert (found.kind, found.group) == (kind, group)
     assert found.kinds == (frozenset() if kind is FlavourKind.NONE else frozenset(PLURALS))
+    assert found.all_kinds == found.kinds | ({"Unknown"} if found.kinds else set())
     assert sum(answers.asked.values()) <= 4
 
 
