@@ -26,9 +26,23 @@ OUTSIDE = {
     "ansible", "asyncio", "http", "kubernetes", "os", "random", "requests", "shutil", "socket", "ssl",
     "subprocess", "sys", "tempfile", "time", "urllib3", "yaml",
 }  # fmt: skip
-# Pure files that need no test file of their own, and why.
+# Files that need no test file of their own, and why.
 WITHOUT_BEHAVIOUR = {
     "calico/policy/write.py": "one dataclass without a method; test_neutral.py makes and compares its values",
+}
+# Files that do nothing without an API server, and the test file that runs them against a real one.
+AGAINST_A_REAL_API = {
+    "cluster/agent_pods.py": "integration/test_agent_pods.py",
+    "cluster/client.py": "integration/test_connection.py",
+    "cluster/cluster_info.py": "integration/test_cluster_info.py",
+    "cluster/enforcement.py": "integration/test_enforce.py",
+    "cluster/host_endpoints.py": "integration/test_host_endpoints.py",
+    "cluster/lease.py": "integration/test_parallel_runs.py",
+    "cluster/planning.py": "integration/test_plan.py",
+    "cluster/transaction.py": "integration/test_enforce.py",
+    "cluster/transaction_proof.py": "integration/test_enforce.py",
+    "cluster/transaction_store.py": "integration/test_enforce.py",
+    "cluster/watchdogs.py": "integration/test_watchdog_pods.py",
 }
 
 
@@ -117,15 +131,19 @@ def test_what_is_pure_does_no_io(path: Path) -> None:
     assert named & OUTSIDE == set()
 
 
-def test_every_pure_file_has_a_test_file_of_its_own_name() -> None:
-    untested = set()
-    for path in FILES:
-        place = path.relative_to(UTILITIES)
-        mirror = ROOT / "tests" / "unit" / place.parent / f"test_{place.name}"
-        tested = mirror.exists() and re.search(r"^ *def test_", mirror.read_text(), re.MULTILINE)
-        if place.parts[0] == "calico" and not tested:
-            untested.add(str(place))
-    assert untested == set(WITHOUT_BEHAVIOUR)
+def has_tests(path: Path) -> bool:
+    return path.exists() and bool(re.search(r"^ *def test_", path.read_text(), re.MULTILINE))
+
+
+def test_every_file_has_a_test_file_of_its_own_name() -> None:
+    places = [path.relative_to(UTILITIES) for path in FILES]
+    tests = ROOT / "tests"
+    untested = {
+        str(place) for place in places if not has_tests(tests / "unit" / place.parent / f"test_{place.name}")
+    }
+    assert untested == WITHOUT_BEHAVIOUR.keys() | AGAINST_A_REAL_API.keys()
+    assert [name for name in AGAINST_A_REAL_API.values() if not has_tests(tests / name)] == []
+    assert [name for name in AGAINST_A_REAL_API if name.startswith("calico/")] == []
 
 
 def test_what_marks_a_package_is_empty() -> None:
