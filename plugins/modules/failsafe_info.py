@@ -214,7 +214,7 @@ findings:
       description: Empty; what all findings of the collection have.
       type: str
 vital_paths:
-  description: What this node cannot do without, and whether its failsafes keep it open.
+  description: Flows that this node depends on, and whether failsafes cover them.
   returned: unless probing
   type: list
   elements: dict

@@ -276,7 +276,7 @@ PROTECTIONS = (
         "plugins/module_utils/controller/openssh.py",
         '"ControlPath": "none",',
         "",
-        f"{_LOGINS}::test_our_options_stand_where_openssh_takes_them",
+        "tests/unit/controller/test_openssh.py::test_our_options_stand_where_openssh_takes_them",
     ),
     Protection(
         "the same connection twice proves nothing",

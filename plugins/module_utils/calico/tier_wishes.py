@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 PREFIX = "sets.hostfence.io/"
-"""Of one annotation for each set that uses the tier; its value is the defaultAction that the set wants."""
+"""Begins one annotation for each policy set that uses the tier: the defaultAction that the set wants."""
 DENY_ONCE_ENFORCED = "DenyOnceEnforced"
 """What a set wishes that is not enforced yet, of a tier that is to end in Deny then. It counts as Pass."""
 

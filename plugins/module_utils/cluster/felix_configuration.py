@@ -28,6 +28,7 @@ from ..calico.plan.judgement import with_felix
 from . import lease, reach
 from .client import ApiError, Cluster
 from .flavour import Flavour, FlavourKind, calico_version, detect, list_stored, refuse_during_migration
+from .host_endpoints import NODES
 from .host_view import HostView
 
 _ENTRY: dict[str, Any] = {
@@ -51,7 +52,6 @@ OPTIONS: dict[str, Any] = {
 
 KIND = "FelixConfiguration"
 ALL_NODES = "default"
-NODES = "/api/v1/nodes"
 TRIES = 3
 
 

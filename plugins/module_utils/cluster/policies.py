@@ -88,8 +88,7 @@ def carry_out(
     Each object is only written in the version that the plan was made from: one that someone else wrote
     meanwhile is a conflict (:func:`is_conflict`), and then the plan is to be made again.
 
-    :param settle: seconds to wait where Felix must have seen one kind before the next: it watches each
-        kind on its own, and sees them in no order
+    :param settle: seconds to pause between writes of different kinds, which Felix watches separately
     :param renew: called before each write, to go on holding the Lease
     :param patience: with an API server that does not answer
     """

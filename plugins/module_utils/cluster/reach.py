@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from ..calico.address import Address, parse_address
 from ..calico.endpoint_slice import API_SERVICE, service_of
 from ..calico.plan.judgement import refusal
+from ..calico.plan.model import UNSEEN
 from ..calico.policy import planner
 from ..calico.policy.names import POLICY
 from ..calico.verdict.judge import Options
@@ -78,9 +79,6 @@ OPTIONS: dict[str, Any] = {
     },
     "accept_denied": {"type": "list", "elements": "str", "default": []},
 }
-
-
-UNSEEN = "reach is off: nobody looked whether this machine can still log in to the nodes and reach the API"
 
 
 class CutOff(ClusterError):

@@ -143,7 +143,7 @@ class Transaction:
         """Bring what an earlier run left into an end, unless waves of it are confirmed.
 
         :returns: the transaction whose confirmed waves go on, or None
-        :raises Busy: somebody may still confirm
+        :raises Busy: someone may still confirm
         """
         found = self.stored.record()
         if found is None:
@@ -306,8 +306,7 @@ class Transaction:
         count = self.options.watchdogs
         if not count:
             self.progress.remarks.append(
-                "NO WATCHDOG runs: if this run dies after a switch, new policy stays until "
-                "somebody rolls back"
+                "NO WATCHDOG runs: if this run dies after a switch, new policy stays until someone rolls back"
             )
             return
         watchdogs = Watchdogs(self._cluster, self._served, state.id, count, len(state.waves))
@@ -428,7 +427,7 @@ class Transaction:
             more = f" and {len(unable) - 3} more" if len(unable) > 3 else ""
             self.progress.remarks.append(
                 f"NO LAST RESORT on {', '.join(unable[:3])}{more}: a node that the new policy cuts off from "
-                "the API keeps it until somebody logs in there"
+                "the API keeps it until someone logs in there"
             )
 
     def _confirmed(self, switch: Switch, wave: Wave) -> None:
@@ -439,7 +438,7 @@ class Transaction:
     def _refuse_undone(self, script: Script) -> None:
         """What was proved is what is confirmed.
 
-        :raises ClusterError: somebody, such as a GitOps controller, took back what the transaction wrote
+        :raises ClusterError: someone, such as a GitOps controller, took back what the transaction wrote
         """
         written = [*script.new_guards(), *script.old_guards(), *script.moved(), *script.next_tiers()]
         undone = self.stored.undone(written)
@@ -574,7 +573,7 @@ class Transaction:
     def _need(self, number: int) -> Switch:
         switch = self.stored.switch(number)
         if switch is None:
-            raise ClusterError(f"{states.switch_name(number)} is gone: somebody removed it")
+            raise ClusterError(f"{states.switch_name(number)} is gone: someone removed it")
         return switch
 
     def _noted(self, _event: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ class Busy(ClusterError):
 
 
 class Lost(ClusterError):
-    """A switch was written by somebody else between our reading and our writing it."""
+    """A switch was written by someone else between our reading and our writing it."""
 
 
 class Stored:
@@ -80,10 +80,10 @@ class Stored:
             found = self.record()
             if found and found[0].id == state.id:
                 return  # our own, whose answer was lost
-            raise Busy(f"another transaction has just begun, by {found[0].who if found else 'somebody'}")
+            raise Busy(f"another transaction has just begun, by {found[0].who if found else 'someone'}")
 
     def keep(self, state: State, old: Contents, new: Contents) -> None:
-        """Write the record anew."""
+        """Write the record again."""
         obj = states.record_object(self.served.api_version, state, old, new)
         self.writes += 1
         self.cluster.apply(self._path(states.RECORD), obj)
@@ -122,7 +122,7 @@ class Stored:
         """One compare-and-swap of phase and members, at the version that was seen.
 
         :param on: None leaves the members as they are
-        :raises Lost: somebody else wrote it meanwhile
+        :raises Lost: someone else wrote it meanwhile
         """
         annotations = {states.PHASE: phase, **noted}
         patch: Object = {"metadata": {"resourceVersion": seen.resource_version, "annotations": annotations}}
@@ -144,7 +144,7 @@ class Stored:
             return now
         raise Lost(
             f"{states.switch_name(seen.number)} was changed meanwhile"
-            + (f": it is {now.phase}, by {now.by or 'somebody'}" if now else ": it is gone")
+            + (f": it is {now.phase}, by {now.by or 'someone'}" if now else ": it is gone")
         )
 
     def drop_switches(self) -> None:
@@ -178,7 +178,7 @@ class Stored:
         return len(due)
 
     def undone(self, writes: Sequence[Write]) -> str:
-        """What of these writes somebody took back since, and who; empty where all is as written."""
+        """What of these writes someone took back since, and who; empty where all is as written."""
         for kind in dict.fromkeys(write.kind for write in writes):
             live = {obj["metadata"]["name"]: obj for obj in list_stored(self.cluster, self.served, kind)}
             for write in writes:

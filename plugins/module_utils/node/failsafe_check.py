@@ -38,7 +38,7 @@ class Reading:
     rulesets: Sequence[Ruleset]
     bpf: failsafe_bpf.Kernel
     facts: VitalFacts = field(default_factory=VitalFacts)
-    felix: kernel.FelixSettings = field(default_factory=kernel.FelixSettings)
+    felix: kernel.RunningFelix = field(default_factory=kernel.RunningFelix)
     live: bool = False
     lifeline: Optional[kept_lifeline.Lifeline] = None
     accept_mark: int = 0

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The lifeline that is kept for good: a table of ours that sets Calico's own accept mark, before Calico's
-chains see them, on packets that no failsafe of Calico's covers.
+"""The lifeline that is kept for good: a table that sets Calico's own accept mark, before Calico's chains see
+them, on packets that no failsafe of Calico's covers.
 
 What it lets pass is as with failsafes: neither preDNAT nor normal policy is asked. doNotTrack policy is, as
 its chains come first; and so is every policy of eBPF, whose programs see packets before any table does.
@@ -121,7 +121,7 @@ def _family(net: str) -> str:
 
 
 def read(document: Mapping[str, Any]) -> Optional[Lifeline]:
-    """The table as ``nft -j list table`` shows it, or None where it is none of ours."""
+    """The table as ``nft -j list table`` shows it, or None where it is not Hostfence's."""
     ways: dict[str, set[Way]] = {"out": set(), "in": set()}
     marks, neighbours = set(), 0
     for entry in document.get("nftables") or ():

@@ -327,7 +327,7 @@ def _ipv6(name: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class FelixSettings:
+class RunningFelix:
     """How the running Felix is configured on this machine; empty where none runs, or it cannot be read.
 
     :ivar environment: its variables, in capitals
@@ -338,7 +338,7 @@ class FelixSettings:
     config_file: Mapping[str, str] = field(default_factory=dict)
 
 
-def felix_settings() -> FelixSettings:
+def felix_settings() -> RunningFelix:
     """The settings of the running Felix that matter for failsafes.
 
     A Felix of another network namespace is not this node's.
@@ -346,8 +346,8 @@ def felix_settings() -> FelixSettings:
     own = _network_namespace("self")
     for process in processes():
         if process_name(process) in FELIX_PROCESSES and _network_namespace(process) == own:
-            return FelixSettings(_environment(process), _config_file(process))
-    return FelixSettings()
+            return RunningFelix(_environment(process), _config_file(process))
+    return RunningFelix()
 
 
 def _environment(process: str) -> dict[str, str]:

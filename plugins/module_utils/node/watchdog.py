@@ -166,7 +166,7 @@ class Watch:
 
 
 def way_back(obj: Json, name: str) -> Json:
-    """The patch to old policy, at the version that was read: if somebody confirmed meanwhile, it loses."""
+    """The patch to old policy, at the version that was read: if someone confirmed meanwhile, it loses."""
     noted = {
         f"{PREFIX}phase": "rolled-back",
         f"{PREFIX}by": name,

@@ -9,8 +9,8 @@ from typing import Optional
 
 from ..address import BITS, Address
 from ..finding import ERROR, INFO, WARNING, Finding
+from ..host_endpoint import DEFAULT_ALLOW_PROFILE
 from ..stored.model import WILDCARD
-from ..stored.reader import DEFAULT_ALLOW_PROFILE
 from ..stored.rules import PROTOCOLS
 from ..verdict.flow import ICMPV6, Flow
 from ..verdict.packet_path import EBPF, EGRESS, INGRESS, NFTABLES, NORMAL, PRE_DNAT, Settings, Stage

@@ -12,10 +12,10 @@ from ..felix import configuration as felix
 from ..finding import ERROR, INFO, WARNING, Finding
 from ..selector import parse
 from ..stored.model import Policy, Rule
-from ..stored.rules import PROTOCOLS
 from ..verdict.packet_path import INGRESS, NORMAL, PRE_DNAT, UNTRACKED, Failsafe, Settings, settings_of
 from ..verdict.program import places
 from ..verdict.rule_match import applies_to_family
+from ..verdict.vital_flows import DNS_PORT, TCP, TYPHA_PORT, UDP
 from .context import LintContext, rules_of, trap
 
 RULES = {
@@ -25,10 +25,6 @@ RULES = {
     "failsafe-lacks-port": "A port that keeps a node reachable is not among the failsafes.",
     "failsafe-shadows-deny": "A deny for a port that a failsafe opens before policy is evaluated.",
 }
-
-TYPHA_PORT = 5473
-DNS_PORT = 53
-TCP, UDP = PROTOCOLS["tcp"], PROTOCOLS["udp"]
 
 
 def check(context: LintContext) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from .context import POD_LABEL_BEGINNINGS, POD_LABELS, LintContext, is_pod_label
 
 RULES = {
     "v1-empty-types": "A v1 object without types governs both directions.",
-    "negative-namespace-selector": "A selector that says what a namespace is not matches host endpoints too.",
+    "negative-namespace-selector": "A negative namespaceSelector also matches host endpoints.",
     "negative-selector": "A selector that says what labels are not matches every host endpoint without them.",
     "selects-hosts-too": "A policy for everything selects the hosts as well.",
     "equal-order": "Policies of one tier and order: Calico's version decides which is asked first.",

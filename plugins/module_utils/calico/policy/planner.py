@@ -654,7 +654,7 @@ class _Planner:
 
     # The way from what is to what is wanted.
 
-    def _states(self) -> tuple[transition.State, transition.State]:
+    def _states(self) -> tuple[transition.PolicyState, transition.PolicyState]:
         ours = [o for o in self.inventory.of_set(self.wanted.name) if not o.is_copy]
         enforced = self.policies if self.wanted.state == ENFORCED else ()
         tiers = {p.spec.tier for p in enforced} | {o.tier for o in ours if o.kind == POLICY} | set(self.tiers)
@@ -672,12 +672,12 @@ class _Planner:
             o.name: _ranked(o.spec) for o in self.inventory.objects if o.kind == TIER and o.name in tiers
         }
         left = {name for name in self.tiers if self._is_emptied(name)}
-        old = transition.State(
+        old = transition.PolicyState(
             policies=stored,
             network_sets={o.name: _members(o.stored) for o in ours if o.kind == NETWORK_SET},
             tiers=ranks,
         )
-        new = transition.State(
+        new = transition.PolicyState(
             policies={**others, **{p.name: wire(p.spec) for p in enforced}},
             network_sets={s.metadata.name: self._members_to_be(s) for s in self.sets},
             tiers={
@@ -703,7 +703,7 @@ class _Planner:
         spec = normal_spec({"nets": list(network_set.nets)})
         return self._object(NETWORK_SET, meta.name, spec, meta.labels, meta.annotations)
 
-    def _decisive_writes(self, steps: Iterable[transition.Step]) -> Iterator[PolicyWrite]:
+    def _decisive_writes(self, steps: Iterable[transition.PolicyStep]) -> Iterator[PolicyWrite]:
         written: set[tuple[str, str]] = set()
         for step in steps:
             live = self.inventory.find(step.kind, step.name)
@@ -717,7 +717,7 @@ class _Planner:
             written.add((step.kind, step.name))
             yield PolicyWrite(action, step.kind, wanted["metadata"]["name"], wanted, stored, interim)
 
-    def _wanted(self, step: transition.Step) -> tuple[Object, bool]:
+    def _wanted(self, step: transition.PolicyStep) -> tuple[Object, bool]:
         """The object that a step writes, and whether it is only for the way."""
         if step.kind == TIER:
             final = self.tiers[step.name]

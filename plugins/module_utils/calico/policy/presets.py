@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .names import API_VERSION, INGRESS, POLICY
+from .names import API_VERSION, DENY, INGRESS, PASS, POLICY
 from .required_flows import (
     NODE_FLOWS,
     Peer,
@@ -32,7 +32,7 @@ REQUIRED = {
     PLATFORM_TIER: ("ssh", "nodes", "cluster"),
 }
 
-ALLOW, DENY, PASS = "Allow", "Deny", "Pass"
+ALLOW = "Allow"
 Rules = list[dict[str, Any]]
 
 

@@ -50,7 +50,7 @@ class SetMembers:
 
 
 @dataclass(frozen=True)
-class State:
+class PolicyState:
     """All enforced policies of the tiers concerned, whoever owns them, by canonical name.
 
     ``policies`` holds normal specs (policy.normal_spec); ``tiers`` those that exist, ``network_sets``
@@ -72,7 +72,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Step:
+class PolicyStep:
     """One write. ``content`` is a policy's spec, Members or Ranked; None deletes."""
 
     kind: str
@@ -84,7 +84,7 @@ class Step:
         return self.content is None
 
 
-def plan(old: State, new: State, set_name: str) -> list[Step]:
+def plan(old: PolicyState, new: PolicyState, set_name: str) -> list[PolicyStep]:
     """The writes that lead from ``old`` to ``new``, in order.
 
     :param set_name: names the bridge, where one is needed
@@ -107,7 +107,7 @@ def is_bridge(name: str, set_name: str) -> bool:
 class _Change:
     """The difference of two states."""
 
-    def __init__(self, old: State, new: State) -> None:
+    def __init__(self, old: PolicyState, new: PolicyState) -> None:
         self.old, self.new = old, new
         self.policies = _differing(old.policies, new.policies)
         self.sets = _differing(old.network_sets, new.network_sets)
@@ -124,9 +124,9 @@ class _Change:
         for name in names:
             yield from (s.policies[name] for s in (self.old, self.new) if name in s.policies)
 
-    def final_steps(self) -> Iterator[Step]:
+    def final_steps(self) -> Iterator[PolicyStep]:
         for kind, names in ((TIER, self.tiers), (NETWORK_SET, self.sets), (POLICY, self.policies)):
-            yield from (Step(kind, name, self.new.content(kind, name)) for name in names)
+            yield from (PolicyStep(kind, name, self.new.content(kind, name)) for name in names)
 
     def only_grows(self) -> bool:
         """Whether all is created, and the tiers concerned can stand at Pass until the end."""
@@ -161,7 +161,7 @@ class _Change:
         return PASS in (before.default_action, after.default_action if after else DENY)
 
 
-def _growing(change: _Change) -> list[Step]:
+def _growing(change: _Change) -> list[PolicyStep]:
     new = change.new
     opened = [n for n in change.tiers if n not in change.old.tiers or new.tiers[n].default_action == PASS]
     closed = [n for n in change.tiers if new.tiers[n].default_action != PASS]
@@ -170,20 +170,20 @@ def _growing(change: _Change) -> list[Step]:
     allowing = [n for n in created if _actions(new.policies[n]) <= {"Allow", "Log"}]
     deciding = [n for n in created if n not in allowing]
     return [
-        *(Step(TIER, n, Ranked(new.tiers[n].order, PASS)) for n in opened),
-        *(Step(NETWORK_SET, n, new.network_sets[n]) for n in change.sets),
-        *(Step(POLICY, n, new.policies[n]) for n in (*allowing, *deciding)),
-        *(Step(TIER, n, new.tiers[n]) for n in closed),
+        *(PolicyStep(TIER, n, Ranked(new.tiers[n].order, PASS)) for n in opened),
+        *(PolicyStep(NETWORK_SET, n, new.network_sets[n]) for n in change.sets),
+        *(PolicyStep(POLICY, n, new.policies[n]) for n in (*allowing, *deciding)),
+        *(PolicyStep(TIER, n, new.tiers[n]) for n in closed),
     ]
 
 
-def _backwards(growth: list[Step], start: State) -> list[Step]:
+def _backwards(growth: list[PolicyStep], start: PolicyState) -> list[PolicyStep]:
     """Growth undone, write by write, the last first.
 
     :param start: where the growth would have begun, and its undoing ends
     """
     present: dict[tuple[str, str], Any] = {}
-    undone: list[Step] = []
+    undone: list[PolicyStep] = []
     for step in growth:
         key = (step.kind, step.name)
         undone.append(replace(step, content=present.get(key, start.content(*key))))
@@ -191,7 +191,7 @@ def _backwards(growth: list[Step], start: State) -> list[Step]:
     return undone[::-1]
 
 
-def _bridged(change: _Change, set_name: str) -> list[Step]:
+def _bridged(change: _Change, set_name: str) -> list[PolicyStep]:
     new = change.new
     covered = dict.fromkeys(change.policies)
     if change.sets:
@@ -205,15 +205,15 @@ def _bridged(change: _Change, set_name: str) -> list[Step]:
     kept = sorted((n for n in change.policies if n in new.policies), key=lambda n: rank(n, new.policies[n]))
     gone = [n for n in change.policies if n not in new.policies and n not in bridges]
     return [
-        *(Step(TIER, n, new.tiers[n]) for n in change.tiers if n not in change.old.tiers),
-        *(Step(POLICY, name, spec) for name, spec in bridges.items()),
-        *(Step(NETWORK_SET, n, new.network_sets[n]) for n in change.sets if n in new.network_sets),
-        *(Step(TIER, n, new.tiers[n]) for n in moving),
-        *(Step(POLICY, n, new.policies[n]) for n in kept),
-        *(Step(POLICY, n) for n in gone),
-        *(Step(NETWORK_SET, n) for n in change.sets if n not in new.network_sets),
-        *(Step(POLICY, name) for name in bridges),
-        *(Step(TIER, n) for n in change.tiers if n not in new.tiers),
+        *(PolicyStep(TIER, n, new.tiers[n]) for n in change.tiers if n not in change.old.tiers),
+        *(PolicyStep(POLICY, name, spec) for name, spec in bridges.items()),
+        *(PolicyStep(NETWORK_SET, n, new.network_sets[n]) for n in change.sets if n in new.network_sets),
+        *(PolicyStep(TIER, n, new.tiers[n]) for n in moving),
+        *(PolicyStep(POLICY, n, new.policies[n]) for n in kept),
+        *(PolicyStep(POLICY, n) for n in gone),
+        *(PolicyStep(NETWORK_SET, n) for n in change.sets if n not in new.network_sets),
+        *(PolicyStep(POLICY, name) for name in bridges),
+        *(PolicyStep(TIER, n) for n in change.tiers if n not in new.tiers),
     ]
 
 
@@ -268,7 +268,7 @@ def _bridge_base(set_name: str, policy_class: str) -> str:
     return f"{set_name}{BRIDGE_SUFFIX}" + ("-prednat" if policy_class == PRE_DNAT else "")
 
 
-def _ranking(state: State) -> Any:
+def _ranking(state: PolicyState) -> Any:
     """Sort key: the order in which a packet meets policies (felix/calc/policy_sorter.go)."""
 
     def rank(name: str, spec: Wire) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ from typing import Any, Optional
 from ..address import Address, parse_address, parse_net
 from ..bad_input import BadInput
 from ..endpoint_slice import SERVICE_LABEL
+from ..host_endpoint import DEFAULT_ALLOW_PROFILE
 from ..metadata_annotation import METADATA_ANNOTATION, decoded
 from ..tier_wishes import is_denying_once_enforced
 from .fields import (
@@ -69,7 +70,6 @@ UNDECODABLE = "cannot be decoded"
 
 V1 = "crd.projectcalico.org/v1"
 V3 = "projectcalico.org/v3"
-DEFAULT_ALLOW_PROFILE = "projectcalico-default-allow"
 
 CALICO_KINDS = (
     "HostEndpoint",

@@ -135,7 +135,7 @@ class NodeJudges:
         Where nobody says by which interface it passes, where that decides, and where a host endpoint expects
         the node's own address, the flow is taken to pass there: rather refused for nothing than shut out. For
         the same reason a deny that Felix does not hear of yet, because it cannot read some object, is one: it
-        comes into force the moment somebody corrects or deletes that object.
+        comes into force the moment someone corrects or deletes that object.
         """
         placed = self._placed(flow)
         judge = self._judge(flow.node)

@@ -15,10 +15,10 @@ from dataclasses import replace
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico import selector
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.transition import (
+    PolicyState,
+    PolicyStep,
     Ranked,
     SetMembers,
-    State,
-    Step,
     is_bridge,
     plan,
 )
@@ -210,7 +210,7 @@ def changes(draw, shapes=pairs):
         found = {n: t[end] or Ranked(1, "Pass") for n, t in tiers.items() if t[end] or n in used}
         if with_default:
             found["default"] = Ranked(1000, "Deny")
-        return State(
+        return PolicyState(
             policies={n: p[end] for n, p in policies.items() if p[end]},
             network_sets={n: s[end] for n, s in sets.items() if s[end]},
             tiers=found,
@@ -245,14 +245,14 @@ STANDING_DENY = {"t.two": ingress("t", 5, rule_of("Deny", selector="set == 'x'")
 X = {"x": SetMembers(frozenset(ADDRESSES), {"set": "x"})}
 PASS_TIERS = {"t": Ranked(1, "Pass"), "u": Ranked(2, "Pass")}
 SET_BEFORE_ITS_ALLOW = (
-    State(STANDING_DENY, {}, PASS_TIERS),
-    State({**STANDING_DENY, "t.one": ingress("t", 1, rule_of("Allow"))}, X, PASS_TIERS),
+    PolicyState(STANDING_DENY, {}, PASS_TIERS),
+    PolicyState({**STANDING_DENY, "t.one": ingress("t", 1, rule_of("Allow"))}, X, PASS_TIERS),
 )
 # ... and a Pass that is there before the allow of the next tier leads into that tier's deny.
 TWO_TIERS = {"t.two": ingress("t", 5, rule_of("Allow")), "u.two": ingress("u", 5, rule_of("Deny"))}
 PASS_BEFORE_ITS_ALLOW = (
-    State(TWO_TIERS, {}, PASS_TIERS),
-    State(
+    PolicyState(TWO_TIERS, {}, PASS_TIERS),
+    PolicyState(
         {
             **TWO_TIERS,
             "t.one": ingress("t", 1, rule_of("Pass", 22)),
@@ -317,18 +317,21 @@ ALLOW_AND_DENY = {"t.allow": policy("Allow", 1, 22), "t.deny": policy("Deny", 2)
 
 
 def test_the_evaluator_sees_a_naive_order_fail():
-    old, new = State(), State(ALLOW_AND_DENY, {}, PASSING)
-    naive = [Step("Tier", "t", PASSING["t"])] + [
-        Step("GlobalNetworkPolicy", name, new.policies[name]) for name in ("t.deny", "t.allow")
+    old, new = PolicyState(), PolicyState(ALLOW_AND_DENY, {}, PASSING)
+    naive = [PolicyStep("Tier", "t", PASSING["t"])] + [
+        PolicyStep("GlobalNetworkPolicy", name, new.policies[name]) for name in ("t.deny", "t.allow")
     ]
     assert too_strict(old, new, naive) != []
     assert too_strict(old, new, plan(old, new, "edge")) == []
 
 
 def test_the_evaluator_sees_the_switch_turned_too_early():
-    old, new = State(), State({"t.a": policy("Allow", 1, 22), "t.b": policy("Allow", 2, 80)}, {}, DENYING)
-    early = [Step("Tier", "t", DENYING["t"])] + [
-        Step("GlobalNetworkPolicy", n, new.policies[n]) for n in new.policies
+    old, new = (
+        PolicyState(),
+        PolicyState({"t.a": policy("Allow", 1, 22), "t.b": policy("Allow", 2, 80)}, {}, DENYING),
+    )
+    early = [PolicyStep("Tier", "t", DENYING["t"])] + [
+        PolicyStep("GlobalNetworkPolicy", n, new.policies[n]) for n in new.policies
     ]
     assert too_strict(old, new, early) != []
 
@@ -338,19 +341,19 @@ def names(steps):
 
 
 def test_one_change_is_one_write():
-    old = State(ALLOW_AND_DENY, {}, DENYING)
-    new = State({**ALLOW_AND_DENY, "t.allow": policy("Allow", 1, 80)}, {}, DENYING)
+    old = PolicyState(ALLOW_AND_DENY, {}, DENYING)
+    new = PolicyState({**ALLOW_AND_DENY, "t.allow": policy("Allow", 1, 80)}, {}, DENYING)
     assert names(plan(old, new, "edge")) == ["+t.allow"]
 
 
 def test_first_enforcement_opens_nothing():
-    steps = plan(State(), State(ALLOW_AND_DENY, {}, DENYING), "edge")
+    steps = plan(PolicyState(), PolicyState(ALLOW_AND_DENY, {}, DENYING), "edge")
     assert names(steps) == ["+t", "+t.allow", "+t.deny", "+t"]
     assert [s.content.default_action for s in steps if s.kind == "Tier"] == ["Pass", "Deny"]
 
 
 def test_removal_takes_denies_first():
-    steps = plan(State(ALLOW_AND_DENY, {}, DENYING), State(), "edge")
+    steps = plan(PolicyState(ALLOW_AND_DENY, {}, DENYING), PolicyState(), "edge")
     assert names(steps) == ["+t", "-t.deny", "-t.allow", "-t"]
     assert steps[0].content.default_action == "Pass"
 
@@ -358,15 +361,17 @@ def test_removal_takes_denies_first():
 def test_a_tier_that_cannot_be_switched_gets_a_bridge():
     new = {name: {**spec, "tier": "default"} for name, spec in ALLOW_AND_DENY.items()}
     renamed = {name.partition(".")[2]: spec for name, spec in new.items()}
-    steps = plan(State(), State(renamed), "edge")
+    steps = plan(PolicyState(), PolicyState(renamed), "edge")
     assert names(steps) == ["+edge-changing", "+allow", "+deny", "-edge-changing"]
     assert is_bridge("edge-changing", "edge")
     assert not is_bridge("allow", "edge")
 
 
 def test_a_bridge_stands_before_what_it_bridges_and_covers_both_selectors():
-    old = State({"t.a": policy("Allow", 5, selector="role == 'a'"), "t.b": policy("Deny", 6)}, {}, DENYING)
-    new = State(
+    old = PolicyState(
+        {"t.a": policy("Allow", 5, selector="role == 'a'"), "t.b": policy("Deny", 6)}, {}, DENYING
+    )
+    new = PolicyState(
         {
             "t.a": policy("Allow", 3, selector="role == 'b'"),
             "t.b": policy("Deny", 7, 80, selector="role == 'b'"),
@@ -381,18 +386,20 @@ def test_a_bridge_stands_before_what_it_bridges_and_covers_both_selectors():
 
 @pytest.mark.parametrize("field", ["namespaceSelector", "serviceAccountSelector"])
 def test_a_bridge_over_joined_selectors_selects_all(field):
-    old = State({"t.a": policy("Allow", 5, **{field: "x == 'y'"}), "t.b": policy("Deny", 6)}, {}, DENYING)
-    new = State({"t.a": policy("Allow", 5), "t.b": policy("Deny", 7)}, {}, DENYING)
+    old = PolicyState(
+        {"t.a": policy("Allow", 5, **{field: "x == 'y'"}), "t.b": policy("Deny", 6)}, {}, DENYING
+    )
+    new = PolicyState({"t.a": policy("Allow", 5), "t.b": policy("Deny", 7)}, {}, DENYING)
     assert plan(old, new, "edge")[0].content["selector"] == "all()"
 
 
 def test_a_policy_that_felix_drops_does_not_break_its_bridge():
     broken = policy("Deny", 6, selector="role == ")
-    old = State({"t.a": broken, "t.b": policy("Deny", 7)}, {}, DENYING)
-    new = State({"t.a": policy("Allow", 5, selector="role == 'a'")}, {}, DENYING)
+    old = PolicyState({"t.a": broken, "t.b": policy("Deny", 7)}, {}, DENYING)
+    new = PolicyState({"t.a": policy("Allow", 5, selector="role == 'a'")}, {}, DENYING)
     selector.parse(plan(old, new, "edge")[0].content["selector"])
 
 
 def test_nothing_to_do():
-    state = State(ALLOW_AND_DENY, {}, DENYING)
+    state = PolicyState(ALLOW_AND_DENY, {}, DENYING)
     assert plan(state, state, "edge") == []
