@@ -43,6 +43,13 @@ def test_the_index_lists_every_page() -> None:
     assert "docs/README.md" in LINK.findall(read("README.md"))
 
 
+def test_on_a_cluster_of_ones_own_the_plan_is_run_first() -> None:
+    section = read("README.md").partition("## On your cluster")[2].partition("\n## ")[0]
+    commands = [line for line in section.splitlines() if line.startswith("ansible-playbook")]
+    assert ".plan" in commands[0]
+    assert ".site" in commands[1]
+
+
 def test_the_architecture_names_every_place() -> None:
     page = read("docs/architecture.md")
     utilities = ROOT / "plugins" / "module_utils"
