@@ -70,6 +70,7 @@ objects:
 
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.wishes import DAEMONSET
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import agent_objects
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import run
@@ -77,7 +78,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module im
 if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
-MODES = [agent_objects.DAEMONSET, agent_objects.JOB, agent_objects.AUDIT]
+MODES = [DAEMONSET, agent_objects.JOB, agent_objects.AUDIT]
 OPTIONS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "definitions": {"type": "list", "elements": "dict", "default": []},
@@ -111,7 +112,7 @@ def _remove(module: AnsibleModule, cluster: Cluster) -> tuple[list[str], list[di
     modes, patience = module.params["modes"], module.params["wait_timeout"]
     parts = agent_objects.find(cluster, modes)
     namespaces = []
-    if {agent_objects.DAEMONSET, agent_objects.JOB} <= set(modes):
+    if {DAEMONSET, agent_objects.JOB} <= set(modes):
         namespaces += agent_objects.find_namespaces(cluster)
     if agent_objects.AUDIT in modes:
         namespaces += agent_objects.find_namespaces(cluster, agent_objects.AUDIT_NAMESPACE_MODE)

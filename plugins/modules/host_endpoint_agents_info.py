@@ -117,7 +117,7 @@ if TYPE_CHECKING:
     from ansible.module_utils.basic import AnsibleModule
 
 OPTIONS: dict[str, Any] = {
-    "kind": {"type": "str", "required": True, "choices": [agent_pods.DAEMONSET, agent_pods.JOB]},
+    "kind": {"type": "str", "required": True, "choices": [agent_pods.DAEMONSET_KIND, agent_pods.JOB_KIND]},
     "namespace": {"type": "str", "required": True},
     "name": {"type": "str", "required": True},
     "seen": {"type": "int", "default": 0},

@@ -164,3 +164,17 @@ def test_a_name_that_once_meant_several_things_means_one() -> None:
         if isinstance(node, ast.ClassDef)
     ]
     assert [name for name in once if classes.count(name) != 1] == []
+
+
+def test_a_constant_that_once_had_several_values_stands_in_one_place() -> None:
+    once = ["ALL_INTERFACES", "DAEMONSET", "DEFAULT_ALLOW_PROFILE", "JOB", "NODES", "PROTOCOLS", "TYPHA_PORT"]
+    places: dict[str, set[str]] = {}
+    for path in FILES:
+        for node in ast.parse(path.read_text()).body:
+            for target in node.targets if isinstance(node, ast.Assign) else ():
+                for name in ast.walk(target):
+                    if isinstance(name, ast.Name):
+                        places.setdefault(name.id, set()).add(name_of(path))
+    # What is sent to nodes has no need of the verdict's flows.
+    places["TYPHA_PORT"].discard("node.vital")
+    assert {name: places[name] for name in once if len(places[name]) != 1} == {}

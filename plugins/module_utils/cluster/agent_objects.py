@@ -19,7 +19,7 @@ from .client import ApiError, Cluster, Object
 from .owned_kinds import COLLECTIONS, is_owned
 
 MODE_LABEL = "hostfence.io/mode"
-DAEMONSET, JOB, AUDIT = "daemonset", "job", "audit"
+JOB, AUDIT = "job", "audit"
 # Of a namespace that both modes share, and of that of the agents that observe.
 NAMESPACE_MODE, AUDIT_NAMESPACE_MODE = "agents", "audit-agents"
 

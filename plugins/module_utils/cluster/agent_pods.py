@@ -14,7 +14,7 @@ from ..calico.node_object import is_true
 from .client import ApiError, Cluster, ClusterError, Object
 from .host_endpoints import NODES
 
-DAEMONSET, JOB = "DaemonSet", "Job"
+DAEMONSET_KIND, JOB_KIND = "DaemonSet", "Job"
 POLL_SECONDS = 1
 # Progress is not reported more often than this, or a large cluster would fill the screen.
 TELL_SECONDS = 5
@@ -24,8 +24,8 @@ _OLD = "its agent is still the one of before"
 _NUMBER, _HASH = "pod-template-generation", "controller-revision-hash"
 
 _COLLECTIONS = {
-    DAEMONSET: "/apis/apps/v1/namespaces/{}/daemonsets",
-    JOB: "/apis/batch/v1/namespaces/{}/jobs",
+    DAEMONSET_KIND: "/apis/apps/v1/namespaces/{}/daemonsets",
+    JOB_KIND: "/apis/batch/v1/namespaces/{}/jobs",
 }
 
 
@@ -113,7 +113,7 @@ def read(cluster: Cluster, workload: AgentWorkload) -> Progress:
     stored = cluster.get(workload.path)
     selector = f"app.kubernetes.io/name={workload.name}"
     pods = list(cluster.list(workload.pods, labelSelector=selector))
-    if workload.kind == JOB:
+    if workload.kind == JOB_KIND:
         return _job(cluster, workload, stored, pods)
     return _daemonset(cluster, stored, pods)
 
@@ -229,7 +229,7 @@ def _log(cluster: Cluster, pod: Object) -> list[str]:
 
 def _given_up(cluster: Cluster, workload: AgentWorkload, found: Progress, patience: float) -> str:
     what = f"{workload.kind} {workload.namespace}/{workload.name}"
-    if workload.kind == DAEMONSET:
+    if workload.kind == DAEMONSET_KIND:
         what += f": {found.summary} have a ready agent"
     waited = "" if found.failed else f", and no more in {patience:.0f} s"
     told = [f"{w.node or w.pod}: {w.reason}" for w in found.waiting[:_SHOWN]]

@@ -355,7 +355,7 @@ class _Planning:
         given = self._params["host_endpoints"]
         if given is None:
             return ()
-        both = [agent_objects.DAEMONSET, agent_objects.JOB]
+        both = [wish.DAEMONSET, agent_objects.JOB]
         modes = [agent_objects.JOB] if given["mode"] == wish.DAEMONSET else both
         parts = agent_objects.find(self._cluster, modes, self._view.readable("DaemonSet"))
         namespaces = agent_objects.find_namespaces(self._cluster) if modes == both else []

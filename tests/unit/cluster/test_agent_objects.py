@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.wishes import DAEMONSET
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.agent_objects import (
-    DAEMONSET,
     JOB,
     MODE_LABEL,
     Applied,

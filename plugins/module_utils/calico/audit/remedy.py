@@ -192,7 +192,7 @@ class Remedies:
         key = row.key
         protocol = PROTOCOL_NAMES.get(key.protocol, "")
         port = key.port if key.original_port is None else key.original_port
-        if protocol.upper() not in allow.PROTOCOLS or port is None:
+        if protocol.upper() not in allow.ALLOWED_PROTOCOLS or port is None:
             return None
         entry: dict[str, Any] = {
             "name": f"{protocol}-{port}-{_digest(row, denying)}",

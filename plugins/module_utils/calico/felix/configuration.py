@@ -27,7 +27,7 @@ INBOUND_ENV = variable_of(INBOUND_FIELD)
 OUTBOUND_ENV = variable_of(OUTBOUND_FIELD)
 BUILT_IN = "built-in default"
 
-PROTOCOLS = ("tcp", "udp")
+_FAILSAFE_PROTOCOLS = ("tcp", "udp")
 
 _ENV_ENTRY = re.compile(
     r"(?:(?P<protocol>[a-z]+):)?(?:(?:\[(?P<net6>[^\]]+)\]|(?P<net>[0-9a-z./]+)):)?(?P<port>\d{1,5})"
@@ -173,7 +173,7 @@ def _check_entry(entry: object, field: str) -> FailsafePort:
         if key not in ("protocol", "port", "net"):
             raise BadInput(f"{field}.{key}", entry[key], "no such key; an entry has protocol, port and net")
     protocol = entry.get("protocol")
-    if not isinstance(protocol, str) or protocol.lower() not in PROTOCOLS:
+    if not isinstance(protocol, str) or protocol.lower() not in _FAILSAFE_PROTOCOLS:
         raise BadInput(
             f"{field}.protocol", protocol, "must be TCP or UDP; Felix does not start with another one"
         )
@@ -205,7 +205,7 @@ def parse_env(text: str, field: str) -> Optional[tuple[FailsafePort, ...]]:
 def _parse_env_entry(part: str, field: str) -> FailsafePort:
     found = _ENV_ENTRY.fullmatch(part)
     protocol = (found["protocol"] or "tcp") if found else ""
-    if not found or protocol not in PROTOCOLS or int(found["port"]) > 65535:
+    if not found or protocol not in _FAILSAFE_PROTOCOLS or int(found["port"]) > 65535:
         raise BadInput(field, part, "must be PROTOCOL:PORT or PROTOCOL:NET:PORT with protocol tcp or udp")
     net = found["net6"] or found["net"]
     return FailsafePort(protocol, int(found["port"]), None if net is None else _read_net(net, field, part))
@@ -237,7 +237,7 @@ def _read_entry(entry: object, field: str) -> FailsafePort:
     if not isinstance(entry, Mapping):
         raise BadInput(field, entry, "must be {protocol, port, net}")
     protocol = str(entry.get("protocol") or "").lower()
-    if protocol not in PROTOCOLS:
+    if protocol not in _FAILSAFE_PROTOCOLS:
         raise BadInput(
             f"{field}.protocol",
             entry.get("protocol"),

@@ -17,7 +17,7 @@ from .reader import Document, check_network, parse
 # The shipped sets' own policies begin at 10.
 ORDER = 5
 HOSTNAME_LABEL = "kubernetes.io/hostname"
-PROTOCOLS = ("TCP", "UDP", "SCTP")
+ALLOWED_PROTOCOLS = ("TCP", "UDP", "SCTP")
 _KEYS = ("name", "protocol", "ports", "sources", "nodes")
 _LONGEST_NAME = 63 - len("allow-")
 
@@ -128,8 +128,8 @@ def _read(entry: object, where: str) -> Allowed:
             f"must be at most {_LONGEST_NAME} lower-case letters, digits and '-', as in node-exporter",
         )
     protocol = entry.get("protocol", "TCP")
-    if protocol not in PROTOCOLS:
-        raise BadInput(f"{where}.protocol", protocol, f"must be one of {', '.join(PROTOCOLS)}")
+    if protocol not in ALLOWED_PROTOCOLS:
+        raise BadInput(f"{where}.protocol", protocol, f"must be one of {', '.join(ALLOWED_PROTOCOLS)}")
     sources = [
         check_network(str(net), f"{where}.sources[{number}]")
         for number, net in enumerate(_listed(entry, "sources", where))
