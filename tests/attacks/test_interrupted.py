@@ -25,6 +25,7 @@ from testbed.api import ApiError
 WINDOW = 30
 # A watchdog's next look, and Felix's way to the kernel.
 GRACE = 10
+SECONDS_TO_END = 90
 SIGNALS = (signal.SIGKILL, signal.SIGINT, signal.SIGHUP)
 DENIED_PORT = 8081
 CLOSED = policy(
@@ -58,7 +59,12 @@ def ended_at_task(process: subprocess.Popen[str], number: int, by: signal.Signal
         seen += 1
         if seen == number:
             os.killpg(process.pid, by)
-            process.communicate(timeout=300)
+            try:
+                process.communicate(timeout=SECONDS_TO_END)
+            except subprocess.TimeoutExpired:
+                # Ansible itself may wait for ever after Ctrl-C, for a lock that a worker held as it ended.
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
             return line.split("[", 1)[1].split("]")[0]
     process.communicate()
     return ""
