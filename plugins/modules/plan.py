@@ -445,7 +445,9 @@ unproved:
   type: list
   elements: str
 unseen:
-  description: What should be looked at and is not, because it was switched off, one sentence each.
+  description:
+    - What should be looked at and is not, because it was switched off, and which vital flows cannot be judged
+      for sure, with what would settle it. One sentence each.
   returned: always
   type: list
   elements: str

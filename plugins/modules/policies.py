@@ -332,7 +332,8 @@ obstacles:
   elements: dict
 losses:
   description:
-    - Vital flows that are denied afterwards, each with O(accept_denied)'s name of its kind and the verdict.
+    - Vital flows that are denied afterwards, or may be (V(undetermined), which is a warning), each with
+      O(accept_denied)'s name of its kind and the verdict.
   returned: always
   type: list
   elements: dict

@@ -91,7 +91,7 @@ class Outlook:
 
     :ivar decides: whether anything is enforced that the change has a part in
     :ivar obstacles: connections that are not plainly allowed afterwards
-    :ivar losses: vital flows that are denied afterwards
+    :ivar losses: vital flows that are not plainly allowed afterwards
     :ivar unseen: what nobody looked at
     """
 

@@ -47,7 +47,7 @@ class Found:
     :ivar audit: would-be denials, as :func:`.audited.audit` tells them
     :ivar transaction: the last change of what is enforced, as :func:`.transactions.transaction` tells it
     :ivar pending: what enforcing the staged policies changes, as policies_info returns it
-    :ivar unseen: what nobody looked at in the same run, because it was switched off
+    :ivar unseen: what nobody looked at in the same run, because it was switched off, or nobody can judge
     :ivar cluster: ``server``, ``calico_version``, ``dataplane``, as far as known
     """
 
@@ -349,7 +349,7 @@ def _assumptions(found: Found) -> list[str]:
     return sorted(said)
 
 
-_GATES = "Leave out what switches it off, and run the same again."
+_GATES = "Leave out what switches it off, or settle what it depends on, and run the same again."
 _PARTS = {
     "nodes": ("HostEndpoints of the nodes", "Run hostfence.calico.report or hostfence.calico.verify."),
     "failsafes": ("Rules in the kernels of the nodes", "Run hostfence.calico.verify."),

@@ -12,7 +12,7 @@ from ..finding import Finding
 from ..policy.names import POLICY
 from ..policy.transition import is_bridge
 from ..verdict.reach import Obstacle
-from ..verdict.vital_flows import Loss
+from ..verdict.vital_flows import Loss, open_questions
 
 Object = dict[str, Any]
 
@@ -78,7 +78,7 @@ class Step:
     :ivar unseen: why that was not judged although it should be, or empty
     :ivar enforced: whether its set is enforced once it is done
     :ivar at_risk: connections that are not plainly allowed afterwards
-    :ivar losses: flows that nodes and the cluster live by, and that are denied afterwards
+    :ivar losses: flows that nodes and the cluster live by, and that are not plainly allowed afterwards
     :ivar findings: what is to be known or fixed
     :ivar refusals: why none of the plan may be carried out
     """
@@ -172,8 +172,9 @@ class Plan:
 
     @property
     def unseen(self) -> list[str]:
-        """Checks that were switched off: nobody looks at what they would show."""
+        """Checks that were switched off, and vital flows that cannot be judged for sure."""
         found = [f"{step.title}: {step.unseen}" for step in self.steps if step.unseen]
+        found += [f"{step.title}: {text}" for step in self.steps for text in open_questions(step.losses)]
         if self.unproved_on_purpose and self.is_judged:
             found.append(UNPROVED)
         return found

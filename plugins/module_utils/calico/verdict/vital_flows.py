@@ -3,9 +3,10 @@
 """What nodes and their cluster live by, and whether a change of policy takes it away.
 
 Each flow is judged as a new connection, at every node that it passes, under the objects that will be and,
-where those deny it, under the objects that are. What is allowed now and denied then is a :class:`Loss`. An
-established connection outlives a deny, so the harm comes late: at the next restart of a kubelet, a Felix or
-an API server.
+where those do not allow it, under the objects that are. What is allowed now and denied then is a
+:class:`Loss`, and refused. An established connection outlives a deny, so the harm comes late: at the next
+restart of a kubelet, a Felix or an API server. A flow of which policy leaves open what becomes of it is
+named with what would settle it, but not refused: rules about labels of pods nobody knows would stop runs.
 
 What a node uses is taken from a look at it (:class:`..node_judges.NodeUse`) where there was one, else from
 Node, EndpointSlice, IPPool and FelixConfiguration objects.
@@ -25,10 +26,10 @@ from ..node_object import is_control_plane
 from ..stored.reader import Raw
 from ..stored.rules import PROTOCOLS
 from .flow import ICMPV6, Flow
-from .judge import Options, Verdict
+from .judge import UNDETERMINED, Options, Verdict
 from .node_judges import NodeJudges, NodeUse
 from .packet_path import EGRESS, FORWARD, INGRESS, PRE_DNAT
-from .program import DENY
+from .program import ALLOW, DENY
 
 TCP, UDP = PROTOCOLS["tcp"], PROTOCOLS["udp"]
 KUBELET_PORT, TYPHA_PORT, BGP_PORT, DNS_PORT, NTP_PORT = 10250, 5473, 179, 53, 123
@@ -65,6 +66,8 @@ _POD_INTERFACE = "vital"
 _CLIENT_PORT = 40000
 _EVERY_PAIR, _SOME_PEERS = 12, 8
 _CANDIDATES = 64
+# Where something other than host policy decides, whatever the change: nothing to say of it.
+_NOT_BY_HOST_POLICY = ("pod-policy", "pod-to-host", "tunnel")
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class VitalFlow:
 
 @dataclass(frozen=True)
 class Loss:
-    """A vital flow that is denied once a change is made, and whether it was denied before as well."""
+    """A vital flow that is not plainly allowed once a change is made, and whether it was denied before."""
 
     vital: VitalFlow
     verdict: Verdict
@@ -97,7 +100,7 @@ class Loss:
     @property
     def refuses(self) -> bool:
         """Whether the change must not be made."""
-        return not self.denied_before and not self.accepted
+        return self.verdict.verdict == DENY and not self.denied_before and not self.accepted
 
     def as_dict(self) -> dict[str, Any]:
         """The form in which modules return it."""
@@ -202,7 +205,7 @@ def losses(
     options: Optional[Options] = None,
     accepted: Collection[str] = (),
 ) -> list[Loss]:
-    """The vital flows that are denied once the objects are as in ``after``.
+    """The vital flows that are denied, or that may be, once the objects are as in ``after``.
 
     :param before: all objects as they are: policy, HostEndpoints, FelixConfigurations, Nodes, IPPools and
         EndpointSlices
@@ -213,26 +216,35 @@ def losses(
     now, then = list(before), list(after)
     judges = NodeJudges(then, options, uses)
     needed = vital_flows(then, judges, around)
-    found = [(vital, _denied(judges, vital)) for vital in needed]
-    denied = [(vital, verdict) for vital, verdict in found if verdict]
-    if not denied:
+    found = [(vital, _harm(judges, vital)) for vital in needed]
+    harmed = [(vital, verdict) for vital, verdict in found if verdict]
+    if not harmed:
         return []
     earlier = NodeJudges(now, options, uses)
     return [
-        Loss(vital, verdict, _denied(earlier, vital) is not None, vital.kind in accepted)
-        for vital, verdict in denied
+        Loss(vital, verdict, _is_denied(earlier, vital), vital.kind in accepted) for vital, verdict in harmed
     ]
 
 
-def _denied(judges: NodeJudges, vital: VitalFlow) -> Optional[Verdict]:
-    """The verdict that denies it, or None where an alternative is not denied for sure."""
-    verdict = None
+def _harm(judges: NodeJudges, vital: VitalFlow) -> Optional[Verdict]:
+    """The verdict of the best alternative, or None where host policy plainly allows that one."""
+    best = None
     for flow in vital.flows:
         found = judges.verdict(flow)
-        if found.verdict != DENY:
+        if found.verdict != DENY and _is_no_harm(found):
             return None
-        verdict = verdict or found
-    return verdict
+        if best is None or (best.verdict == DENY and found.verdict == UNDETERMINED):
+            best = found
+    return best
+
+
+def _is_no_harm(verdict: Verdict) -> bool:
+    """Whether the change does nothing to it. That Felix hears of no change is no harm of this one."""
+    return verdict.verdict == ALLOW or bool(verdict.withheld) or verdict.reason_code in _NOT_BY_HOST_POLICY
+
+
+def _is_denied(judges: NodeJudges, vital: VitalFlow) -> bool:
+    return all(judges.verdict(flow).verdict == DENY for flow in vital.flows)
 
 
 def vital_flows(objects: Iterable[Raw], judges: NodeJudges, around: Surroundings) -> list[VitalFlow]:
@@ -670,26 +682,55 @@ def _port_text(protocol: int, port: Optional[int]) -> str:
 
 
 def summaries(found: Sequence[Loss]) -> list[str]:
-    """One line a kind: what is denied, where, by what, and what to do."""
+    """One line a kind: what is denied, where, by what, and what to do; then what is open."""
     kinds: dict[tuple[str, bool], list[Loss]] = {}
     for loss in found:
-        kinds.setdefault((loss.vital.kind, loss.denied_before), []).append(loss)
-    return [_summary(kind, group) for (kind, _before), group in kinds.items()]
+        if loss.verdict.verdict == DENY:
+            kinds.setdefault((loss.vital.kind, loss.denied_before), []).append(loss)
+    return [*(_summary(kind, group) for (kind, _before), group in kinds.items()), *open_questions(found)]
+
+
+def open_questions(found: Sequence[Loss]) -> list[str]:
+    """One line for all kinds that depend on the same thing: where, and what would settle it."""
+    kinds: dict[tuple[str, str], list[Loss]] = {}
+    for loss in found:
+        if loss.verdict.verdict == UNDETERMINED:
+            kinds.setdefault((loss.vital.kind, loss.vital.flows[0].direction), []).append(loss)
+    groups: dict[tuple[str, ...], list[Loss]] = {}
+    for of_kind in kinds.values():
+        things = dict.fromkeys(loss.verdict.assumptions or (loss.verdict.reason_code,) for loss in of_kind)
+        first, *others = things
+        more = (f"and {len(others)} more such things",) if others else ()
+        groups.setdefault((*first, *more), []).extend(of_kind)
+    return [_open_question(things, group) for things, group in groups.items()]
+
+
+def _open_question(things: Sequence[str], group: Sequence[Loss]) -> str:
+    kinds = ", ".join(dict.fromkeys(loss.vital.kind for loss in group))
+    return f"{kinds}: {_where(_by_node(group))} is allowed or not, depending on this: {'; '.join(things)}"
 
 
 def _summary(kind: str, group: Sequence[Loss]) -> str:
-    group = sorted(group, key=lambda loss: loss.vital.node)
-    first = group[0]
-    nodes = list(dict.fromkeys(loss.vital.node for loss in group))
-    whats = list(dict.fromkeys(loss.vital.what for loss in group if loss.vital.node == nodes[0]))
+    group = _by_node(group)
     rules = list(dict.fromkeys(decider(loss.verdict, loss.vital.flows[0].direction) for loss in group))
-    more = f" and {len(nodes) - 1} more nodes" if len(nodes) > 1 else ""
-    others = f" and {len(whats) - 1} more" if len(whats) > 1 else ""
-    still = "is and stays" if first.denied_before else "would be"
+    still = "is and stays" if group[0].denied_before else "would be"
     return (
-        f"{kind}: at {nodes[0]}{more}, {whats[0]}{others} {still} denied by {', '.join(rules[:3])}"
+        f"{kind}: {_where(group)} {still} denied by {', '.join(rules[:3])}"
         f"{' and others' if len(rules) > 3 else ''}: {KINDS[kind]}"
     )
+
+
+def _by_node(group: Sequence[Loss]) -> list[Loss]:
+    return sorted(group, key=lambda loss: loss.vital.node)
+
+
+def _where(group: Sequence[Loss]) -> str:
+    """The first node with the first of its flows, and how many more there are."""
+    nodes = list(dict.fromkeys(loss.vital.node for loss in group))
+    whats = list(dict.fromkeys(loss.vital.what for loss in group if loss.vital.node == nodes[0]))
+    more = f" and {len(nodes) - 1} more nodes" if len(nodes) > 1 else ""
+    others = f" and {len(whats) - 1} more" if len(whats) > 1 else ""
+    return f"at {nodes[0]}{more}, {whats[0]}{others}"
 
 
 def decider(verdict: Verdict, direction: str) -> str:

@@ -63,3 +63,14 @@ def test_what_is_at_risk_is_said_together_with_who_is_governed(view: View) -> No
     assert "Fix first, or nothing is written:" in lines
     harmless = screen(make_plan(view, replace(wishes, policies=policies(a_set("open", "Allow")))))
     assert "Fix first, or nothing is written:" not in harmless
+
+
+def test_what_is_open_about_vital_flows_is_said_on_the_screen_and_to_the_report(view: View) -> None:
+    labelled = {"action": "Deny", "source": {"selector": "team == 'red'"}}
+    fields = {"preDNAT": True, "applyOnForward": True, "ingress": [labelled]}
+    wanted = a_set("red", "Deny", **fields)
+    plan = make_plan(view, Wishes(host_endpoints=HEPS, policies=policies(wanted)))
+    assert plan.all_refusals == []
+    (line,) = [line.strip() for line in screen(plan) if "depending on this: " in line]
+    assert line.startswith("pods: at sim-0001 and 2 more nodes, ")
+    assert plan.unseen == [f"policies (red): {line}"]

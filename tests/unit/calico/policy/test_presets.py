@@ -31,6 +31,16 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.req
     Shape,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import judge_objects
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.node_judges import (
+    NodeUse,
+    parse_use,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.vital_flows import (
+    Networks,
+    Surroundings,
+    losses,
+    open_questions,
+)
 
 from tests.unit import builders
 from tests.unit.builders import V3
@@ -122,6 +132,32 @@ def test_what_the_platform_needs_passes_the_lockdown(platform: str) -> None:
     both = [PLATFORM_FLOWS, INGRESS_LOCKDOWN]
     assert verdict(both, platform, flow(STRANGER, 10256)) == "allow"
     assert verdict([INGRESS_LOCKDOWN], platform, flow(STRANGER, 10256)) == "deny"
+
+
+@pytest.mark.parametrize(
+    "uses", [(), (parse_use({"node": "n1", "interfaces": {"eth0": ["10.99.0.1"]}}, "uses"),)]
+)
+@pytest.mark.parametrize("interface", ["*", "eth0"])
+@pytest.mark.parametrize("names", [[name] for name in SHIPPED] + [[PLATFORM_FLOWS, INGRESS_LOCKDOWN]])
+def test_a_shipped_set_leaves_nothing_open_about_what_a_cluster_lives_by(
+    names: list[str], interface: str, uses: tuple[NodeUse, ...]
+) -> None:
+    """The gate names what is open: an ordinary run is to have nothing of that."""
+    around = [
+        *(
+            builders.node(f"n{n}", f"10.99.0.{n}", labels={"node-role.kubernetes.io/control-plane": ""})
+            for n in (1, 2)
+        ),
+        builders.resource("IPPool", "v4", api=V3, cidr="10.244.0.0/16", vxlanMode="Always", natOutgoing=True),
+        builders.endpoint_slice("kubernetes", "10.99.0.2", port=6443),
+    ]
+    objects = [*around, *enforced(names, "kubeadm")]
+    for item in objects:
+        if item["kind"] == "HostEndpoint":
+            item["spec"].update(interfaceName=interface, expectedIPs=["10.99.0.1"])
+    bare = [*around, *(o for o in objects if o["kind"] == "HostEndpoint")]
+    found = losses(bare, objects, Surroundings(uses=uses, networks=Networks(ssh=AROUND.ssh)))
+    assert open_questions(found) == []
 
 
 def test_neighbour_discovery_stays() -> None:

@@ -262,6 +262,46 @@ def test_one_address_too_few_is_found_among_many_nodes():
         assert any(f"10.0.0.{left_out}" in loss.vital.what for loss in found if loss.vital.kind == "kubelet")
 
 
+LABELLED = {"action": "Deny", "source": {"selector": "team == 'red'"}}
+BEFORE_DNAT = {"preDNAT": True, "applyOnForward": True}
+ON_ETH1 = [
+    builders.host_endpoint(f"{name}-eth1", node=name, interfaceName="eth1", api=V3, labels={"host": "yes"})
+    for name in NODES
+]
+OPEN = [
+    ("pods", [policy(LABELLED, **BEFORE_DNAT)], BASE, 'a pod with team == "red"'),
+    (
+        "kubelet",
+        [policy(deny("TCP", 10250), PASS)],
+        [*[o for o in BASE if o not in BASE[4:7]], *ON_ETH1],
+        "eth1",
+    ),
+    (
+        "api",
+        [
+            policy(
+                {"action": "Deny", "destination": {"services": {"name": "web", "namespace": "shop"}}},
+                PASS,
+                direction="Egress",
+            )
+        ],
+        BASE,
+        "belongs to service",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "policies", "base", "settled"), OPEN)
+def test_what_is_open_is_said_with_what_would_settle_it_and_refuses_nothing(kind, policies, base, settled):
+    found = lost(*policies, base=base)
+    assert kinds(found) == set()
+    line = next(text for text in summaries(found) if kind in text.partition(": ")[0].split(", "))
+    assert "depending on this: " in line
+    assert settled in line
+    assert "at node1 and 2 more nodes, " in line
+    assert {loss.as_dict()["verdict"] for loss in found} == {"undetermined"}
+
+
 def test_networks_that_contain_none_of_the_cluster_are_refused_by_name():
     with pytest.raises(
         BadInput, match=r"policies_node_cidrs.*10\.9\.0\.0/24.*none of the cluster's addresses of Nodes"
