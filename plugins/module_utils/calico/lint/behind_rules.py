@@ -2,8 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Lint rules about what stands before a policy: in another class, or in another tier.
 
-What comes in meets preDNAT policy of all tiers first, and then each tier in its order. Of what is denied
-there, no later policy is asked. (Within one tier and class :mod:`.single_rules` looks.)
+A packet meets doNotTrack policy of all tiers first, what comes in then preDNAT policy of all tiers, and then
+each tier in its order. Of what is denied there, no later policy is asked. (Within one tier and class
+:mod:`.single_rules` looks.)
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ..finding import WARNING, Finding
-from ..stored.model import Policy, Rule
+from ..stored.model import WILDCARD, Policy, Rule
 from ..verdict.packet_path import EGRESS, INGRESS
 from ..verdict.program import directions
 from ..verdict.tier_order import RankedTier
@@ -21,7 +22,7 @@ from .context import LintContext, rules_of, trap
 from .shadowing import apart, shadow
 
 RULES = {
-    "allow-behind-deny": "An allow whose packets a preDNAT policy, or an earlier tier, has denied already.",
+    "allow-behind-deny": "An allow whose packets a doNotTrack or preDNAT policy, or an earlier tier, denies.",
 }
 # What a tier with defaultAction Deny does with what its policies select and do not decide.
 _END_OF_TIER = Rule(-1, "deny")
@@ -45,7 +46,7 @@ def check(context: LintContext) -> Iterator[Finding]:
     tiers = list(context.tiers.values())
     for at, tier in enumerate(tiers):
         for policy in tier.policies:
-            if policy.do_not_track or not context.judges_hosts(policy):
+            if not context.judges_hosts(policy):
                 continue
             for direction in directions(policy):
                 yield from _behind(context, policy, direction, tiers[: at + 1])
@@ -60,8 +61,11 @@ def _behind(
         if side == direction and rule.action == "allow"
     ]
     stages = [list(_of_earlier_tiers(context, policy, direction, tiers[:-1]))]
-    if direction == INGRESS and not policy.pre_dnat:
+    if direction == INGRESS and not (policy.pre_dnat or policy.do_not_track):
         stages.insert(0, [list(_before_dnat(context, policy, tier)) for tier in context.tiers.values()])
+    if _meets_untracked(context, policy, direction):
+        untracked = [list(_untracked(context, policy, direction, tier)) for tier in context.tiers.values()]
+        stages.insert(0, untracked)
     if not any(entry.rule.action == "deny" for stage in stages for chain in stage for entry in chain):
         return
     for rule, place in allows:
@@ -76,6 +80,27 @@ def _before_dnat(context: LintContext, policy: Policy, tier: RankedTier) -> Iter
             yield from (_Before(rule, other, tier) for rule in other.ingress)
 
 
+def _meets_untracked(context: LintContext, policy: Policy, direction: str) -> bool:
+    """Whether all that a policy is asked about has met doNotTrack policy, which Felix ignores on ``*``.
+
+    What is forwarded leaves the node without meeting any.
+    """
+    if policy.do_not_track or (direction == EGRESS and policy.apply_on_forward):
+        return False
+    return not any(group.example.interface == WILDCARD for group in context.selected(policy))
+
+
+def _untracked(context: LintContext, policy: Policy, direction: str, tier: RankedTier) -> Iterator[_Before]:
+    for other in tier.policies:
+        asked = other.do_not_track and direction in directions(other)
+        if asked and _selects_as_much(context, other, policy):
+            yield from (_Before(rule, other, tier) for rule in _rules(other, direction))
+
+
+def _rules(policy: Policy, direction: str) -> Sequence[Rule]:
+    return policy.ingress if direction == INGRESS else policy.egress
+
+
 def _of_earlier_tiers(
     context: LintContext, policy: Policy, direction: str, tiers: Sequence[RankedTier]
 ) -> Iterator[list[_Before]]:
@@ -88,18 +113,16 @@ def _of_earlier_tiers(
             and _same_class(other, policy)
             and _selects_as_much(context, other, policy)
         ]
-        entries = [
-            _Before(rule, other, tier)
-            for other in asked
-            for rule in (other.ingress if direction == INGRESS else other.egress)
-        ]
-        if asked and tier.default_action != "Pass" and not policy.pre_dnat:
+        entries = [_Before(rule, other, tier) for other in asked for rule in _rules(other, direction)]
+        if asked and tier.default_action != "Pass" and not (policy.pre_dnat or policy.do_not_track):
             entries.append(_Before(_END_OF_TIER, asked[-1], tier))
         yield entries
 
 
 def _same_class(other: Policy, policy: Policy) -> bool:
-    if other.do_not_track or other.pre_dnat != policy.pre_dnat:
+    if other.do_not_track or policy.do_not_track:
+        return other.do_not_track and policy.do_not_track
+    if other.pre_dnat != policy.pre_dnat:
         return False
     return other.apply_on_forward or not policy.apply_on_forward
 
@@ -136,21 +159,35 @@ def _finding(
     context: LintContext, policy: Policy, direction: str, place: str, denying: Sequence[_Before]
 ) -> Finding:
     first = denying[0]
-    early = first.policy.pre_dnat and not policy.pre_dnat
+    untracked = first.policy.do_not_track and not policy.do_not_track
+    early = first.policy.pre_dnat and not policy.pre_dnat and not untracked
     name = context.name_of("GlobalNetworkPolicy", first.policy.ref.name)
     what = (
         f"the end of tier {first.tier.name}, which denies what {name} selects and no policy of it decides"
         if first.ends_tier
         else f"{name} {direction}[{first.rule.index}]"
     )
-    when = "before DNAT" if early else f"in tier {first.tier.name}, which comes before tier {policy.tier}"
+    when = f"in tier {first.tier.name}, which comes before tier {policy.tier}"
+    if early or untracked:
+        when = "before DNAT" if early else "by doNotTrack policy, which comes before all other"
     return trap(
         "allow-behind-deny",
         WARNING,
         context.name_of("GlobalNetworkPolicy", policy.ref.name),
         place,
         f"allows nothing: what it matches is denied {when}, by {what}",
-        _remedy(policy, direction, first, early=early),
+        _pass_untracked(direction, first) if untracked else _remedy(policy, direction, first, early=early),
+    )
+
+
+def _pass_untracked(direction: str, first: _Before) -> str:
+    there = f"{direction}[{first.rule.index}] of {first.policy.ref.name}"
+    order = first.policy.order
+    before = "any order" if order is None else f"an order below {order:g}"
+    return (
+        f"put a rule {{action: Pass}} for it before {there}, or into a policy of its own with tier: "
+        f"{first.tier.name}, doNotTrack: true, applyOnForward: true and {before}: what is passed there is "
+        "tracked, and comes here"
     )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import lint
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import judge_objects
 
 from tests.unit import builders
 from tests.unit.builders import Object
@@ -33,6 +34,9 @@ LOCKDOWN = [SSH_FROM_OFFICE, {"action": "Deny"}]
 FIRST_TIER = builders.tier("first", order=1)
 PASS_DNS = {"action": "Pass", "protocol": "UDP", "destination": {"ports": [53]}}
 PASS_TCP = {"action": "Pass", "protocol": "TCP"}
+DENY_EXPORTER = {"action": "Deny", "protocol": "TCP", "destination": {"ports": [9100]}}
+ALL_UDP = {"action": "Allow", "protocol": "UDP"}
+RAW = {"doNotTrack": True, **AOF}
 
 
 CASES: list[Case] = [
@@ -66,6 +70,50 @@ CASES: list[Case] = [
         "allow-behind-deny",
         [FIRST_TIER, gnp("a", tier="first", ingress=[PASS_DNS, DENY_ALL]), gnp("own", ingress=[EXPORTER])],
         [FIRST_TIER, gnp("a", tier="first", ingress=[PASS_TCP, DENY_ALL]), gnp("own", ingress=[EXPORTER])],
+    ),
+    # doNotTrack comes before all other; a Pass there leads to them, and another port denies nothing here.
+    (
+        "allow-behind-deny",
+        [gnp("raw", ingress=[DENY_ALL], **RAW), gnp("own", order=5, ingress=[EXPORTER])],
+        [gnp("raw", ingress=[PASS_TCP, DENY_ALL], **RAW), gnp("own", order=5, ingress=[EXPORTER])],
+    ),
+    (
+        "allow-behind-deny",
+        [
+            hep(interfaceName="eth0"),
+            gnp("raw", ingress=[DENY_EXPORTER], **RAW),
+            gnp("own", ingress=[EXPORTER], preDNAT=True, **AOF),
+        ],
+        [
+            hep(interfaceName="eth0"),
+            gnp("raw", ingress=[DENY_EXPORTER], **RAW),
+            gnp("own", ingress=[SSH_FROM_OFFICE], preDNAT=True, **AOF),
+        ],
+    ),
+    # On a host endpoint for all interfaces Felix ignores it.
+    (
+        "allow-behind-deny",
+        [hep(interfaceName="eth0"), gnp("raw", ingress=[DENY_ALL], **RAW), gnp("own", ingress=[EXPORTER])],
+        [hep(interfaceName="*"), gnp("raw", ingress=[DENY_ALL], **RAW), gnp("own", ingress=[EXPORTER])],
+    ),
+    # What is forwarded goes out without meeting it.
+    (
+        "allow-behind-deny",
+        [gnp("raw", egress=[DENY_ALL], types=["Egress"], **RAW), gnp("own", egress=[EXPORTER], types=BOTH)],
+        [
+            gnp("raw", egress=[DENY_ALL], types=["Egress"], **RAW),
+            gnp("own", egress=[EXPORTER], types=BOTH, **AOF),
+        ],
+    ),
+    # Untracked policy of an earlier tier comes before untracked policy; other policy does not.
+    (
+        "allow-behind-deny",
+        [
+            FIRST_TIER,
+            gnp("raw", tier="first", ingress=[DENY_ALL], **RAW),
+            gnp("own", ingress=[EXPORTER], **RAW),
+        ],
+        [FIRST_TIER, gnp("a", tier="first", ingress=[DENY_ALL]), gnp("own", ingress=[EXPORTER], **RAW)],
     ),
     # A policy of other host endpoints denies nothing here; known host endpoints tell.
     (
@@ -131,3 +179,34 @@ def test_a_staged_lockdown_counts_as_it_will_be():
     lockdown = staged("lockdown", ingress=LOCKDOWN, preDNAT=True, **AOF)
     (found,) = behind([lockdown, gnp("own", ingress=[EXPORTER])])
     assert "StagedGlobalNetworkPolicy lockdown" in found.message
+
+
+def test_the_remedy_of_an_allow_behind_untracked_policy_can_be_followed():
+    raw = gnp("raw", order=500, tier="first", ingress=[ALL_UDP, DENY_EXPORTER], **RAW)
+    own = gnp("own", order=50, ingress=[EXPORTER])
+    objects = [FIRST_TIER, hep(interfaceName="eth0"), raw]
+    (found,) = behind([*objects, own])
+    assert (found.object, found.field) == ("GlobalNetworkPolicy own", "spec.ingress[0]")
+    assert (
+        "by doNotTrack policy, which comes before all other, by GlobalNetworkPolicy raw ingress[1]"
+        in found.message
+    )
+    assert found.remedy.startswith(
+        "put a rule {action: Pass} for it before ingress[1] of raw, or into a policy"
+    )
+    assert "tier: first, doNotTrack: true, applyOnForward: true and an order below 500" in found.remedy
+    passing = [{**EXPORTER, "action": "Pass"}]
+    inside = gnp("raw", order=500, tier="first", ingress=[ALL_UDP, *passing, DENY_EXPORTER], **RAW)
+    before = gnp("ours", order=499, tier="first", ingress=passing, **RAW)
+    asked = builders.flow(
+        source="192.0.2.7", destination="10.0.0.1", destination_port=9100, node="n1", interface="eth0"
+    )
+
+    def verdict(*policies: Object) -> str:
+        (judged,) = judge_objects([*objects[:2], *policies], [asked])
+        return judged.verdict
+
+    assert verdict(raw, own) == "deny"
+    for followed in ([inside, own], [raw, before, own]):
+        assert not behind([*objects[:2], *followed])
+        assert verdict(*followed) == "allow"
