@@ -60,6 +60,7 @@ STRANGERS = {4: Address(4, 0xC00002FE), 6: Address(6, (0x20010DB8 << 96) + 0xFFF
 _LOOPBACK = {4: Address(4, 0x7F000001), 6: Address(6, 1)}
 _ROUTER = Address(6, (0xFE80 << 112) + 1)
 _ALL_NODES = Address(6, (0xFF02 << 112) + 1)
+_LOOPBACK_NETS = (Net(4, 0x7F000000, 8), Net(6, 1, 128))
 _LINK_LOCAL = Net(6, 0xFE80 << 112, 10)
 _SOLICITATION, _ADVERTISEMENT, _ROUTER_ADVERTISEMENT = 135, 136, 134
 _POD_INTERFACE = "vital"
@@ -425,7 +426,10 @@ class _Needs:
                 yield _flow(node, "egress", protocol, source, target, port)
 
     def _candidates(self) -> Sequence[Address]:
-        """A stranger, and one address of each network that policy speaks of."""
+        """A stranger, and one address of each network that policy speaks of.
+
+        Loopback is none: a name server there asks others itself.
+        """
         nets = [
             net
             for policy in self.judges.store.policies
@@ -433,8 +437,9 @@ class _Needs:
             for net in rule.destination.nets
         ]
         nets += [net for network_set in self.judges.store.network_sets for net in network_set.nets]
-        some = dict.fromkeys(_first(net) for net in dict.fromkeys(nets))
-        return [*STRANGERS.values(), *self.owner, *list(some)[:_CANDIDATES]]
+        firsts = dict.fromkeys(_first(net) for net in dict.fromkeys(nets))
+        some = [one for one in firsts if not any(net.contains(one) for net in _LOOPBACK_NETS)]
+        return [*STRANGERS.values(), *self.owner, *some[:_CANDIDATES]]
 
     # -- at a node itself --------------------------------------------------------------------------
 

@@ -41,16 +41,6 @@ LIVING = [
 ]
 
 
-@pytest.fixture
-def counted(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Iterator[list[object]]:
-    """What was tried; how many is printed."""
-    tried: list[object] = []
-    yield tried
-    assert len(tried) > 1
-    with capsys.disabled():
-        print(f"\n{len(tried)} of {len(tried)}: {request.node.name[len('test_') :]}")
-
-
 def hep(name: str = "h", labels: Any = None, **spec: Any) -> Object:
     given = {"node": "n1", "expectedIPs": ["10.0.0.1", "fd00::1"], **spec}
     return builders.host_endpoint(name, labels=labels or {"role": "db"}, **given)
