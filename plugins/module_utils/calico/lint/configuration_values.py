@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from ..address import parse_address, parse_net
 from ..bad_input import BadInput
@@ -40,10 +40,16 @@ _FELIX_DURATIONS = (
     "bpfKubeProxyMinSyncPeriod debugSimulateCalcGraphHangAfter debugSimulateDataplaneApplyDelay "
     "debugSimulateDataplaneHangAfter endpointReportingDelay flowLogsFlushInterval interfaceRefreshInterval "
     "ipsetsRefreshInterval iptablesLockProbeInterval iptablesPostWriteCheckInterval iptablesRefreshInterval "
-    "liveMigrationRouteConvergenceTime netlinkTimeout nftablesRefreshInterval reportingInterval reportingTTL "
-    "routeRefreshInterval usageReportingInitialDelay usageReportingInterval wireguardKeepAlive "
-    "xdpRefreshInterval dataplaneWatchdogTimeout"
+    "netlinkTimeout reportingInterval reportingTTL routeRefreshInterval usageReportingInitialDelay "
+    "usageReportingInterval wireguardKeepAlive xdpRefreshInterval"
 )
+# A backslash too many in the schema's pattern: it takes no fractions where it means to.
+_WHOLE_UNITS = re.compile(r"([0-9]+(ms|s|m|h))*\Z")
+_FELIX_FRACTIONS: Mapping[str, Optional[re.Pattern[str]]] = {
+    "liveMigrationRouteConvergenceTime": re.compile(r"([0-9]+(\.[0-9]+)?(ms|s|m|h))*\Z"),
+    "dataplaneWatchdogTimeout": None,
+    "nftablesRefreshInterval": None,
+}
 _FELIX_TEXTS = (
     "bpfCTLBLogFilter bpfDataIfacePattern bpfDisableGROForIfaces bpfL3IfacePattern cgroupV2Path "
     "dataplaneDriver debugHost debugMemoryProfilePath deviceRouteSourceAddress "
@@ -96,15 +102,27 @@ _FELIX_CHOICES: Mapping[str, tuple[str, ...]] = {
     "windowsManageFirewallRules": _MODES,
     "workloadSourceSpoofing": ("Disabled", "Any"),
 }
-# Of these the empty text is no word either.
+# Of these the empty text is no value either.
 _NEVER_EMPTY = (
     "awsSrcDstCheck",
     "bpfAttachType",
     "bpfConnectTimeLoadBalancing",
+    "bpfConntrackLogLevel",
     "bpfConntrackMode",
     "bpfHostNetworkedNATWithoutCTLB",
     "bpfJITHardening",
+    "bpfProfiling",
+    "bpfRedirectToPeer",
+    "floatingIPs",
+    "flowLogsLocalReporter",
+    "flowLogsPolicyEvaluationMode",
+    "ipForwarding",
+    "iptablesBackend",
+    "istioAmbientMode",
+    "logActionRateLimit",
     "natOutgoingExclusions",
+    "nftablesMode",
+    "programClusterRoutes",
     "prometheusMetricsClientAuth",
     "windowsManageFirewallRules",
 )
@@ -148,10 +166,16 @@ _FELIX_RANGES: Mapping[str, tuple[int, int]] = {
     "wireguardRoutingRulePriority": (1, 32765),
 }
 _INTERFACE = (r"[a-zA-Z0-9_.-]{1,15}", "write an interface's name: at most 15 letters, digits, '_', '.', '-'")
-_PAIRS = (r"([a-zA-Z0-9_-]+=[^=,]+)?(,([a-zA-Z0-9_-]+=[^=,]+)?)*", "write name=value, several with commas")
+_FLAG = r"[a-zA-Z0-9_]+=(true|false)?"
 _FELIX_PATTERNS: Mapping[str, tuple[str, str]] = {
-    "featureDetectOverride": _PAIRS,
-    "featureGates": _PAIRS,
+    "featureDetectOverride": (
+        rf"({_FLAG},)*({_FLAG})?",
+        "write name=true or name=false, several with commas",
+    ),
+    "featureGates": (
+        r"([a-zA-Z0-9_]+=[^=,]+,+)*([a-zA-Z0-9_]+=[^=,]+)?",
+        "write name=value, several with commas",
+    ),
     "iptablesNATOutgoingInterfaceFilter": (
         r"[a-zA-Z0-9:._+-]{1,15}",
         "write an interface's name, with + at its end for all that begin with it",
@@ -185,13 +209,13 @@ def felix_refusals(spec: Raw) -> Iterator[BadInput]:
     for field in _FELIX_FLAGS.split():
         yield from _checked(spec, field, lambda value: isinstance(value, bool), "write true or false")
     for field in _FELIX_DURATIONS.split():
-        yield from _duration(spec, field, "spec")
+        yield from _duration(spec, field, "spec", _WHOLE_UNITS)
+    for field, taken in _FELIX_FRACTIONS.items():
+        yield from _duration(spec, field, "spec", taken)
     for field in _FELIX_TEXTS.split():
         yield from _checked(spec, field, lambda value: isinstance(value, str), _TEXT)
     for field, choices in _FELIX_CHOICES.items():
-        yield from choice(spec, field, choices, "spec")
-        if spec.get(field) == "" and field in _NEVER_EMPTY:
-            yield BadInput(f"spec.{field}", "", _one_of(choices))
+        yield from choice(spec, field, choices, "spec", empty=field not in _NEVER_EMPTY)
     for field in _FELIX_REGEXES:
         yield from _checked(spec, field, _may_be_a_regex, "write a regular expression as Go reads it")
     for field, words in _FELIX_WORDS.items():
@@ -199,8 +223,10 @@ def felix_refusals(spec: Raw) -> Iterator[BadInput]:
         yield from _checked(spec, field, partial(_is_word, folded), _one_of(words))
     for field, (low, high) in _FELIX_RANGES.items():
         yield from number(spec, field, low, high, "spec")
-    for field, (pattern, remedy) in _FELIX_PATTERNS.items():
-        yield from _checked(spec, field, partial(_fits, re.compile(rf"({pattern})?\Z")), remedy)
+    for field, (text, remedy) in _FELIX_PATTERNS.items():
+        may_be_empty = "" if field in _NEVER_EMPTY else "?"
+        pattern = re.compile(rf"({text}){may_be_empty}\Z")
+        yield from _checked(spec, field, partial(_fits, pattern), remedy)
     for field, version in _FELIX_ADDRESSES.items():
         yield from _checked(spec, field, partial(_is_address, version), f"write an IPv{version} address")
     for field in _FELIX_NETS:
@@ -244,7 +270,7 @@ def controllers_refusals(spec: Raw) -> Iterator[BadInput]:
 
 def _auto_endpoints(endpoint: Raw, place: str) -> Iterator[BadInput]:
     yield from choice(endpoint, "autoCreate", _MODES, place)
-    yield from choice(endpoint, "createDefaultHostEndpoint", _MODES, place)
+    yield from choice(endpoint, "createDefaultHostEndpoint", _MODES, place, empty=True)
     templates = endpoint.get("templates")
     if templates is None:
         return
@@ -262,6 +288,11 @@ def _auto_endpoints(endpoint: Raw, place: str) -> Iterator[BadInput]:
             value = template.get(field)
             if value is not None and not isinstance(value, str):
                 yield BadInput(f"{where}.{field}", value, _TEXT)
+        labels = template.get("labels")
+        if labels is not None and not (
+            isinstance(labels, Mapping) and all(isinstance(value, str) for value in labels.values())
+        ):
+            yield BadInput(f"{where}.labels", labels, "write a mapping of names to texts")
         # Calico's validator does not look into templates any further (tests/unit/recordings).
         yield from _texts(template, "interfaceCIDRs", lambda value: isinstance(value, str), _TEXT, where)
 
@@ -276,10 +307,15 @@ def number(mapping: Raw, field: str, low: int, high: int, place: str) -> Iterato
     yield BadInput(f"{place}.{field}", value, f"write {span}")
 
 
-def choice(mapping: Raw, field: str, choices: tuple[str, ...], place: str) -> Iterator[BadInput]:
-    """One of some words, where there is one."""
+def choice(
+    mapping: Raw, field: str, choices: tuple[str, ...], place: str, *, empty: bool = False
+) -> Iterator[BadInput]:
+    """One of some words, where there is one.
+
+    :param empty: whether the empty text is one, too
+    """
     value = mapping.get(field)
-    if value not in (None, "", *choices):
+    if value not in (None, *choices) and not (empty and value == ""):
         yield BadInput(f"{place}.{field}", value, _one_of(choices))
 
 
@@ -293,10 +329,20 @@ def _checked(spec: Raw, field: str, right: Callable[[Any], object], remedy: str)
         yield BadInput(f"spec.{field}", value, remedy)
 
 
-def _duration(mapping: Raw, field: str, place: str) -> Iterator[BadInput]:
+def _duration(
+    mapping: Raw, field: str, place: str, pattern: Optional[re.Pattern[str]] = None
+) -> Iterator[BadInput]:
+    """A duration as Go writes it, where there is one.
+
+    :param pattern: which of them the schema takes
+    """
     value = mapping.get(field)
-    if value is not None and not (isinstance(value, str) and _DURATION.match(value)):
-        yield BadInput(f"{place}.{field}", value, "write a duration with its unit, such as 90s, 5m or 1m30s")
+    if value is None:
+        return
+    if not isinstance(value, str) or not _DURATION.match(value) or (pattern and not pattern.match(value)):
+        whole = ", in whole numbers" if pattern is _WHOLE_UNITS else ""
+        remedy = f"write a duration with its unit{whole}, such as 90s, 5m or 1m30s"
+        yield BadInput(f"{place}.{field}", value, remedy)
 
 
 def _texts(
@@ -369,6 +415,8 @@ def _shapes(spec: Raw) -> Iterator[BadInput]:
         for index, value in enumerate(values):
             if not isinstance(value, Mapping):
                 yield BadInput(f"spec.{field}[{index}]", value, remedy)
+            elif field == "healthTimeoutOverrides":
+                yield from _health_timeout(value, f"spec.{field}[{index}]")
     for name, value in mapping_of(spec.get("bpfLogFilters")).items():
         if not (
             isinstance(name, str) and re.match(r"[a-zA-Z0-9_.-]{1,15}\Z", name) and isinstance(value, str)
@@ -390,6 +438,14 @@ def _shapes(spec: Raw) -> Iterator[BadInput]:
     whole = isinstance(mark, int) and not isinstance(mark, bool) and 0 <= mark <= 255
     if mark is not None and not whole and not isinstance(mark, str):
         yield BadInput("spec.istioDSCPMark", mark, "write a number from 0 to 63, or a DSCP name such as EF")
+
+
+def _health_timeout(entry: Raw, place: str) -> Iterator[BadInput]:
+    name, timeout = entry.get("name"), entry.get("timeout")
+    if not isinstance(name, str) or not re.match(r"[a-zA-Z0-9_ -]+\Z", name):
+        yield BadInput(f"{place}.name", name, "write letters, digits, blanks and _ -")
+    if not isinstance(timeout, str) or timeout.startswith("-") or not _DURATION.match(timeout):
+        yield BadInput(f"{place}.timeout", timeout, "write a duration with its unit, such as 90s")
 
 
 _TABLES = "write {min: 1, max: 250}, with min at least 1 and not above max"
