@@ -3,7 +3,8 @@
 """Lint rules about what Calico's API refuses, found without asking it.
 
 For objects of ``projectcalico.org/v3`` that no API server has stored yet. Policies are read by the
-strict reader of module ``policies``; the other kinds are checked here.
+strict reader of module ``policies``; the other kinds are checked here. Of ``crd.projectcalico.org/v1``,
+which is written past Calico's validator, the two configurations are: by what their schema refuses.
 Source: libcalico-go/lib/validator/v3 and the schemas in libcalico-go/config/crd, both v3.32.1, which is what
 ``calicoctl validate`` asks.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Callable
 
 from ..address import parse_address, parse_net
@@ -20,8 +22,8 @@ from ..finding import ERROR, Finding
 from ..host_endpoint import PORT_NAME_REMEDY, is_port_name
 from ..policy.reader import Document, parse
 from ..stored.known_fields import unknown_fields
-from ..stored.reader import V3, was_stored
-from .configuration_values import choice, controllers_refusals, felix_refusals
+from ..stored.reader import V1, V3, was_stored
+from .configuration_values import choice, controllers_refusals, felix_refusals, felix_schema_refusals
 from .context import trap
 
 Raw = Mapping[str, Any]
@@ -42,7 +44,7 @@ def check(objects: Iterable[Raw]) -> Iterator[Finding]:
     """What the API would refuse of objects that it has not stored."""
     for raw in objects:
         spec = raw.get("spec")
-        if raw.get("apiVersion") != V3 or was_stored(raw) or spec is None:
+        if not _is_checked(raw) or was_stored(raw) or spec is None:
             continue
         if not isinstance(spec, Mapping):
             yield _finding(raw, BadInput("spec", spec, "write a mapping of fields"))
@@ -50,6 +52,11 @@ def check(objects: Iterable[Raw]) -> Iterator[Finding]:
         if next(unknown_fields(raw), None):
             continue  # said by unknown-field
         yield from (_finding(raw, bad) for bad in _refusals(raw, spec))
+
+
+def _is_checked(raw: Raw) -> bool:
+    api = raw.get("apiVersion")
+    return api == V3 or (api == V1 and raw["kind"] in _OF_SCHEMA)
 
 
 def _finding(raw: Raw, bad: BadInput) -> Finding:
@@ -65,6 +72,11 @@ def _finding(raw: Raw, bad: BadInput) -> Finding:
 
 def _refusals(raw: Raw, spec: Raw) -> Iterator[BadInput]:
     kind = raw["kind"]
+    if kind == "FelixConfiguration":
+        yield from _selected_nodes(raw["metadata"]["name"], spec)
+    if raw["apiVersion"] == V1:
+        yield from _OF_SCHEMA[kind](spec)
+        return
     if kind in _POLICIES:
         yield from _of_strict_reader(raw, spec)
         return
@@ -84,6 +96,18 @@ def _refusals(raw: Raw, spec: Raw) -> Iterator[BadInput]:
     if kind == "GlobalNetworkSet" and "projectcalico.org/namespace" in (raw["metadata"].get("labels") or ()):
         field = "metadata.labels[projectcalico.org/namespace]"
         yield BadInput(field, raw["metadata"]["labels"]["projectcalico.org/namespace"], "take this label out")
+
+
+_OF_SCHEMA: Mapping[str, Callable[[Raw], Iterator[BadInput]]] = {
+    "FelixConfiguration": felix_schema_refusals,
+    "KubeControllersConfiguration": partial(controllers_refusals, by_schema=True),
+}
+
+
+def _selected_nodes(name: str, spec: Raw) -> Iterator[BadInput]:
+    selector = spec.get("nodeSelector")
+    if isinstance(selector, str) and (name == "default" or name.startswith("node.")):
+        yield BadInput("spec.nodeSelector", selector, f"take it out: the name {name} says which nodes")
 
 
 def _of_strict_reader(raw: Raw, spec: Raw) -> Iterator[BadInput]:
@@ -250,5 +274,9 @@ def _tier(metadata: Raw, spec: Raw) -> Iterator[BadInput]:
     if order is not None and spec.get("order") != order:
         yield BadInput("spec.order", spec.get("order"), f"write {order}: this tier is Calico's own")
     yield from choice(spec, "defaultAction", ("Deny", "Pass"), "spec")
-    if spec.get("defaultAction") == "":
+    if name in ("kube-admin", "kube-baseline") and spec.get("defaultAction") != "Pass":
+        yield BadInput(
+            "spec.defaultAction", spec.get("defaultAction"), "write Pass: this tier is Calico's own"
+        )
+    elif spec.get("defaultAction") == "":
         yield BadInput("spec.defaultAction", "", "write Deny or Pass, or leave it out")

@@ -3,7 +3,8 @@
 """Which values the fields of Calico's two configurations take.
 
 Source: libcalico-go/lib/validator/v3, the types of api/pkg/apis/projectcalico/v3 and the schemas in
-libcalico-go/config/crd, all v3.32.1. What only one of them refuses is refused here.
+libcalico-go/config/crd, all v3.32.1. What only one of them refuses is refused here. An object of
+``crd.projectcalico.org/v1`` is written past the validator: of it, what the schema refuses is.
 """
 
 from __future__ import annotations
@@ -165,6 +166,7 @@ _FELIX_RANGES: Mapping[str, tuple[int, int]] = {
     "wireguardListeningPortV6": _OWN_PORT,
     "wireguardRoutingRulePriority": (1, 32765),
 }
+_SCHEMA_RANGES = ("bpfMapSizeConntrackCleanupQueue", "logActionRateLimitBurst")
 _INTERFACE = (r"[a-zA-Z0-9_.-]{1,15}", "write an interface's name: at most 15 letters, digits, '_', '.', '-'")
 _FLAG = r"[a-zA-Z0-9_]+=(true|false)?"
 _FELIX_PATTERNS: Mapping[str, tuple[str, str]] = {
@@ -238,17 +240,52 @@ def felix_refusals(spec: Raw) -> Iterator[BadInput]:
     yield from _route_tables(spec)
 
 
-def controllers_refusals(spec: Raw) -> Iterator[BadInput]:
-    """What the API refuses of a KubeControllersConfiguration."""
+def felix_schema_refusals(spec: Raw) -> Iterator[BadInput]:
+    """What the schema alone refuses of a FelixConfiguration: types, and words where it lists them."""
+    for field in _FELIX_FLAGS.split():
+        yield from _checked(spec, field, lambda value: isinstance(value, bool), "write true or false")
+    for field in (*_FELIX_TEXTS.split(), *_FELIX_FRACTIONS):
+        yield from _checked(spec, field, lambda value: isinstance(value, str), _TEXT)
+    for field in _FELIX_DURATIONS.split():
+        remedy = "write a duration with its unit, in whole numbers, such as 90s, 5m or 1m30s"
+        yield from _checked(spec, field, _is_whole_duration, remedy)
+    for field, choices in {**_FELIX_CHOICES, **_FELIX_WORDS}.items():
+        words = frozenset(word.lower() for word in (*choices, ""))
+        if field == "prometheusMetricsClientAuth":
+            yield from _any_text(spec, field, "spec")
+        elif field in _NEVER_EMPTY:
+            yield from choice(spec, field, choices, "spec")
+        else:
+            yield from _checked(spec, field, partial(_is_word, words), _one_of(choices))
+    for field, (low, high) in _FELIX_RANGES.items():
+        span = (low, high) if field in _SCHEMA_RANGES else _WHOLE
+        yield from number(spec, field, *((-(2**31), high) if high == _MARK[1] else span), "spec")
+    for field in (*_FELIX_NETS, "externalNodesList", "bpfForceTrackPacketsFromIfaces"):
+        yield from _texts(spec, field, lambda value: isinstance(value, str), _TEXT, "spec")
+    for field in ("natPortRange", "bpfPSNATPorts", "istioDSCPMark"):
+        yield from _checked(spec, field, _is_number_or_text, "write a number or a text")
+    yield from _texts(spec, "kubeNodePortRanges", _is_number_or_text, "write a number or a text", "spec")
+    yield from _containers(spec)
+    if spec.get("routeTableRange") is not None and spec.get("routeTableRanges") is not None:
+        yield BadInput("spec.routeTableRange", spec["routeTableRange"], "write routeTableRanges alone")
+
+
+def controllers_refusals(spec: Raw, *, by_schema: bool = False) -> Iterator[BadInput]:
+    """What the API refuses of a KubeControllersConfiguration.
+
+    :param by_schema: only what the schema refuses
+    """
+    period = _any_text if by_schema else _duration
     controllers = spec.get("controllers")
     if not isinstance(controllers, Mapping):
         yield BadInput("spec.controllers", controllers, "write a mapping, {} for Calico's defaults")
         return
     yield from choice(spec, "healthChecks", _MODES, "spec")
-    yield from choice(spec, "logSeverityScreen", _LOG_LEVELS, "spec")
+    levels = (*_LOG_LEVELS, "None", "Panic") if by_schema else _LOG_LEVELS
+    yield from choice(spec, "logSeverityScreen", levels, "spec")
     yield from number(spec, "prometheusMetricsPort", *_PORT, "spec")
     yield from number(spec, "debugProfilePort", *_PORT, "spec")
-    yield from _duration(spec, "etcdV3CompactionPeriod", "spec")
+    yield from period(spec, "etcdV3CompactionPeriod", "spec")
     for name, value in controllers.items():
         place = f"spec.controllers.{name}"
         if value is None:
@@ -256,21 +293,24 @@ def controllers_refusals(spec: Raw) -> Iterator[BadInput]:
         if not isinstance(value, Mapping):
             yield BadInput(place, value, "write a mapping, {} for Calico's defaults")
             continue
-        yield from _duration(value, "reconcilerPeriod", place)
-        yield from _duration(value, "leakGracePeriod", place)
+        yield from period(value, "reconcilerPeriod", place)
+        yield from period(value, "leakGracePeriod", place)
         yield from choice(value, "syncLabels", _MODES, place)
         yield from choice(value, "enabled", _MODES, place)
         yield from choice(value, "assignIPs", ("AllServices", "RequestedServicesOnly"), place)
         endpoint = value.get("hostEndpoint")
         if isinstance(endpoint, Mapping):
-            yield from _auto_endpoints(endpoint, f"{place}.hostEndpoint")
+            yield from _auto_endpoints(endpoint, f"{place}.hostEndpoint", by_schema=by_schema)
         elif endpoint is not None:
             yield BadInput(f"{place}.hostEndpoint", endpoint, "write a mapping")
 
 
-def _auto_endpoints(endpoint: Raw, place: str) -> Iterator[BadInput]:
+def _auto_endpoints(endpoint: Raw, place: str, *, by_schema: bool) -> Iterator[BadInput]:
     yield from choice(endpoint, "autoCreate", _MODES, place)
-    yield from choice(endpoint, "createDefaultHostEndpoint", _MODES, place, empty=True)
+    if by_schema:
+        yield from _any_text(endpoint, "createDefaultHostEndpoint", place)
+    else:
+        yield from choice(endpoint, "createDefaultHostEndpoint", _MODES, place, empty=True)
     templates = endpoint.get("templates")
     if templates is None:
         return
@@ -285,9 +325,7 @@ def _auto_endpoints(endpoint: Raw, place: str) -> Iterator[BadInput]:
             )
             continue
         for field in ("generateName", "interfacePattern", "nodeSelector"):
-            value = template.get(field)
-            if value is not None and not isinstance(value, str):
-                yield BadInput(f"{where}.{field}", value, _TEXT)
+            yield from _any_text(template, field, where)
         labels = template.get("labels")
         if labels is not None and not (
             isinstance(labels, Mapping) and all(isinstance(value, str) for value in labels.values())
@@ -345,6 +383,16 @@ def _duration(
         yield BadInput(f"{place}.{field}", value, remedy)
 
 
+def _any_text(mapping: Raw, field: str, place: str) -> Iterator[BadInput]:
+    value = mapping.get(field)
+    if value is not None and not isinstance(value, str):
+        yield BadInput(f"{place}.{field}", value, _TEXT)
+
+
+def _is_whole_duration(value: object) -> bool:
+    return isinstance(value, str) and bool(_WHOLE_UNITS.match(value))
+
+
 def _texts(
     mapping: Raw, field: str, right: Callable[[object], bool], remedy: str, place: str
 ) -> Iterator[BadInput]:
@@ -399,8 +447,8 @@ def _may_be_a_regex(value: object) -> bool:
     return True
 
 
-def _shapes(spec: Raw) -> Iterator[BadInput]:
-    """Fields that hold more than one value."""
+def _containers(spec: Raw) -> Iterator[BadInput]:
+    """Fields that hold more than one value and do not."""
     for field, remedy in _MAPPINGS.items():
         value = spec.get(field)
         if value is not None and not isinstance(value, Mapping):
@@ -415,8 +463,14 @@ def _shapes(spec: Raw) -> Iterator[BadInput]:
         for index, value in enumerate(values):
             if not isinstance(value, Mapping):
                 yield BadInput(f"spec.{field}[{index}]", value, remedy)
-            elif field == "healthTimeoutOverrides":
-                yield from _health_timeout(value, f"spec.{field}[{index}]")
+
+
+def _shapes(spec: Raw) -> Iterator[BadInput]:
+    """Fields that hold more than one value."""
+    yield from _containers(spec)
+    timeouts = spec.get("healthTimeoutOverrides")
+    for index, value in enumerate(timeouts if isinstance(timeouts, list) else ()):
+        yield from _health_timeout(mapping_of(value), f"spec.healthTimeoutOverrides[{index}]")
     for name, value in mapping_of(spec.get("bpfLogFilters")).items():
         if not (
             isinstance(name, str) and re.match(r"[a-zA-Z0-9_.-]{1,15}\Z", name) and isinstance(value, str)
@@ -458,6 +512,10 @@ _LISTS = {
     "healthTimeoutOverrides": "write a list of {name, timeout}",
     "routeTableRanges": f"in a list: {_TABLES}",
 }
+
+
+def _is_number_or_text(value: object) -> bool:
+    return isinstance(value, (int, str)) and not isinstance(value, bool)
 
 
 def _is_port_range(value: object) -> bool:

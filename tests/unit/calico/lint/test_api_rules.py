@@ -97,6 +97,16 @@ def test_a_number_outside_its_range_is_an_error(kind: str, field: str, wrong: ob
     assert not refused(right)
 
 
+@pytest.mark.parametrize(("name", "order"), [("kube-admin", 1_000), ("kube-baseline", 10_000_000)])
+def test_tiers_of_calico_s_own_end_in_a_pass(name: str, order: int) -> None:
+    def refused(**spec: object) -> bool:
+        return is_refused({"kind": "Tier", "metadata": {"name": name}, "spec": {"order": order, **spec}})
+
+    assert not refused(defaultAction="Pass")
+    assert refused(defaultAction="Deny")
+    assert refused()
+
+
 @pytest.mark.parametrize("metadata", [{"uid": "u"}, {"resourceVersion": "1"}])
 def test_what_an_api_server_has_stored_is_not_asked_again(metadata: dict[str, str]) -> None:
     wrong = {"kind": "HostEndpoint", "metadata": {"name": "h"}, "spec": {"node": "n"}}

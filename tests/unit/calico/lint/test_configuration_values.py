@@ -12,14 +12,14 @@ import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.lint.run import lint
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.stored.known_fields import SPEC_FIELDS
 
-from tests.unit.builders import V3
+from tests.unit.builders import V1, V3
 from tests.unit.calico.lint.test_api_rules import is_refused
 
 VALUES = Path(__file__).parents[2] / "recordings" / "calicoctl_values.jsonl"
 
 
-def refusals(kind: str, spec: dict[str, Any]) -> set[str]:
-    judged = {"apiVersion": V3, "kind": kind, "metadata": {"name": "default"}, "spec": spec}
+def refusals(kind: str, spec: dict[str, Any], api: str = V3) -> set[str]:
+    judged = {"apiVersion": api, "kind": kind, "metadata": {"name": "default"}, "spec": spec}
     return {found.field for found in lint([judged]) if found.id in ("refused-by-api", "failsafe-entry")}
 
 
@@ -45,6 +45,72 @@ def test_every_value_that_calico_refuses_is_refused(capsys: pytest.CaptureFixtur
     fields = {field for row in rows if row["kind"] == "FelixConfiguration" for field in row["spec"]}
     # Calico's validator ends in a panic on any value of the one that is left out.
     assert fields == SPEC_FIELDS["FelixConfiguration"].keys() - {"bpfExportBufferSizeMB"}
+
+
+def test_of_v1_only_what_the_schema_refuses_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is written past Calico's validator: what both take is taken, and so is what only that refuses."""
+    kinds = ("FelixConfiguration", "KubeControllersConfiguration")
+    rows = [json.loads(line) for line in VALUES.read_text().splitlines()]
+    taken = [row for row in rows if row["kind"] in kinds and not row["refused"] and not row.get("by_schema")]
+    for row in taken:
+        assert not refusals(row["kind"], row["spec"], V1), row
+    with capsys.disabled():
+        print(f"\n{len(taken)} of {len(taken)} values that the schema takes are taken of v1")
+
+
+@pytest.mark.parametrize(
+    ("field", "taken", "wrong"),
+    [
+        ("bpfEnabled", [True], ["true", 1]),
+        ("iptablesRefreshInterval", ["90s", ""], ["1.5h", 90]),
+        ("nftablesRefreshInterval", ["1.5h", "soon"], [90]),
+        ("defaultEndpointToHostAction", ["drop", ""], ["Deny", True]),
+        ("nftablesMode", ["Auto"], ["auto", ""]),
+        ("chainInsertMode", ["append"], ["Prepend"]),
+        ("prometheusMetricsClientAuth", ["any"], [1]),
+        ("wireguardListeningPort", [0, 70000], ["51820", True]),
+        ("iptablesMarkMask", [-1], [2**31]),
+        ("logActionRateLimitBurst", [9999], [10000]),
+        ("natPortRange", ["x", 1], [True, []]),
+        ("kubeNodePortRanges", [["http"]], ["80", [None]]),
+        ("externalNodesList", [["x"]], [[1], "x"]),
+        ("bpfLogFilters", [{}], ["x"]),
+        ("routeTableRanges", [[]], [{}, [1]]),
+        ("interfacePrefix", ["cali"], [5]),
+    ],
+)
+def test_what_the_schema_takes_of_a_field_of_felix(
+    field: str, taken: list[object], wrong: list[object]
+) -> None:
+    for value in taken:
+        assert not refusals("FelixConfiguration", {field: value}, V1), value
+    for value in wrong:
+        [place] = refusals("FelixConfiguration", {field: value}, V1)
+        assert place.startswith(f"spec.{field}")
+
+
+@pytest.mark.parametrize(
+    ("controllers", "refused"),
+    [
+        ({"node": {"reconcilerPeriod": "soon", "hostEndpoint": {"createDefaultHostEndpoint": "x"}}}, False),
+        ({"node": {"reconcilerPeriod": 5}}, True),
+        ({"node": {"hostEndpoint": {"autoCreate": True}}}, True),
+        ({"node": {"hostEndpoint": {"createDefaultHostEndpoint": True}}}, True),
+        ({"node": "x"}, True),
+        (None, True),
+    ],
+)
+def test_what_the_schema_takes_of_controllers(controllers: object, refused: bool) -> None:
+    found = refusals("KubeControllersConfiguration", {"controllers": controllers}, V1)
+    assert bool(found) is refused
+
+
+@pytest.mark.parametrize("api", [V1, V3])
+@pytest.mark.parametrize(("name", "refused"), [("default", True), ("node.n1", True), ("edge", False)])
+def test_only_a_configuration_of_its_own_name_selects_nodes(api: str, name: str, refused: bool) -> None:
+    judged = {"apiVersion": api, "kind": "FelixConfiguration", "metadata": {"name": name}}
+    found = lint([{**judged, "spec": {"nodeSelector": "has(edge)"}}])
+    assert ("refused-by-api" in {one.id for one in found}) is refused
 
 
 @pytest.mark.parametrize(
