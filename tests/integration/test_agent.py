@@ -330,6 +330,23 @@ INTERFACES = "projectcalico.org/Interfaces"
 
 
 @pytest.mark.one_flavour
+def test_a_job_makes_one_for_each_network_that_a_node_is_in(clean_api, tmp_path):
+    apply_objects(clean_api, "job", host_endpoints_templates=TEMPLATES)
+    nodes = clean_api.add_nodes(3)
+    reported = json.dumps([{"name": "eth1", "addresses": ["192.0.2.5"]}])
+    annotated = {"metadata": {"annotations": {INTERFACES: reported}}}
+    clean_api.admin.patch(f"/api/v1/nodes/{nodes[0]}", annotated)
+    once = Agent(clean_api, tmp_path, nodes[0], task="once")
+    assert once.process.wait(timeout=60) == 0
+    heps = {hep["metadata"]["name"] for hep in clean_api.admin.list(clean_api.path("HostEndpoint"))}
+    made = {f"{node}{network}-hostfence" for node in nodes for network in ("", "-uplink")}
+    assert heps == {*made, f"{nodes[0]}-nic-eth1-hostfence"}
+    direct = run_module("host_endpoints", clean_api, check=True, templates=TEMPLATES)
+    assert not direct["failed"], direct
+    assert direct["changes"] == []
+
+
+@pytest.mark.one_flavour
 @pytest.mark.parametrize("create_default", [True, False])
 def test_keeps_one_for_each_network_that_its_node_is_in(clean_api, tmp_path, create_default):
     apply_objects(clean_api, host_endpoints_templates=TEMPLATES, host_endpoints_create_default=create_default)

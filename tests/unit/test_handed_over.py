@@ -13,6 +13,7 @@ import pytest
 import yaml
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_sets import SET_OPTIONS
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.reach import OPTIONS as REACH_OPTIONS
+from jinja2.nativetypes import NativeEnvironment
 
 ROLES = Path(__file__).parents[2] / "roles"
 NAMES = sorted(path.name for path in ROLES.iterdir() if path.is_dir())
@@ -52,6 +53,31 @@ def written(role: str, tasks: str, module: str) -> set[str]:
 def test_every_option_that_is_planned_is_written(step, tasks, module):
     given = set().union(*(written(step, name, module) for name in tasks))
     assert planned(step) - OF_THE_PLAN - given == set()
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({}, None),
+        ({"host_endpoints_templates": ["a"]}, ["a"]),
+        ({"host_endpoints_templates": ["a"], "host_endpoints_auto_templates": ["b"]}, ["b"]),
+        ({"host_endpoints_templates": ["a"], "host_endpoints_auto_templates": []}, []),
+    ],
+)
+def test_templates_of_all_modes_are_those_of_mode_auto(said: dict[str, Any], expected: Any) -> None:
+    [written] = [
+        task["hostfence.calico.auto_host_endpoints"]["templates"]
+        for task in tasks_of(ROLES / "host_endpoints" / "tasks" / "auto.yml")
+        if "hostfence.calico.auto_host_endpoints" in task
+    ]
+    of_the_plan = yaml.safe_load((ROLES / "plan" / "vars" / "main.yml").read_text())["__plan_host_endpoints"]
+    for expression in (written, of_the_plan["auto_templates"]):
+        rendered = (
+            NativeEnvironment()
+            .from_string(expression)
+            .render({"host_endpoints_templates": [], "omit": None, **said})
+        )
+        assert rendered == expected
 
 
 def test_a_policy_set_is_written_with_the_options_that_the_plan_returned():
