@@ -150,6 +150,19 @@ def test_every_step_alone(site, alone, tag):
     run = alone[tag].result()
     assert (run.code, run.changed) == (0, 0), run.output
     assert stored(site.api) == site.converged
+    if tag in ("report", "failsafes"):
+        # They read: nothing else is planned or looked at for them.
+        assert roles_at_work(run.output) <= {tag}, run.output
+    if tag == "report":
+        assert f"{NODES} of {NODES} nodes have a HostEndpoint" in run.text
+
+
+def roles_at_work(output):
+    """The roles of which a task was not skipped; Ansible itself checks the variables of every role."""
+    tasks = re.split(r"^(?=TASK |PLAY )", output, flags=re.MULTILINE)
+    at_work = (task for task in tasks if re.search(r"^(ok|changed|fatal):", task, re.MULTILINE))
+    named = (re.match(r"TASK \[hostfence\.calico\.(\w+) : (?!Validating )", task) for task in at_work)
+    return {name[1] for name in named if name}
 
 
 @pytest.mark.one_flavour
