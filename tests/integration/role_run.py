@@ -55,13 +55,15 @@ def run_roles(
     roles: Sequence[str],
     *flags: str,
     groups: dict[str, list[str]] | None = None,
+    head: dict[str, Any] | None = None,
     **variables: Any,
 ) -> Run:
     """Run roles in one play.
 
     :param groups: inventory groups and their hosts
+    :param head: what the play's head says otherwise, such as ``{"serial": 1}``
     """
-    play = {**ON_THE_CONTROLLER, "roles": [f"hostfence.calico.{role}" for role in roles]}
+    play = {**ON_THE_CONTROLLER, **(head or {}), "roles": [f"hostfence.calico.{role}" for role in roles]}
     inventory = {name: {"hosts": {host: {} for host in hosts}} for name, hosts in (groups or {}).items()}
     with tempfile.TemporaryDirectory(prefix="hostfence-role-") as directory:
         place = Path(directory)

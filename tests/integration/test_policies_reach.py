@@ -114,14 +114,24 @@ def test_a_change_can_be_undone_by_what_it_returns(cluster):
         assert found == kept
 
 
-def test_the_role_alone_changes_nothing_on_nodes_that_it_cannot_log_in_to(cluster, tmp_path):
+PLAYS = {
+    "as documented": {},
+    "serial": {"hosts": "all", "serial": 1},
+    "serial and free": {"hosts": "all", "serial": 1, "strategy": "free", "any_errors_fatal": False},
+}
+
+
+@pytest.mark.parametrize("how", PLAYS)
+def test_the_role_alone_changes_nothing_on_nodes_that_it_cannot_log_in_to(cluster, tmp_path, how):
+    """Also in a play of the user's own, over all hosts, one after the other."""
     (tmp_path / "mine.json").write_text(json.dumps(DENY))
     given = {
         "policies_sets": [str(tmp_path / "mine.json")],
         "policies_state": "enforced",
         "policies_default_action": "Pass",
     }
-    done = run_roles(cluster.kubeconfig, ["policies"], **given)
+    groups = {"nodes": [f"sim-000{n}" for n in range(1, NODES + 1)]}
+    done = run_roles(cluster.kubeconfig, ["policies"], groups=groups, head=PLAYS[how], **given)
     assert done.code != 0
     assert "Nothing was written." in done.text, done.text[-900:]
     assert "sim-0001, sim-0002" in done.text

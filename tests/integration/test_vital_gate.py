@@ -86,6 +86,19 @@ def test_a_kind_that_is_named_may_be_lost(cluster):
     assert any("is and stays denied" in warning for warning in again["warnings"])
 
 
+def test_what_cannot_be_judged_for_sure_is_a_warning_with_what_would_settle_it(cluster):
+    web = {"services": {"name": "web", "namespace": "shop"}}
+    rules = [{"action": "Deny", "destination": web}, {"action": "Allow"}]
+    open_question = {**ALLOW_LIST, "spec": {**ALLOW_LIST["spec"], "egress": rules}}
+    result = enforce(cluster, open_question, check=True)
+    assert not result["failed"], result["msg"]
+    assert {loss["verdict"] for loss in result["losses"]} == {"undetermined"}
+    assert any(
+        "kubelet" in warning and "depending on this: " in warning and "belongs to service shop/web" in warning
+        for warning in result["warnings"]
+    ), result["warnings"]
+
+
 @pytest.mark.parametrize(
     ("networks", "variable"),
     [
