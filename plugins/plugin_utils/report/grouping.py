@@ -144,6 +144,8 @@ def _flow_key(item: Json) -> tuple[str, str, str, str, str]:
 
 def decider(decided_by: Json) -> str:
     """In words, what decided."""
+    if decided_by.get("kind") == "Tier":
+        return f"the end of tier {decided_by.get('tier') or decided_by.get('name')}"
     parts = []
     if decided_by.get("tier"):
         parts.append(f"tier {decided_by['tier']}")

@@ -34,10 +34,23 @@ _SPACES = re.compile(r"\s+")
 
 def html(document: Json) -> str:
     """The report as one page that requests nothing: same document, same bytes."""
-    style = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    # The page's own policy allows exactly this style and nothing else.
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return _render("report.html.j2", document, _shown_in_html, style=Markup(style), style_hash=digest)
+    style, style_hash = _own_part("report.css")
+    script, script_hash = _own_part("report.js")
+    return _render(
+        "report.html.j2",
+        document,
+        _shown_in_html,
+        style=style,
+        style_hash=style_hash,
+        script=script,
+        script_hash=script_hash,
+    )
+
+
+def _own_part(name: str) -> tuple[Markup, str]:
+    """A part of the page that is written as it is, and its hash: the page's policy allows no other one."""
+    text = (TEMPLATES / name).read_text(encoding="utf-8")
+    return Markup(text), base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def markdown(document: Json) -> str:

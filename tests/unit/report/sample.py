@@ -98,6 +98,12 @@ AUDIT: dict[str, Any] = {
         for number in range(1, 4)
     ],
 }
+# Of a cluster in which nothing is to be fixed.
+QUIET: dict[str, Any] = {
+    "nodes": [{"name": "n", "host_endpoint": "n-hostfence", "made_by": "hostfence"}],
+    "lint": [],
+    "audit": None,
+}
 # As policies_info and enforce return it.
 RECORD: dict[str, Any] = {
     "phase": "settled",

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import random
 from pathlib import Path
@@ -15,6 +17,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input 
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.checks import CHECKS
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.document import Found, build
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.files import FORMS, write_files
+from ansible_collections.hostfence.calico.plugins.plugin_utils.report.grouping import decider
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.packet_picture import picture
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.shown import visible
 from markdown_it import MarkdownIt
@@ -46,10 +49,15 @@ def words(text):
 def test_html_is_strictly_right_and_asks_for_nothing():
     page = parsed_html(written("html"))
     policy = page.find(".//meta[@http-equiv='Content-Security-Policy']").get("content")
-    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    parts = dict(part.split(" ", 1) for part in policy.split("; "))
+    assert parts["default-src"] == "'none'"
+    for part, name in (("style-src", "style"), ("script-src", "script")):
+        (element,) = page.iter(name)
+        digest = base64.b64encode(hashlib.sha256(element.text.encode()).digest()).decode()
+        assert parts[part] == f"'sha256-{digest}'"
     for element in page.iter():
         if isinstance(element.tag, str):
-            assert element.tag not in ("script", "link", "img", "iframe", "object", "base", "form")
+            assert element.tag not in ("link", "img", "iframe", "object", "base", "form")
             assert not {
                 name for name in element.attrib if name in ("src", "style", "srcset") or name.startswith("on")
             }
@@ -131,6 +139,12 @@ def shape(page):
     return [element.tag for element in page.iter()]
 
 
+def times(page, texts):
+    """How often these texts stand in a page."""
+    text = words("".join(page.itertext()))
+    return sum(text.count(wanted) for wanted in texts)
+
+
 @pytest.mark.parametrize("name", hostile.NAMES, ids=range(len(hostile.NAMES)))
 def test_hostile_text_in_every_field_is_text(name, tmp_path):
     document = hostile.replaced(DOCUMENT, name)
@@ -142,9 +156,12 @@ def test_hostile_text_in_every_field_is_text(name, tmp_path):
     page = parsed_html(written("html", document))
     harmless = parsed_html(written("html", hostile.replaced(DOCUMENT, "z")))
     assert shape(page) == shape(harmless)
-    text = words("".join(page.itertext()))
-    for title in ("verdict.sentence", "node", "lint", "transaction"):
-        assert shown in text, title
+    # Each as often as a harmless text of the same length, which the pictures cut off at the same place.
+    # In lists of a line each, a new line would begin another entry.
+    in_lists = words(visible(name.replace("\n", "\\x0a")))
+    marker = "\u04e8" * len(name)
+    expected = times(parsed_html(written("html", hostile.replaced(DOCUMENT, marker))), {marker})
+    assert times(page, {shown, in_lists}) == expected > 400
 
     prose = parsed_html("<!DOCTYPE html><title>t</title>" + MARKDOWN.render(written("markdown", document)))
     plain = MARKDOWN.render(written("markdown", hostile.replaced(DOCUMENT, "z")))
@@ -228,3 +245,25 @@ def test_nothing_is_reached_behind_a_denial():
     }
     drawn = picture({"direction": "ingress", "source": "192.0.2.1", "node": "n"}, verdict)
     assert [place.state for place in drawn.places] == ["decides", "unreached", "unreached", "unreached"]
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+def test_the_end_of_a_tier_is_called_so():
+    (denied,) = [item for item in DOCUMENT["flows"] if item["verdict"] == "deny"]
+    assert denied["decided_by"]["kind"] == "Tier"
+    assert decider(denied["decided_by"]) == "the end of tier default"
+
+
+@pytest.mark.parametrize(
+    ("parts", "word"),
+    [
+        ({}, "failed"),
+        ({"failsafes": {}, "nodes": [], "transaction": None}, "needs attention"),
+        ({"failsafes": {"n": sample.checked()}, **sample.QUIET}, "nothing to fix"),
+    ],
+)
+def test_how_it_stands_is_said_in_words_and_not_by_colour_alone(parts, word):
+    page = parsed_html(written("html", build(sample.found(**parts), sample.AT, "0.1.0")))
+    assert page.find(".//p[@class='status']/span").text == word
