@@ -29,7 +29,13 @@ def flow_of(
     protocol, _slash, port = service.partition("/")
     if port and not port.isdecimal():
         raise BadInput("PROTOCOL/PORT", service, "such as tcp/10250, or a protocol alone, such as icmp")
-    own = more.pop("address", None) or _address(snapshot, node, peer)
+    other = parse_address(peer)
+    if other is None:
+        raise BadInput("PEER", peer, "an IPv4 or IPv6 address")
+    own = more.pop("address", None)
+    if own is not None and parse_address(own) is None:
+        raise BadInput("--address", own, "an IPv4 or IPv6 address")
+    own = own or _address(snapshot, node, other.version)
     source, destination = (own, peer) if outbound else (peer, own)
     flow = {
         "node": node,
@@ -42,18 +48,15 @@ def flow_of(
     return {**flow, "destination_port": int(port)} if port else flow
 
 
-def _address(snapshot: Snapshot, node: str, peer: str) -> str:
-    other = parse_address(peer)
-    if other is None:
-        raise BadInput("PEER", peer, "an IPv4 or IPv6 address")
+def _address(snapshot: Snapshot, node: str, version: int) -> str:
     nodes = {str(item["metadata"]["name"]): item for item in snapshot.of_kind("Node")}
     if nodes and node not in nodes:
         raise BadInput("NODE", node, f"no such node; known are {', '.join(sorted(nodes)[:5])}")
     for text in _addresses(snapshot, nodes.get(node), node):
         own = parse_address(text)
-        if own is not None and own.version == other.version:
+        if own is not None and own.version == version:
             return text
-    raise BadInput("NODE", node, f"no IPv{other.version} address of it is known; give it with --address")
+    raise BadInput("NODE", node, f"no IPv{version} address of it is known; give it with --address")
 
 
 def _addresses(snapshot: Snapshot, item: Object | None, node: str) -> Iterator[str]:

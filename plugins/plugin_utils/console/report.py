@@ -18,7 +18,7 @@ from ...module_utils.calico.policy.planner import KINDS, inventory_of, once_enfo
 from ...module_utils.calico.stored.difference import differences
 from ...module_utils.calico.verdict.dataplanes import judge_flows
 from ..collection import version
-from ..report.document import SCHEMA, Found, build
+from ..report.document import SCHEMA, Found, build, checked_time
 from .source import Snapshot
 
 WINDOWS = {"kubernetes.io/os": "windows"}
@@ -29,7 +29,9 @@ def of_snapshot(snapshot: Snapshot, flows: Optional[Sequence[Any]], at: Optional
 
     :param flows: packets to explain, as flow_verdict takes them
     :param at: time of the report, RFC 3339 in UTC; now if left out
+    :raises BadInput: no such time
     """
+    time = checked_time("--at", at) if at is not None else f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
     nodes = [item for item in snapshot.of_kind("Node") if not _is_windows(item)]
     names = sorted(str(item["metadata"]["name"]) for item in nodes)
     endpoints = snapshot.of_kind("HostEndpoint")
@@ -58,7 +60,7 @@ def of_snapshot(snapshot: Snapshot, flows: Optional[Sequence[Any]], at: Optional
             "dataplane": ", ".join(dataplanes),
         },
     )
-    return build(found, at or f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}", version())
+    return build(found, time, version())
 
 
 def _pending(snapshot: Snapshot) -> list[dict[str, Any]]:

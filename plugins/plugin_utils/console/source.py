@@ -71,6 +71,8 @@ def read(path: str) -> Snapshot:
     :raises BadInput: nothing there, or not readable
     """
     file = Path(path).expanduser()
+    if not file.exists():
+        raise BadInput("PATH", path, "no such file or directory")
     document = _json_of(file) if file.suffix == ".json" and file.is_file() else None
     if isinstance(document, dict) and "schema" in document:
         return _of_document(document, path)
@@ -123,8 +125,10 @@ def _of_document(document: Object, path: str) -> Snapshot:
     if document["schema"] != SCHEMA:
         raise BadInput("schema", document["schema"], f"must be {SCHEMA}", path)
     objects = document.get("objects")
-    if not isinstance(objects, list) or not all(isinstance(item, dict) for item in objects):
+    if not isinstance(objects, list):
         raise BadInput("objects", type(objects).__name__, "must be a list of objects", path)
+    for item in objects:
+        _checked(item, path)
     environment = document.get("environment") or {}
     return Snapshot(
         objects,
@@ -137,7 +141,19 @@ def _of_document(document: Object, path: str) -> Snapshot:
 
 
 def _opened(value: object, place: str) -> Iterable[Object]:
-    if not isinstance(value, dict):
+    items: Optional[object] = None
+    if isinstance(value, dict) and str(value.get("kind")).endswith("List"):
+        items = value.get("items")
+    return [_checked(item, place) for item in (items if isinstance(items, list) else [value])]
+
+
+def _checked(value: object, place: str) -> Object:
+    """An object of which at least it can be said what it is."""
+    if (
+        not isinstance(value, dict)
+        or not isinstance(value.get("kind"), str)
+        or not isinstance(value.get("metadata"), dict)
+        or not isinstance(value["metadata"].get("name"), str)
+    ):
         raise BadInput("document", value, "an object with apiVersion, kind and metadata", place)
-    items: Optional[object] = value.get("items") if value.get("kind") == "List" else None
-    return items if isinstance(items, list) else [value]
+    return value

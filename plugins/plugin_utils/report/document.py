@@ -7,11 +7,14 @@ docs/report.schema.json describes it. Pure: what was found goes in, the document
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import Any, Optional
 
+from ...module_utils.calico.bad_input import BadInput
 from .checks import (
     CHECKS,
     COVERAGE,
@@ -31,6 +34,9 @@ OK, ATTENTION, FAILED = "ok", "attention", "failed"
 
 Json = dict[str, Any]
 _STATUS_OF_SEVERITY = {"error": FAIL, "warning": WARNING}
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", re.ASCII)
+# What is raised by reading something that is not what it should be.
+UNFIT = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,42 @@ def build(found: Found, generated_at: str, version: str) -> Json:
     :param generated_at: time of the report, RFC 3339 in UTC; the only thing that differs between two reports
         of the same findings
     :param version: of Hostfence
+    :raises BadInput: no such time, or a part that is not what the module for it returned
     """
+    checked_time("generated_at", generated_at)
+    try:
+        return _put_together(found, generated_at, version)
+    except UNFIT as unfit:
+        # Each part alone, so that the message names the one to look at.
+        for part in fields(Found):
+            _fits(part.name, getattr(found, part.name))
+        raise BadInput("report", str(unfit), "cannot be put together of these parts")
+
+
+def checked_time(name: str, text: str) -> str:
+    """A time of a report.
+
+    :param name: what the caller calls it
+    :raises BadInput: not a time in UTC as RFC 3339 writes it
+    """
+    try:
+        if _TIME.fullmatch(text):
+            datetime.fromisoformat(text.replace("Z", "+00:00"))
+            return text
+    except ValueError:
+        pass
+    raise BadInput(name, text, "must be a time in UTC such as 2026-11-28T16:30:00Z")
+
+
+def _fits(name: str, value: Any) -> None:
+    try:
+        _put_together(Found(**{name: value}), "", "")
+    except UNFIT as unfit:
+        remedy = "must be what the module that is documented for it returned"
+        raise BadInput(name, f"{type(unfit).__name__}: {unfit}", remedy)
+
+
+def _put_together(found: Found, generated_at: str, version: str) -> Json:
     nodes = _nodes(found)
     counts = _counts(found, nodes)
     document: Json = {

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jinja2
+
 from ...module_utils.calico.bad_input import BadInput
 from ...module_utils.calico.lint.run import RULES
+from .document import UNFIT
 from .junit import junit
 from .pages import html, markdown
 from .prometheus import prometheus
@@ -67,7 +70,8 @@ def write_files(
 
     :param formats: keys of :data:`FORMS`
     :returns: for each file its ``format``, ``path``, and whether it ``changed``
-    :raises BadInput: a format that is not known, or a directory that cannot be written to
+    :raises BadInput: a format that is not known, a directory that cannot be written to, or a document that
+        its schema does not describe
     """
     for name in formats:
         if name not in FORMS:
@@ -83,11 +87,19 @@ def _one(document: Json, name: str, top: Path, *, dry_run: bool) -> Json:
     form = FORMS[name]
     path = top / form.file
     # A name in the API may hold half of a surrogate pair, which no encoding writes; shown.py has replaced it.
-    content = form.write(document).encode("utf-8", "backslashreplace")
+    content = _text(form, document).encode("utf-8", "backslashreplace")
     changed = not path.is_file() or path.read_bytes() != content
     if changed and not dry_run:
         _replace(path, content)
     return {"format": name, "path": str(path), "changed": changed}
+
+
+def _text(form: Form, document: Json) -> str:
+    try:
+        return form.write(document)
+    except (*UNFIT, jinja2.UndefinedError) as unfit:
+        remedy = "the document is no whole report: see docs/report.schema.json"
+        raise BadInput("report", f"{type(unfit).__name__}: {unfit}", remedy)
 
 
 def _replace(path: Path, content: bytes) -> None:

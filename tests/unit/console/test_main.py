@@ -99,6 +99,8 @@ def test_outbound_and_json(snapshot):
         (["worker-9", "203.0.113.9", "tcp/22"], "NODE: 'worker-9': no such node; known are worker-1"),
         (["worker-1", "203.0.113.300", "tcp/22"], "PEER: '203.0.113.300': an IPv4 or IPv6 address"),
         (["worker-1", "2001:db8::9", "tcp/22"], "no IPv6 address of it is known; give it with --address"),
+        (["worker-9", "partner", "tcp/22"], "PEER: 'partner': an IPv4 or IPv6 address"),
+        (["worker-1", "203.0.113.9", "tcp/22", "--address", "here"], "--address: 'here': an IPv4 or IPv6"),
         (["worker-1", "203.0.113.9", "tcp/ssh"], "PROTOCOL/PORT: 'tcp/ssh'"),
         (["worker-1", "203.0.113.9", "xyz/22"], "protocol"),
         (["worker-1", "203.0.113.9", "tcp/70000"], "destination_port"),
@@ -119,13 +121,51 @@ def test_no_cluster_is_told_apart_from_wrong_input():
 
 
 @pytest.mark.parametrize(
-    "text", ['{"schema": "hostfence.snapshot/9"}', '{"schema": "hostfence.snapshot/1", "objects": 1}', "["]
+    "text",
+    [
+        '{"schema": "hostfence.snapshot/9"}',
+        '{"schema": "hostfence.snapshot/1", "objects": 1}',
+        '{"schema": "hostfence.snapshot/1", "objects": [{"kind": "Node"}]}',
+        '{"kind": "List", "items": [{"kind": "Node", "metadata": null}]}',
+        '{"replicas": 3}',
+        "[",
+    ],
 )
-def test_a_snapshot_that_is_none_is_one_line(tmp_path, text):
+@pytest.mark.parametrize(
+    "command", [["lint"], ["explain", "n", "192.0.2.1", "tcp/22", "--address", "192.0.2.2"]]
+)
+def test_a_snapshot_that_is_none_is_one_line(tmp_path, command, text):
     file = tmp_path / "bad.json"
     file.write_text(text)
-    done = run("lint", "--snapshot", file)
-    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    done = run(*command, "--snapshot", file)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1), done.stderr
+
+
+def test_a_path_that_is_not_there_is_called_so():
+    done = run("lint", "/nonexistent/policies")
+    assert done.stderr == "hostfence: PATH: '/nonexistent/policies': no such file or directory\n"
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "says"),
+    [
+        (None, ["--at", "yesterday"], "--at: 'yesterday': must be a time in UTC such as"),
+        (None, ["--at", "2026-13-28T16:30:00Z"], "--at: '2026-13-28T16:30:00Z'"),
+        ("[]", [], "must be a report with the schema"),
+        ('{"schema": "hostfence.report/1"}', [], "the document is no whole report"),
+        ('{"schema": "hostfence.report/1"}', ["--formats", "html"], "the document is no whole report"),
+    ],
+)
+def test_a_report_of_what_is_none_is_one_line(snapshot, tmp_path, text, options, says):
+    if text is None:
+        asked = ["--snapshot", snapshot]
+    else:
+        (tmp_path / "given.json").write_text(text)
+        asked = ["--from", tmp_path / "given.json"]
+    done = run("report", *asked, "--dir", tmp_path / "out", "--formats", "prometheus", *options)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert says in done.stderr
 
 
 def test_lint_names_file_and_line(policies):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.checks import (
     CHECKS,
     IDS,
@@ -60,6 +61,33 @@ def test_what_was_not_looked_at_is_said(part):
 def test_what_was_switched_off_is_said():
     document = valid(report(unseen=["policies (edge): reach is off"]))
     assert [item["what"] for item in document["not_looked_at"]] == ["policies (edge): reach is off"]
+
+
+@pytest.mark.parametrize(
+    "time", ["yesterday", "2026-11-28", "2026-11-28T16:30:00", "2026-02-30T16:30:00Z", ""]
+)
+def test_a_report_has_a_time(time):
+    with pytest.raises(BadInput, match="generated_at"):
+        build(sample.found(), time, "0.1.0")
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("nodes", [{}]),
+        ("nodes", ["worker-1"]),
+        ("failsafes", {"worker-1": 5}),
+        ("failsafes", {"worker-1": {"summary": "", "findings": [{"id": "x"}]}}),
+        ("sets", [{"name": "a"}]),
+        ("lint", [{}]),
+        ("flows", [({}, {})]),
+        ("pending", [7]),
+    ],
+)
+def test_a_part_that_is_none_is_named(part, value):
+    with pytest.raises(BadInput) as refused:
+        report(**{part: value})
+    assert refused.value.field == part
 
 
 def test_a_run_that_looked_at_nothing_says_so():
