@@ -10,6 +10,8 @@ short_description: The nodes of a Kubernetes cluster as hosts
 version_added: 0.1.0
 author: The Hostfence founders (@hostfence)
 description:
+  - Its file is named so that it ends in C(nodes.yml), C(nodes.yaml), C(hostfence.yml) or C(hostfence.yaml),
+    and holds one YAML document.
   - Reads the cluster's Node objects, and Calico's HostEndpoints where there are any, in one list each.
   - Every host is named as its Node, is in the group C(nodes), in C(role_<role>) for each of its
     C(node-role.kubernetes.io/) labels and in C(zone_<zone>).
@@ -17,7 +19,6 @@ description:
   - Gives each host the variables C(ansible_host), C(hostfence_addresses) (the node's IP addresses) and
     C(hostfence_node) with C(name), C(addresses) (a list for each type), C(roles), C(labels), C(ready) and
     C(host_endpoint), the name of the HostEndpoint that covers the node, or null.
-  - The file's name ends in C(nodes.yml), C(nodes.yaml), C(hostfence.yml) or C(hostfence.yaml).
 extends_documentation_fragment:
   - hostfence.calico.connection
   - constructed
@@ -56,7 +57,8 @@ options:
 
 EXAMPLES = r"""
 ---
-# nodes.yml: all nodes of the cluster that the kubeconfig names
+# Each of these is a file of its own, such as inventories/mine/nodes.yml.
+# All nodes of the cluster that the kubeconfig names
 plugin: hostfence.calico.nodes
 kubeconfig: ~/.kube/config
 

@@ -104,6 +104,7 @@ options:
     type: int
     default: 300
   progress:
+    version_added: 0.3.0
     description: >-
       A file for how far the work is. The action plugin fills it in, and shows it every few seconds.
     type: path

@@ -58,6 +58,7 @@ options:
       - policies
       - verdicts
   granted_to:
+    version_added: 0.3.0
     description: >-
       Name of the user to whom the others are granted, as RV(user) tells it. This one is not asked
       whether it may do what V(access) takes.
@@ -114,6 +115,7 @@ schema:
       C(spec.controllers.node.hostEndpoint), those of all others the ones below C(spec).
   returned: always
   type: dict
+  sample: {Tier: [order, defaultAction], HostEndpoint: [node, interfaceName, expectedIPs, profiles, ports]}
 calico_version:
   description: Version that Calico noted; empty if none.
   returned: always
@@ -197,6 +199,7 @@ environment:
   description: Environment variables of kube-controllers that are known.
   returned: always
   type: dict
+  sample: {ENABLED_CONTROLLERS: node, DATASTORE_TYPE: kubernetes}
 host_endpoints:
   description: All HostEndpoints.
   returned: always
@@ -229,6 +232,10 @@ rules:
   returned: always
   type: list
   elements: dict
+  sample:
+    - apiGroups: [crd.projectcalico.org]
+      resources: [hostendpoints]
+      verbs: [list, get, create, patch, delete]
 findings:
   description: What was judged, with what to do.
   returned: always

@@ -71,9 +71,11 @@ options:
         description: Output of C(bpftool -j map dump) of the map C(cali_v6_fsafes2).
         type: path
       bpf_net:
+        version_added: 0.3.0
         description: Output of C(bpftool -j net show), version 7.3 or newer.
         type: path
   felix_environment:
+    version_added: 0.3.0
     description:
       - Environment variables of this node's Felix that set its configuration, such as
         C(FELIX_FAILSAFEINBOUNDHOSTPORTS). They win over FelixConfiguration.
@@ -95,7 +97,7 @@ options:
 seealso:
   - name: What the failsafe check proves, and what it cannot
     description: All findings, and the limits of the check.
-    link: https://github.com/hostfence/calico/blob/main/docs/failsafes.md
+    link: https://github.com/hostfence/hostfence.calico/blob/main/docs/failsafes.md
 requirements:
   - python >= 3.9
 """

@@ -48,6 +48,7 @@ options:
     type: list
     elements: raw
   failsafe_inbound_add:
+    version_added: 0.3.0
     description:
       - Entries to put into the list that applies now, which otherwise stays as it is. Without a list in the
         API that is Felix's built-in one.
@@ -56,6 +57,7 @@ options:
     elements: raw
     default: []
   failsafe_inbound_remove:
+    version_added: 0.3.0
     description:
       - Entries to take out of the list that applies now. One without C(net) takes out all entries of its
         port, except those that O(failsafe_inbound_add) names.
@@ -67,11 +69,13 @@ options:
     type: list
     elements: raw
   failsafe_outbound_add:
+    version_added: 0.3.0
     description: As O(failsafe_inbound_add), of O(failsafe_outbound_host_ports).
     type: list
     elements: raw
     default: []
   failsafe_outbound_remove:
+    version_added: 0.3.0
     description: As O(failsafe_inbound_remove), of O(failsafe_outbound_host_ports).
     type: list
     elements: raw

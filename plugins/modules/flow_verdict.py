@@ -14,7 +14,6 @@ description:
   - Open-source Calico does not evaluate staged policy for host endpoints and logs no host flow; this does
     the evaluation.
   - What the objects leave open gives the verdict V(undetermined), with the assumptions that would settle it.
-  - How a packet is judged, and every reason code, is in C(docs/verdict.md) of the collection.
 extends_documentation_fragment:
   - hostfence.calico.connection
   - hostfence.calico.attributes
@@ -33,16 +32,60 @@ options:
   flows:
     description:
       - The packets to judge, each as one node sees it.
-      - C(node), C(direction) (V(ingress), V(egress) or V(forward)), C(protocol) (a name such as V(TCP), or a
-        number), C(source) and C(destination) are needed.
-      - C(interface) is where the packet comes in, or goes out if it is egress; C(out_interface) is where a
-        forwarded one leaves.
-      - C(source_port), C(destination_port), C(icmp_type) and C(icmp_code) are of the packet;
-        C(original_destination) and C(original_destination_port) what it had before DNAT.
-      - C(state) is V(new) (if left out), V(established), V(related) or V(invalid).
+      - What is left out is not known; where it matters, the verdict is V(undetermined).
     type: list
     elements: dict
     required: true
+    suboptions:
+      node:
+        description: Name of the node.
+        type: str
+        required: true
+      direction:
+        description: Into the node, out of it, or through it.
+        type: str
+        choices: [ingress, egress, forward]
+        required: true
+      protocol:
+        description: A name such as V(TCP), or a number.
+        type: raw
+        required: true
+      source:
+        description: Address of the sender.
+        type: str
+        required: true
+      destination:
+        description: Address of the receiver, after DNAT.
+        type: str
+        required: true
+      interface:
+        description: Where the packet comes in, or goes out if it is egress.
+        type: str
+      out_interface:
+        description: Where a forwarded packet leaves.
+        type: str
+      source_port:
+        description: Port of the sender.
+        type: int
+      destination_port:
+        description: Port of the receiver, after DNAT.
+        type: int
+      original_destination:
+        description: Address that the packet had before DNAT.
+        type: str
+      original_destination_port:
+        description: Port that the packet had before DNAT.
+        type: int
+      icmp_type:
+        description: Type of an ICMP or ICMPv6 packet.
+        type: int
+      icmp_code:
+        description: Code of an ICMP or ICMPv6 packet.
+        type: int
+      state:
+        description: State of the connection; left out, the packet opens one.
+        type: str
+        choices: [new, established, related, invalid]
   staged:
     description:
       - V(ignore) staged policies as Felix does, judge them V(as_enforced), or V(compare) both.
@@ -53,6 +96,9 @@ options:
     default: ignore
 seealso:
   - module: hostfence.calico.policy_lint
+  - name: What Calico does with a packet
+    description: How a packet is judged, and every reason code.
+    link: https://github.com/hostfence/hostfence.calico/blob/main/docs/verdict.md
 """
 
 EXAMPLES = r"""
@@ -104,7 +150,7 @@ verdicts:
       description: V(allow), V(deny) or V(undetermined).
       type: str
     reason_code:
-      description: Why, as one of the codes of C(docs/verdict.md).
+      description: Why, as one of the codes of the page about verdicts.
       type: str
       sample: end-of-tier
     decided_by:
@@ -114,6 +160,12 @@ verdicts:
       description: The packet's way through the node, in words.
       type: list
       elements: str
+      sample:
+        - "mangle PREROUTING: preDNAT ingress policy of host endpoint worker-1-hostfence"
+        - "tier default: no rule matches, goes on"
+        - no policy decides, goes on
+        - "filter INPUT: normal ingress policy of host endpoint worker-1-hostfence"
+        - "tier hostfence: no rule of GlobalNetworkPolicy inbound matches, the end of the tier denies"
     assumptions:
       description: What an undetermined verdict depends on, or a determined one takes for granted.
       type: list
@@ -156,6 +208,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.dataplanes import judge_flows
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.flow import DIRECTIONS, STATES
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import (
     STAGED_CHOICES,
     count_verdicts,
@@ -168,17 +221,35 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster.judged_ob
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import conclude
 
+FLOW: dict[str, Any] = {
+    "node": {"type": "str", "required": True},
+    "direction": {"type": "str", "choices": list(DIRECTIONS), "required": True},
+    "protocol": {"type": "raw", "required": True},
+    "source": {"type": "str", "required": True},
+    "destination": {"type": "str", "required": True},
+    "interface": {"type": "str"},
+    "out_interface": {"type": "str"},
+    "source_port": {"type": "int"},
+    "destination_port": {"type": "int"},
+    "original_destination": {"type": "str"},
+    "original_destination_port": {"type": "int"},
+    "icmp_type": {"type": "int"},
+    "icmp_code": {"type": "int"},
+    "state": {"type": "str", "choices": list(STATES)},
+}
 OPTIONS: dict[str, Any] = {
-    "flows": {"type": "list", "elements": "dict", "required": True},
+    "flows": {"type": "list", "elements": "dict", "required": True, "options": FLOW},
     "staged": {"type": "str", "choices": list(STAGED_CHOICES), "default": "ignore"},
     **SOURCE_OPTIONS,
 }
 
 
 def work(params: dict[str, Any]) -> dict[str, Any]:
-    forwarded = any(flow.get("direction") == "forward" for flow in params["flows"])
+    # Ansible fills in what was left out.
+    flows = [{key: value for key, value in flow.items() if value is not None} for flow in params["flows"]]
+    forwarded = any(flow["direction"] == "forward" for flow in flows)
     judged = gather(params, params["staged"], with_pods=forwarded)
-    found = judge_flows(judged.objects, params["flows"], judged.dataplanes, judged.nodes, judged.options)
+    found = judge_flows(judged.objects, flows, judged.dataplanes, judged.nodes, judged.options)
     return {
         "changed": False,
         "verdicts": [verdict.as_dict() for verdict in found.verdicts],

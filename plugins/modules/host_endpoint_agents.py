@@ -15,6 +15,8 @@ description:
     apply. A namespace that Hostfence did not make is used as it is.
   - Removes what these modes put into a cluster, found by label - rights first, then pods, then what
     restricted them. The HostEndpoints stay.
+  - The roles C(hostfence.calico.host_endpoints) and C(hostfence.calico.audit) use it; for others it has no
+    purpose.
 extends_documentation_fragment:
   - hostfence.calico.connection
   - hostfence.calico.attributes

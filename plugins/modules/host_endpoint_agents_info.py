@@ -13,6 +13,7 @@ description:
   - Waits until the rollout of the agents' DaemonSet has made progress, or until the Job has ended.
   - Fails where neither happens in time, with what the pods themselves say - an image that cannot be pulled, a
     crash, a permission or an admission policy that stands in the way.
+  - The role C(hostfence.calico.host_endpoints) uses it; for others it has no purpose.
 extends_documentation_fragment:
   - hostfence.calico.connection
   - hostfence.calico.attributes

@@ -84,6 +84,7 @@ options:
         type: int
         required: true
   templates:
+    version_added: 0.3.0
     description:
       - Further HostEndpoints of each node, by the networks it is in. They are made as Calico makes those of
         its own templates, and take O(profiles), O(ports), O(labels) and O(node_labels) like the default one.
@@ -119,10 +120,12 @@ options:
         type: str
         default: all()
   create_default:
+    version_added: 0.3.0
     description: Whether each node has C(<node>-hostfence) on O(interface) besides those of O(templates).
     type: bool
     default: true
   progress:
+    version_added: 0.3.0
     description: >-
       A file for how far the work is. The action plugin fills it in, and shows it every few seconds.
     type: path

@@ -67,6 +67,7 @@ options:
         RV(remarks). Objects of C(crd.projectcalico.org/v1) are taken as they would be written in C(v3).
     type: path
   strict:
+    version_added: 0.3.0
     description: Whether to refuse O(src) if anything lies there that a set cannot hold.
     type: bool
     default: false
@@ -95,6 +96,7 @@ options:
         choices: [Ingress, Egress]
         default: [Ingress, Egress]
       set:
+        version_added: 0.3.0
         description:
           - Which of the shipped sets. V(platform-flows) and V(platform-tier) allow what the platform's hosts
             need; V(ingress-lockdown) and V(nodeport) deny, too.
@@ -102,16 +104,19 @@ options:
         choices: [ingress-lockdown, nodeport, platform-flows, platform-tier]
         default: platform-flows
       nodeport_ports:
+        version_added: 0.3.0
         description: Of V(nodeport), ports of NodePort services.
         type: list
         elements: str
         default: ["30000:32767"]
       nodeport_sources:
+        version_added: 0.3.0
         description: Networks that may use them, besides the cluster itself.
         type: list
         elements: str
         default: []
       nodeport_source_selector:
+        version_added: 0.3.0
         description: Selector of GlobalNetworkSets whose networks may use them, too.
         type: str
         default: ""
@@ -194,6 +199,7 @@ options:
     choices: [Deny, Pass]
     default: Deny
   audit_log:
+    version_added: 0.3.0
     description:
       - With O(state=audited), also let the kernel log what would be denied, the first packet of each
         connection, with Felix's C(logPrefix). It decides nothing.
@@ -223,6 +229,7 @@ options:
     default: false
     version_added: 0.2.0
   patience:
+    version_added: 0.3.0
     description:
       - Seconds for which an API server that does not answer is asked again, from the first request on.
       - A run that takes back what is enforced does so for 30 seconds at least, once it has read the cluster.

@@ -33,6 +33,7 @@ options:
     type: float
     default: 1
   patience:
+    version_added: 0.3.0
     description: Seconds for which an API server that stops answering during the writes is asked again.
     type: float
     default: 30

@@ -12,7 +12,6 @@ author: The Hostfence founders (@hostfence)
 description:
   - Names what locks hosts out, opens them, or means something else to Felix than it says, before it bites.
   - Staged policies are looked at as if they were enforced.
-  - Every rule, with its stable id, is in C(docs/lint.md) of the collection.
 extends_documentation_fragment:
   - hostfence.calico.connection
   - hostfence.calico.attributes
@@ -45,6 +44,9 @@ options:
     default: none
 seealso:
   - module: hostfence.calico.flow_verdict
+  - name: Traps
+    description: Every rule with its stable id.
+    link: https://github.com/hostfence/hostfence.calico/blob/main/docs/lint.md
 """
 
 EXAMPLES = r"""

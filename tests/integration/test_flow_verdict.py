@@ -103,6 +103,11 @@ def test_files_need_no_cluster(tmp_path):
     [
         ({"flows": [{**FLOW, "destination_port": 70000}]}, "flows[0].destination_port: 70000"),
         ({"flows": [{**FLOW, "node": "x"}]}, "flows[0].node: 'x': no such node"),
+        (
+            {"flows": [{**FLOW, "direction": "up"}]},
+            "direction must be one of: ingress, egress, forward",
+        ),
+        ({"flows": [{**FLOW, "port": 1}]}, "flows.port"),
         ({"flows": [FLOW], "nodes": [{}]}, "nodes[0].name"),
         ({"flows": [FLOW], "resources": [{"kind": "Tier"}]}, "resources[0].metadata.name"),
     ],

@@ -57,6 +57,24 @@ def test_documentation_needs_no_other_collection(module):
     assert all(name.startswith("hostfence.calico.") for name in fragments)
 
 
+def test_links_of_plugins_lead_to_this_repository():
+    links = {
+        found
+        for file in (ROOT / "plugins").rglob("*.py")
+        for found in re.findall(r"https://github\.com/hostfence/([\w./-]+)", file.read_text())
+    }
+    assert len(links) > 3
+    for link in links:
+        path = link.partition("hostfence.calico/blob/main/")[2]
+        assert (ROOT / path).is_file(), link
+
+
+def test_changes_are_written_without_the_markup_of_modules():
+    """A changelog shows it as it is."""
+    for file in (ROOT / "changelogs" / "fragments").glob("*.yml"):
+        assert re.findall(r"(?<!`)\b[CVOMRIBE]+\([^)]*\)", file.read_text()) == [], file.name
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.id)
 def test_every_check_of_a_report_is_in_its_guide(check):
     findings = ", ".join(f"`{prefix}.*`" for prefix in check.findings) or "-"
