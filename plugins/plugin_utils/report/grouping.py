@@ -53,6 +53,24 @@ def alike(findings: Iterable[Json]) -> list[list[Json]]:
     return sorted(kinds.values(), key=lambda kind: SEVERITIES.index(kind[0]["severity"]))
 
 
+@dataclass(frozen=True)
+class LiveRules:
+    """Chains that hold the same failsafe rules."""
+
+    rules: tuple[str, ...]
+    chains: tuple[str, ...]
+
+
+def live_alike(live: Iterable[Json], chain: str) -> list[LiveRules]:
+    """What is live in the chains of this name: of all tables and families, what is the same once."""
+    kinds: dict[tuple[str, ...], list[str]] = {}
+    for item in live:
+        if chain in item["chain"]:
+            place = f"{item['backend']} {item['family']} {item['chain']}"
+            kinds.setdefault(tuple(item["rules"]), []).append(place)
+    return [LiveRules(rules, tuple(places)) for rules, places in kinds.items()]
+
+
 def _gravity(group: NodeGroup) -> tuple[int, ...]:
     found = list(group.checks.values())
     return tuple(-found.count(status) for status in STATUSES[:-1])

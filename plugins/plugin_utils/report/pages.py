@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from .checks import CHECKS, FAIL, NOT_CHECKED, PASS, WARNING
-from .grouping import alike, decider, group_flows, group_nodes, ranges
+from .grouping import alike, decider, group_flows, group_nodes, live_alike, ranges
 from .packet_picture import picture
 from .shown import visible
 
@@ -68,6 +68,7 @@ def _render(name: str, document: Json, shown: Callable[[object], object], **more
         signs=SIGNS,
         rows=ROWS,
         alike=alike,
+        live_alike=live_alike,
         ranges=ranges,
         decider=decider,
         picture=picture,

@@ -22,6 +22,7 @@ from ansible_collections.hostfence.calico.plugins.plugin_utils.report.document i
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.grouping import (
     group_flows,
     group_nodes,
+    live_alike,
     ranges,
 )
 
@@ -130,6 +131,20 @@ def test_a_node_that_could_not_be_reached_fails_and_proves_nothing():
     assert node["checks"][KERNEL] == "fail"
     assert {node["checks"][check] for check in IDS[2:]} == {"not_checked"}
     assert "Connection timed out" in node["findings"][0]["message"]
+
+
+def test_live_failsafes_that_are_the_same_are_listed_once():
+    live = report()["failsafes"][0]["live"]
+    (same,) = live_alike(live, "cali-failsafe-in")
+    assert len(same.rules) == 9
+    assert [chain.split()[1:] for chain in same.chains] == [
+        ["ipv4", "filter/cali-failsafe-in"],
+        ["ipv4", "mangle/cali-failsafe-in"],
+        ["ipv6", "filter/cali-failsafe-in"],
+        ["ipv6", "mangle/cali-failsafe-in"],
+    ]
+    odd = [{**live[0], "rules": live[0]["rules"][1:]}, *live[1:]]
+    assert [len(found.rules) for found in live_alike(odd, "cali-failsafe-in")] == [8, 9]
 
 
 def test_counters_are_of_nodes():
