@@ -129,7 +129,7 @@ def _run_lint(given: argparse.Namespace) -> int:
     path = given.path or given.snapshot
     snapshot = source.read(path) if path else _looked_at(given)
     findings = as_dicts(traps(snapshot.objects, snapshot.options(), dataplanes=snapshot.dataplanes))
-    if path and snapshot.origin == path:
+    if findings and path and snapshot.origin == path:
         from ...module_utils.cluster.policy_files import SUFFIXES
         from .locations import Locations
 
