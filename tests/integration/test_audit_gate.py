@@ -156,3 +156,17 @@ def test_playbooks_enter_the_gate_by_one_include(clean_api, observed, tmp_path):
     assert "inconclusive: a window shorter than 2w at sim-0001" in short.text
     assert other.code == 0, other.output
     assert "audit: fail: would deny: from 192.0.2.9/32" in beside.text
+
+
+@pytest.mark.one_flavour
+def test_a_remedy_knows_what_the_inventory_says_for_the_shipped_sets(clean_api, observed, tmp_path):
+    """A login on another port, from an address that no network of those that may log in holds."""
+    protected(clean_api)
+    run_set(clean_api, "staged", policy("ingress-lockdown-drop", ingress=[{"action": "Deny"}]))
+    observed(2222)
+
+    missing = gate(clean_api, tmp_path, policies_ssh_port=2222, policies_ssh_sources=["192.0.2.128/25"])
+
+    assert "192.0.2.9/32 to tcp/2222 of sim-0001, 4 times -> add 192.0.2.9/32 to policies_ssh_sources" in (
+        missing.text
+    )

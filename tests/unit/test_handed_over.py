@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit import remedy
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_sets import SET_OPTIONS
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.reach import OPTIONS as REACH_OPTIONS
 from jinja2.nativetypes import NativeEnvironment
@@ -127,3 +128,12 @@ def test_no_role_reads_what_another_one_keeps(role):
     ]
     words = {word for path in sources for word in re.findall(r"\w+", path.read_text())}
     assert kept & words == set()
+
+
+def test_the_audit_is_given_every_variable_that_its_remedies_are_worded_in():
+    named = set(re.findall(r'"(policies_\w+)"', Path(remedy.__file__).read_text())) - {"policies_allow"}
+    given = yaml.safe_load((ROLES / "audit" / "vars" / "main.yml").read_text())["__audit_of_policies"]
+    of_the_role = yaml.safe_load((ROLES / "policies" / "defaults" / "main.yml").read_text())
+    assert len(named) > 5
+    assert named == given.keys()
+    assert named <= of_the_role.keys()

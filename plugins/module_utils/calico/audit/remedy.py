@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ..address import Net, parse_net
 from ..policy import allow, presets
 from ..stored.model import Policy, Store
 from ..verdict.packet_path import FORWARD, PRE_DNAT, UNTRACKED
@@ -97,36 +98,33 @@ class Remedies:
                 "no rule: too many peers to name one by one; allow nets with audit_generalise=subnet, "
                 "or by a rule of your own"
             )
-        shipped = self._shipped(row, decided)
-        if shipped:
-            return shipped
+        variable = self._variable(row, decided)
+        missing = self._missing(row, variable) if variable else ()
+        if missing:
+            return Remedy(f"add {_listed(missing)} to {variable}", variable, missing)
         denying = self._denying(decided, row.key.direction)
         if denying is None:
             return Remedy("no rule: the policy that decides is not among the objects")
         hosts, selected = self._hosts(row, denying)
         policies = tuple(self._own(row, denying, hosts))
         note = f", for all {selected} hosts that {denying.ref.name} selects" if selected and not hosts else ""
+        known = f"{variable} has them: stage the set again where that is new, else " if variable else ""
         if _is_shipped(decided) and row.key.direction != "egress":
             entry = self._allowed(row, denying, hosts)
             if entry:
-                text = f"add {json.dumps(entry)} to policies_allow{note}"
+                text = f"{known}add {json.dumps(entry)} to policies_allow{note}"
                 return Remedy(text, "policies_allow", (entry,), policies)
         names = ", ".join(str(policy["metadata"]["name"]) for policy in policies)
-        return Remedy(f"add a policy of your own: {names}{note}", policies=policies)
+        return Remedy(f"{known}add a policy of your own: {names}{note}", policies=policies)
 
     # -- variables of the shipped sets -----------------------------------------------------------
 
-    def _shipped(self, row: Row, decided: DecidedBy) -> Optional[Remedy]:
-        variable = self._variable(row, decided)
-        if not variable:
-            return None
-        nets = tuple(row.peers.nets(self._wishes.generalise))
+    def _missing(self, row: Row, variable: str) -> tuple[str, ...]:
+        """The row's peers that the variable's value does not hold."""
         given = self._wishes.variables.get(variable)
-        known = {str(net) for net in given} if isinstance(given, Sequence) else set()
-        missing = tuple(net for net in nets if net not in known)
-        if not missing:
-            return None
-        return Remedy(f"add {_listed(missing)} to {variable}", variable, missing)
+        known = [net for net in map(parse_net, given) if net] if isinstance(given, (list, tuple)) else []
+        nets = row.peers.nets(self._wishes.generalise)
+        return tuple(text for text in nets if not _is_within(parse_net(text), known))
 
     def _variable(self, row: Row, decided: DecidedBy) -> str:
         """Which variable of which set allows it; empty where none does."""
@@ -234,6 +232,10 @@ class Remedies:
             },
             "spec": spec,
         }
+
+
+def _is_within(net: Optional[Net], nets: Iterable[Net]) -> bool:
+    return net is not None and any(one.covers(net) for one in nets)
 
 
 def _is_platform_tier(decided: DecidedBy) -> bool:

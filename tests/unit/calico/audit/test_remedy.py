@@ -219,6 +219,23 @@ def test_the_shipped_sets_are_put_right_by_their_variables(source, port, variabl
     assert row["remedy"]["text"] == f"add {net} to {variable}"
 
 
+def test_a_remedy_names_only_what_is_missing_in_the_variable():
+    objects = watched.cluster(watched.LOCKDOWN)
+    seen = all_nodes(record("192.0.2.9", 22), record("198.51.100.9", 22))
+
+    def remedy(*sources: str) -> Object:
+        (row,) = audited(objects, *seen, variables={"policies_ssh_sources": list(sources)})["rows"]
+        return row["remedy"]
+
+    assert remedy("192.0.2.0/24", "no net")["add"] == ["198.51.100.9/32"]
+    # The inventory has them and the staged set does not.
+    everything = remedy("0.0.0.0/0")
+    assert everything["variable"] == "policies_allow"
+    assert everything["text"].startswith(
+        "policies_ssh_sources has them: stage the set again where that is new"
+    )
+
+
 def test_the_operator_may_let_a_remedy_be_a_subnet():
     result = audited(watched.cluster(ONLY_WEB), *all_nodes(record()), generalise="subnet")
 
