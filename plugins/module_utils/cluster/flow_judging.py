@@ -4,13 +4,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
 import os
-import pickle
 import sys
 from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from ..calico.audit.audit import Audit
+from ..calico.audit.audit import Audit, Seen
+from ..calico.bad_input import BadInput
 from .flow_documents import documents
 
 # Fewer bytes are judged sooner than a process is there.
@@ -25,17 +29,17 @@ def judge(audit: Audit, paths: Sequence[Path], processes: int = 0) -> None:
     :raises BadInput: a file that is no such document
     """
     shares = _shares(paths, processes or _worth(paths))
-    children = [(share, *_fork(audit, share)) for share in shares[1:]]
+    children = [(share, *_start(audit, share)) for share in shares[1:]]
     try:
         _add(audit, shares[0])
     finally:
-        answers = [(share, _answer(pid, reading)) for share, pid, reading in children]
+        answers = [(share, _answer(child, reading)) for share, child, reading in children]
     for share, seen in answers:
         if seen is None:
             # What ended a child, a file that is no document for example, ends this process in words.
             _add(audit, share)
         else:
-            audit.merge(pickle.loads(seen))
+            audit.merge(seen)
 
 
 def _worth(paths: Sequence[Path]) -> int:
@@ -56,28 +60,32 @@ def _add(audit: Audit, paths: Sequence[Path]) -> None:
         audit.add(document)
 
 
-def _fork(audit: Audit, share: Sequence[Path]) -> tuple[int, int]:
-    """A child that judges a share: its id, and where its answer is read."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if pid:
-        os.close(writing)
-        return pid, reading
-    status = 1
-    try:
-        os.close(reading)
+def _start(audit: Audit, share: Sequence[Path]) -> tuple[BaseProcess, Connection]:
+    """A child that judges a share, and where its answer is read."""
+    # A copy of this process: what Ansible sends as an archive and the objects need not be read again.
+    forking = multiprocessing.get_context("fork")
+    reading, writing = forking.Pipe(duplex=False)
+    child = forking.Process(target=_judge, args=(audit, share, reading, writing))
+    child.start()
+    writing.close()
+    return child, reading
+
+
+def _judge(audit: Audit, share: Sequence[Path], reading: Connection, answer: Connection) -> None:
+    # Else nobody would notice that the parent is gone.
+    reading.close()
+    with contextlib.suppress(BadInput):
         _add(audit, share)
-        with os.fdopen(writing, "wb") as pipe:
-            pickle.dump(audit.seen(), pipe, pickle.HIGHEST_PROTOCOL)
-        status = 0
-    finally:
-        # Nothing of the parent's is to be written or closed a second time.
-        os._exit(status)
+        answer.send(audit.seen())
 
 
-def _answer(pid: int, reading: int) -> bytes | None:
+def _answer(child: BaseProcess, reading: Connection) -> Seen | None:
     """What a child judged, or None where it ended before."""
-    with os.fdopen(reading, "rb") as pipe:
-        answer = pipe.read()
-    _pid, status = os.waitpid(pid, 0)
-    return answer if status == 0 else None
+    with reading:
+        try:
+            seen: Seen = reading.recv()
+            return seen
+        except EOFError:
+            return None
+        finally:
+            child.join()
