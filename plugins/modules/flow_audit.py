@@ -124,7 +124,9 @@ gate:
   returned: always
   type: str
 reasons:
-  description: Why it fails or is inconclusive; of what would be denied the three biggest.
+  description: >-
+    Why it fails or is inconclusive; of what would be denied the three biggest, and in any case the nodes
+    of which O(flows) has only what an earlier audit left.
   returned: always
   type: list
   elements: str

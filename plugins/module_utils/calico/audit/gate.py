@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Optional
 
 from ..address import Net, parse_net
@@ -28,6 +29,7 @@ _GROUPS = (*GROUPS, UNSEEN)
 _FAILING = (WOULD_DENY, ESTABLISHED_ONLY)
 _FIELDS = ("group", "direction", "protocol", "port", "peer", "node", "reason", "until")
 _NAMED = 3
+_SHORTEST_BREAK = 3600.0
 _PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}
 
 
@@ -171,7 +173,8 @@ def decide(
             open_rows.append(row)
     failing = [row for row in open_rows if row.key.group in _FAILING]
     unknown = [row for row in open_rows if row.key.group == UNKNOWN]
-    doubts = [*_doubts(audit, min_window)]
+    earlier = [*_earlier(audit, min_window)]
+    doubts = [*_doubts(audit, min_window), *earlier]
     if unknown:
         doubts.append(
             f"{sum(row.flows for row in unknown)} flows whose verdict depends on something unknown, first: "
@@ -179,7 +182,8 @@ def decide(
         )
     if failing or unseen:
         named = tuple(f"would deny: {row.text()}" for row in failing[:_NAMED])
-        return Decision(FAIL, (*named, *unseen[:_NAMED]), tuple(failing[:_NAMED]), covered, expired)
+        reasons = (*named, *unseen[:_NAMED], *earlier)
+        return Decision(FAIL, reasons, tuple(failing[:_NAMED]), covered, expired)
     if doubts:
         return Decision(INCONCLUSIVE, tuple(doubts), (), covered, expired)
     return Decision(PASS, (), (), covered, expired)
@@ -213,6 +217,24 @@ def _doubts(audit: Audit, min_window: float) -> Iterable[str]:
         yield f"data of nodes that the cluster does not have: {_some(sorted(set(coverage.strangers)))}"
     if coverage.unreadable_flows:
         yield f"{coverage.unreadable_flows} flows that cannot be read, first: {coverage.unreadable[0]}"
+
+
+def _earlier(audit: Audit, min_window: float) -> Iterable[str]:
+    """Which nodes were not watched in the latest audit: what is there of them was left by one before.
+
+    Audits are told apart by a break in which no node was watched, of an hour at least.
+    """
+    windows = audit.coverage.windows
+    begun, until = 0.0, float("-inf")
+    for window in sorted(chain.from_iterable(windows.values()), key=lambda one: one.start):
+        if window.start > until + max(min_window, _SHORTEST_BREAK):
+            begun = window.start
+        until = max(until, window.end)
+    last = {node: max(window.end for window in of_node) for node, of_node in windows.items()}
+    left = sorted(node for node, end in last.items() if end < begun)
+    if left:
+        end = datetime.datetime.fromtimestamp(max(last[node] for node in left), datetime.timezone.utc)
+        yield f"flows of an earlier audit, which ended by {end:%Y-%m-%d %H:%M} UTC, at {_some(left)}"
 
 
 def _watched(windows: Iterable[Window]) -> float:

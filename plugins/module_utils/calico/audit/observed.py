@@ -21,6 +21,8 @@ SCHEMA = "hostfence.flows/1"
 ROUTE = "route"
 _NAME_LENGTH = 64
 _COUNT_LIMIT = 2**63
+_LATEST = 2**36
+"""The last second that counts as a time; it is in the year 4147."""
 _STRANGE = re.compile(r"[^A-Za-z0-9 ._:@/+-]")
 _STRANGE_IN_TEXT = re.compile(r"[^A-Za-z0-9 ._:@/+,;()\[\]-]")
 _TEXT_LENGTH = 200
@@ -123,10 +125,14 @@ def _window(raw: Mapping[str, Any], place: str) -> Window:
     ]
     if not ids and window.get("complete") is not True:
         ids.append("incomplete")
-    times = (window.get("start"), window.get("end"))
-    if not all(isinstance(time, (int, float)) and not isinstance(time, bool) for time in times):
-        raise BadInput("window", times, "start and end in seconds since 1970", place)
-    return Window(float(times[0] or 0), float(times[1] or 0), tuple(ids), _count(raw.get("not_recorded")))
+    start, end = _time(window.get("start"), place), _time(window.get("end"), place)
+    return Window(start, end, tuple(ids), _count(raw.get("not_recorded")))
+
+
+def _time(value: object, place: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise BadInput("window", value, "start and end in seconds since 1970", place)
+    return float(value) if 0 <= value <= _LATEST else 0.0
 
 
 def _observed(record: object, node: str, place: str) -> ObservedFlow:

@@ -101,3 +101,43 @@ def test_a_time_that_two_documents_cover_counts_once(second, gate):
     result = audited(cluster(ONLY_WEB, nodes=1), document(seconds=DAY / 2), twice, document(seconds=60))
 
     assert result["gate"] == gate, result["reasons"]
+
+
+def watched_from(start: float, *records: object, of: str) -> dict:
+    raw = document(*records, of=of)
+    raw["window"].update(start=start, end=start + DAY)
+    return raw
+
+
+EARLIER = "flows of an earlier audit, which ended by 1970-01-02 00:00 UTC, at n1"
+
+
+def test_what_an_earlier_audit_left_is_told_apart():
+    latest = [watched_from(9 * DAY, of="n2"), watched_from(9.5 * DAY, of="n3")]
+
+    left = audited(cluster(ONLY_WEB), watched_from(0, of="n1"), *latest)
+    denied = audited(cluster(ONLY_WEB), watched_from(0, record(), of="n1"), *latest)
+    # Whatever there is of it beside.
+    again = audited(cluster(ONLY_WEB), watched_from(0, of="n1"), watched_from(9 * DAY, of="n1"), *latest)
+
+    assert (left["gate"], left["reasons"]) == ("inconclusive", [EARLIER])
+    assert denied["gate"] == "fail"
+    assert denied["reasons"][0].startswith("would deny: from 192.0.2.9/32 to tcp/9100 of n1")
+    assert denied["reasons"][1:] == [EARLIER]
+    assert again["gate"] == "pass", again["reasons"]
+
+
+def test_nodes_that_were_watched_in_turns_are_of_one_audit():
+    in_turns = [watched_from(1.9 * DAY * number, of=f"n{number}") for number in (1, 2, 3)]
+
+    assert audited(cluster(ONLY_WEB), *in_turns)["gate"] == "pass"
+    shorter = audited(cluster(ONLY_WEB), *in_turns, min_window=DAY / 2)
+    assert (shorter["gate"], shorter["reasons"][0][-6:]) == ("inconclusive", "n1, n2")
+
+
+def test_looks_at_many_nodes_come_one_after_the_other():
+    looks = [document(of=f"n{number}", seconds=0) for number in (1, 2, 3)]
+    for number, look in enumerate(looks):
+        look["window"].update(start=3500 * number, end=3500 * number)
+
+    assert audited(cluster(ONLY_WEB), *looks, min_window=0)["gate"] == "pass"

@@ -93,6 +93,16 @@ def test_a_window_without_a_word_of_its_gaps_is_not_complete(window: Any, gaps: 
     assert Document({**document(), "window": {**window, "end": -60}}, "here").window.seconds == 0
 
 
+@pytest.mark.parametrize("time", [float("nan"), float("inf"), 1e300, -1, 2**40])
+def test_a_time_that_cannot_be_is_none(time: float) -> None:
+    raw = document()
+    raw["window"].update(start=time, end=time)
+
+    found = Document(raw, "here").window
+
+    assert (found.start, found.end) == (0, 0)
+
+
 def test_of_flows_that_cannot_be_read_a_few_are_kept_and_all_are_counted():
     raw = Document(document(*({"flow": number} for number in range(5000))), "n1")
 
