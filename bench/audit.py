@@ -8,7 +8,7 @@ processor time of one core, and the memory that twice the flows take more. ``fil
 does it, from files and on all cores, in seconds by the clock. ``scan``: the same with a million distinct
 peers. ``capture``: what the table adds to a new connection and to an established packet, measured in turns
 with and without it in the same run, and reading its elements compared with ``nft -j list set``.
-``memory``: what one look takes while the kernel's table of connections is as full as it can be.
+``memory``: what a look and reading a window take while the kernel's tables are as full as they can be.
 ``publish``: what the agents of ``audit_mode: daemonset`` cost a real API server. ``once``: the playbook's
 one look at three nodes compared with a ping of them.
 """
@@ -57,6 +57,9 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.ju
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (  # noqa: E402
     flow_documents,
     flow_judging,
+)
+from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.packing import (  # noqa: E402
+    unpack,
 )
 from verdict import address, objects  # noqa: E402
 
@@ -261,34 +264,37 @@ def reading(lab: Any, window: Any) -> None:
     def seconds(before: Any, after: Any) -> float:
         return float(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
 
+    read = len(json.loads(unpack(answer["flows"]))["flows"])
     print(
-        f"reading {len(json.loads(answer['flows'])['flows']):,} flows: module {seconds(child, ours):.2f} s, "
+        f"reading {read:,} flows: module {seconds(child, ours):.2f} s, "
         f"nft -j list set {seconds(ours, theirs):.2f} s"
     )
 
 
 def memory() -> None:
-    """One look while the table of connections is nearly full, compared with one while it is empty."""
-    from traffic.lab import NODE, Lab
+    """The most memory of one look and of reading a window, with the kernel's tables as full as may be."""
+    from traffic.lab import CLIENT, NODE, Lab
 
+    # A shell tells the most memory that the module, its only child, ever had.
+    measured = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
+    )
     with Lab() as lab:
-        arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {"node": "node", "state": "once"}})
-        # A shell tells the most memory that the module, its only child, ever had.
-        measured = (
-            "import resource, subprocess, sys; subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL); "
-            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
-        )
-        for wanted in (0, int(Path("/proc/sys/net/nf_conntrack_max").read_text()) * 9 // 10):
-            if wanted:
-                lab.run(NODE, sys.executable, "-c", FILL, str(wanted))
-            entries = lab.run(NODE, "cat", "/proc/sys/net/netfilter/nf_conntrack_count").strip()
-            done = lab.run(
-                NODE, sys.executable, "-c", measured, sys.executable, str(ROOT / MODULE), text=arguments
-            )
-            print(
-                f"one look at a table of {int(entries):,} connections: {float(done):.0f} MiB at most",
-                flush=True,
-            )
+
+        def most(state: str) -> str:
+            arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {"node": "node", "state": state}})
+            command = (sys.executable, "-c", measured, sys.executable, str(ROOT / MODULE))
+            return f"{float(lab.run(NODE, *command, text=arguments)):.0f} MiB at most"
+
+        print(f"one look at an empty table: {most('once')}", flush=True)
+        most("started")
+        lab.run(CLIENT, sys.executable, "-c", FLOWS, "65535")
+        wanted = int(Path("/proc/sys/net/nf_conntrack_max").read_text()) * 9 // 10
+        lab.run(NODE, sys.executable, "-c", FILL, str(wanted))
+        entries = int(lab.run(NODE, "cat", "/proc/sys/net/netfilter/nf_conntrack_count"))
+        print(f"one look at a table of {entries:,} connections: {most('once')}", flush=True)
+        print(f"a window with a full set besides: {most('collected')}", flush=True)
 
 
 FILL = """

@@ -145,21 +145,21 @@ started:
       type: bool
 flows:
   description:
-    - The document C(hostfence.flows/1) as JSON, which C(docs/auditing.md) describes. It is one text, as
-      Ansible copies every value of a result several times and a node may have 100,000 flows.
-    - C(observed.flows | from_json) has the node's name in C(node), what is known of the window in
-      C(window), and one entry for each distinct flow and direction in C(flows).
+    - The document C(hostfence.flows/1), which C(docs/auditing.md) describes, as JSON that gzip packed, in
+      base64. Ansible copies every value of a result several times, and a node may have 100,000 flows.
+    - P(hostfence.calico.unpacked_flows#filter) makes the JSON of it, which M(hostfence.calico.flow_audit)
+      reads.
   returned: unless O(state=started), or O(state=stopped) without a window
   type: str
-  sample: '{"schema": "hostfence.flows/1", "node": "worker-1", "mode": "once", "flows": []}'
+  sample: H4sIAAAAAAAE...
 """
 
-import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.node.flows import observe
+from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.packing import pack
 
 STATES = ["once", "started", "collected", "stopped", "watched"]
 OPTIONS: dict[str, Any] = {
@@ -185,9 +185,9 @@ def work(params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
             raise BadInput(name, params[name], f"a number from {allowed[0]} to {allowed[-1]}")
     node, state = params["node"], params["state"]
     if state == "watched" and not check_mode:
-        return {"changed": False, "flows": _text(_watched(params))}
+        return {"changed": False, "flows": pack(_watched(params))}
     if state in ("once", "watched"):
-        return {"changed": False, "flows": _text(observe.once(node, params["limit"]))}
+        return {"changed": False, "flows": pack(observe.once(node, params["limit"]))}
     if state == "started":
         if check_mode and not observe.is_open():
             return {"changed": True}
@@ -195,11 +195,11 @@ def work(params: dict[str, Any], *, check_mode: bool) -> dict[str, Any]:
         return {"changed": started["opened"], "started": started}
     if state == "stopped" and not params["started"] and not observe.is_open():
         return {"changed": False}
-    flows = observe.collect(node, params["started"], params["limit"])
+    flows = pack(observe.collect(node, params["started"], params["limit"]))
     closing = state == "stopped" and observe.is_open()
     if closing and not check_mode:
         observe.stop()
-    return {"changed": closing, "flows": _text(flows)}
+    return {"changed": closing, "flows": flows}
 
 
 def _watched(params: dict[str, Any]) -> dict[str, Any]:
@@ -210,10 +210,6 @@ def _watched(params: dict[str, Any]) -> dict[str, Any]:
         limit=params["limit"],
         event_buffer=params["event_buffer"],
     )
-
-
-def _text(document: dict[str, Any]) -> str:
-    return json.dumps(document, separators=(",", ":"))
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.packing import unpack
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -57,7 +58,7 @@ def module(lab: Lab, *, fails: bool = False, **options):
 
 def with_document(answer):
     """The module's answer, with its document read."""
-    return {**answer, "flows": json.loads(answer["flows"])} if "flows" in answer else answer
+    return {**answer, "flows": json.loads(unpack(answer["flows"]))} if "flows" in answer else answer
 
 
 def flow_of(record) -> Flow:

@@ -4,23 +4,20 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import os
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..calico.host_endpoint import OWNER, OWNER_LABEL
+from ..node.flows.packing import unpack
 from .agent_objects import AUDIT, MODE_LABEL
 from .client import Cluster, Object
 
 PREFIX = "flows-"
 KEY = "flows.json.gz"
 _MOST_BYTES = 64 * 1024 * 1024
-_GZIP = 16 + zlib.MAX_WBITS
 
 
 def read(cluster: Cluster, namespace: str, left_out: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -42,14 +39,9 @@ def read(cluster: Cluster, namespace: str, left_out: list[str]) -> Iterator[tupl
 
 def _document(stored: Object, node: str) -> dict[str, Any]:
     try:
-        packed = base64.b64decode((stored.get("binaryData") or {}).get(KEY) or "", validate=True)
-        unpacking = zlib.decompressobj(_GZIP)
-        text = unpacking.decompress(packed, _MOST_BYTES)
-        if unpacking.unconsumed_tail:
-            raise ValueError(f"more than {_MOST_BYTES} bytes")
-        document = json.loads(text)
-    except (binascii.Error, zlib.error, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        raise ValueError(f"{KEY} is no JSON that gzip packed") from None
+        document = json.loads(unpack((stored.get("binaryData") or {}).get(KEY) or "", _MOST_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{KEY}: {error}") from None
     if not isinstance(document, dict) or document.get("node") != node:
         raise ValueError("says that it is of another node")
     return document

@@ -5,9 +5,9 @@
 from __future__ import annotations
 
 import socket
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, NamedTuple, Optional
 
 from .conntrack import FlowKey, Known
@@ -44,60 +44,70 @@ class Leg:
     by_hook: bool = False
 
 
-Legs = dict[LegKey, Leg]
+Legs = Iterable[tuple[LegKey, Leg]]
 
 
-def from_table(observed: Iterable[Observed], routes: Routes) -> Legs:
-    """The legs that the kernel's sets hold."""
-    legs: Legs = {}
-    for one in observed:
-        direction = _DIRECTIONS[one.hook]
-        incoming = _name(routes, one.interface_in)
-        outgoing = _name(routes, one.interface_out)
-        flow = FlowKey(
-            one.source,
-            one.destination,
-            one.original_destination,
-            one.protocol,
-            one.port,
-            one.original_port,
-            one.icmp,
-            one.kept_bits,
-        )
-        key = LegKey(
-            direction,
-            _as_it_arrives(flow) if (direction, incoming) == (INGRESS, LOOPBACK) else flow,
-            outgoing if direction == EGRESS else incoming,
-            outgoing if direction == FORWARD else "",
-        )
-        leg = legs.setdefault(key, Leg())
-        leg.count += one.packets
-        leg.by_hook = True
-        leg.sources = ["set"]
-    return legs
+def from_table(observed: Iterable[Observed], routes: Routes) -> Iterator[tuple[LegKey, Leg]]:
+    """The legs that the kernel's sets hold, one after the other, as these may hold a hundred thousand.
+
+    :param observed: what differs only in where it went before DNAT comes one after the other
+    """
+    for key, same in groupby(observed, lambda one: _noted(one, routes)):
+        yield key, Leg(sum(one.packets for one in same), sources=["set"], by_hook=True)
 
 
-def add_connections(legs: Legs, flows: Mapping[FlowKey, Known], routes: Routes, *, in_window: bool) -> None:
-    """Add what the table of connections says: answers, and flows that no set has.
+def _noted(one: Observed, routes: Routes) -> LegKey:
+    direction = _DIRECTIONS[one.hook]
+    incoming = _name(routes, one.interface_in)
+    outgoing = _name(routes, one.interface_out)
+    flow = FlowKey(
+        one.source,
+        one.destination,
+        one.original_destination,
+        one.protocol,
+        one.port,
+        one.original_port,
+        one.icmp,
+        one.kept_bits,
+    )
+    return LegKey(
+        direction,
+        _as_it_arrives(flow) if (direction, incoming) == (INGRESS, LOOPBACK) else flow,
+        outgoing if direction == EGRESS else incoming,
+        outgoing if direction == FORWARD else "",
+    )
+
+
+def with_connections(
+    legs: Legs, flows: Mapping[FlowKey, Known], routes: Routes, *, in_window: bool
+) -> Iterator[tuple[LegKey, Leg]]:
+    """Add what the table of connections says: answers to legs, and after these the flows that no set has.
 
     :param in_window: the legs come from a window: what it did not see is older than it
     """
-    by_flow: dict[tuple[str, FlowKey], list[Leg]] = defaultdict(list)
-    for key, leg in legs.items():
-        by_flow[key.direction, key.flow].append(leg)
-    for flow, known in flows.items():
+    known: dict[tuple[str, FlowKey], tuple[LegKey, Leg]] = {}
+    for flow, one in flows.items():
         for key in _legs_of(flow, routes):
-            seen = by_flow.get((key.direction, key.flow))
-            if not seen:
-                leg = legs.setdefault(key, Leg(older=in_window or known.older))
-                leg.count += known.count
-                seen = [leg]
-            for leg in seen:
-                leg.replied = known.replied
-                leg.certain = leg.by_hook or known.certain
-                leg.related = known.related
-                if "conntrack" not in leg.sources:
-                    leg.sources.append("conntrack")
+            _key, leg = known.setdefault((key.direction, key.flow), (key, Leg(older=in_window or one.older)))
+            leg.count += one.count
+            leg.replied, leg.certain, leg.related = one.replied, one.certain, one.related
+            leg.sources = ["conntrack"]
+    return _joined(legs, known)
+
+
+def _joined(
+    legs: Legs, known: Mapping[tuple[str, FlowKey], tuple[LegKey, Leg]]
+) -> Iterator[tuple[LegKey, Leg]]:
+    met = set()
+    for key, leg in legs:
+        at = (key.direction, key.flow)
+        if at in known:
+            _key, connection = known[at]
+            leg.replied, leg.related = connection.replied, connection.related
+            leg.sources.append("conntrack")
+            met.add(at)
+        yield key, leg
+    yield from sorted((known[at] for at in known.keys() - met), key=_order)
 
 
 def _legs_of(flow: FlowKey, routes: Routes) -> list[LegKey]:
@@ -131,16 +141,16 @@ def _as_it_arrives(flow: FlowKey) -> FlowKey:
     )
 
 
-def records(legs: Legs, owners: Owners, openers: Iterable[Opener]) -> list[dict[str, Any]]:
-    """The entries of ``flows``, in a fixed order."""
+def records(legs: Legs, owners: Owners, openers: Iterable[Opener]) -> Iterator[dict[str, Any]]:
+    """The entries of ``flows``, in the order of the legs."""
     opened: dict[tuple[bytes, int, int], Opener] = {}
     for opener in openers:
         to = (opener.destination, opener.protocol, opener.port)
         if to not in opened or opened[to].packets < opener.packets:
             opened[to] = opener
-    pairs = _pairs(legs)
-    ordered = sorted(legs.items(), key=_order)
-    return [_record(key, leg, _owner(key, owners, opened), pairs.get(key)) for key, leg in ordered]
+    pairs: dict[tuple[object, ...], int] = {}
+    for key, leg in legs:
+        yield _record(key, leg, _owner(key, owners, opened), _pair(key, pairs))
 
 
 def _order(item: tuple[LegKey, Leg]) -> tuple[object, ...]:
@@ -160,16 +170,13 @@ def _order(item: tuple[LegKey, Leg]) -> tuple[object, ...]:
     )
 
 
-def _pairs(legs: Legs) -> dict[LegKey, int]:
+def _pair(key: LegKey, numbers: dict[tuple[object, ...], int]) -> Optional[int]:
     """A number for both legs of a connection over loopback: it works only if both are allowed."""
-    numbers: dict[tuple[object, ...], int] = {}
-    found: dict[LegKey, int] = {}
-    for key in legs:
-        if key.interface == LOOPBACK:
-            flow = key.flow
-            connection = (flow.source, flow.destination, flow.protocol, flow.port, flow.icmp)
-            found[key] = numbers.setdefault(connection, len(numbers))
-    return found
+    if key.interface != LOOPBACK:
+        return None
+    flow = key.flow
+    connection = (flow.source, flow.destination, flow.protocol, flow.port, flow.icmp)
+    return numbers.setdefault(connection, len(numbers))
 
 
 def _owner(key: LegKey, owners: Owners, opened: Mapping[tuple[bytes, int, int], Opener]) -> Optional[Owner]:

@@ -353,14 +353,14 @@ def health() -> Health:
 
 
 def flows() -> Iterator[Observed]:
-    """Every distinct flow that the kernel noted."""
+    """Every distinct flow that the kernel noted, set by set, each in the order of its keys."""
     with nft.Nftables(NAME) as reader:
         for hook in OWN_HOOKS:
             for family in FAMILIES:
                 for kind in KINDS:
                     name = _name(hook, family, kind)
                     for suffix, kept in (("", None), ("_nets", family.kept_bits)):
-                        for element in reader.elements(name + suffix):
+                        for element in sorted(reader.elements(name + suffix)):
                             yield _observed(hook, family, kind, element, kept)
 
 

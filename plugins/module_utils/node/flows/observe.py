@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Callable, Optional, TypeVar
 
 from ...calico.bad_input import BadInput
@@ -50,8 +50,7 @@ def once(node: str, limit: int = LIMIT) -> dict[str, Any]:
     now = time.time()
     owners, routes = Owners(), Routes()
     found = _connections(owners, limit)
-    legs: document.Legs = {}
-    document.add_connections(legs, found.flows, routes, in_window=False)
+    legs = document.with_connections((), found.flows, routes, in_window=False)
     gaps = ["one-shot", *_gaps_of(found)]
     if len(_tracked()) < len(flow_table.FAMILIES):
         gaps.append("not-tracked")
@@ -84,8 +83,7 @@ def watch(
     finally:
         looks.close()
     interfaces = routes.addresses()
-    legs: document.Legs = {}
-    document.add_connections(legs, looks.found.flows, routes, in_window=False)
+    legs = document.with_connections((), looks.found.flows, routes, in_window=False)
     routes.close()
     gaps = _gaps_of_looks(looks.found, interfaces, refused=refused, late=late, lost_events=lost_events)
     return _document(
@@ -199,6 +197,9 @@ def is_open() -> bool:
 def collect(node: str, started: Optional[Mapping[str, Any]] = None, limit: int = LIMIT) -> dict[str, Any]:
     """What the open window saw until now; it stays open.
 
+    ``flows`` is an iterator, as it is elsewhere: the kernel's sets, of which each may hold 65,536 flows and
+    more, are read as it goes on. All of it has to be taken before :func:`stop`.
+
     :param started: what :func:`start` returned: tells a window that was lost meanwhile
     :raises BadInput: not permitted, or no window is open and none was started
     """
@@ -210,7 +211,7 @@ def collect(node: str, started: Optional[Mapping[str, Any]] = None, limit: int =
     gaps = _gaps_of_window(window, started or {})
     # Before the sets, so that a connection which they do not have is older than they are.
     found = _connections(owners, limit)
-    legs: document.Legs = {}
+    legs: document.Legs = ()
     not_recorded = 0
     openers: list[flow_table.Opener] = []
     if window is not None:
@@ -222,7 +223,7 @@ def collect(node: str, started: Optional[Mapping[str, Any]] = None, limit: int =
             gaps.append("rules-gone")
         if not_recorded:
             gaps.append("set-full")
-    document.add_connections(legs, found.flows, routes, in_window=window is not None)
+    legs = document.with_connections(legs, found.flows, routes, in_window=window is not None)
     interfaces = routes.addresses()
     routes.close()
     since = window.start if window and window.start else float((started or {}).get("start") or now)
@@ -302,7 +303,7 @@ def _document(
     gaps: list[str],
     not_recorded: int,
     interfaces: dict[str, list[str]],
-    flows: list[dict[str, Any]],
+    flows: Iterator[dict[str, Any]],
 ) -> dict[str, Any]:
     return {
         "schema": document.SCHEMA,

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Optional, cast
 
@@ -84,19 +85,17 @@ def noted(hook: str, asked: FlowKey, incoming: int = 0, outgoing: int = 0, packe
     )
 
 
-def connected(*flows: FlowKey, legs: Optional[Legs] = None, in_window: bool = False, **known: Any) -> Legs:
-    found: Legs = {} if legs is None else legs
+def connected(*flows: FlowKey, legs: Legs = (), in_window: bool = False, **known: Any) -> Legs:
     given = {one: Known(**{"count": 1, "replied": True, **known}) for one in flows}
-    document.add_connections(found, given, ROUTES, in_window=in_window)
-    return found
+    return list(document.with_connections(legs, given, ROUTES, in_window=in_window))
 
 
 def ways(legs: Legs) -> list[tuple[str, str, str]]:
-    return [(key.direction, key.interface, key.out_interface) for key in legs]
+    return [(key.direction, key.interface, key.out_interface) for key, _leg in legs]
 
 
 def records(legs: Legs, *openers: Opener) -> list[dict[str, Any]]:
-    return document.records(legs, OWNERS, openers)
+    return list(document.records(legs, OWNERS, openers))
 
 
 @pytest.mark.parametrize(
@@ -115,14 +114,16 @@ def test_where_the_packets_of_a_connection_pass(source: str, destination: str, e
 
 
 def test_at_a_hook_the_kernel_named_the_interface() -> None:
-    legs = document.from_table(
-        [
-            noted("input", flow(PEER, OWN, 22), incoming=2),
-            noted("postrouting", flow(OWN, PEER), outgoing=2),
-            noted("forward", flow(PEER, POD), incoming=2, outgoing=3),
-            noted("input", flow(PEER, OWN, 23), incoming=99),
-        ],
-        ROUTES,
+    legs = list(
+        document.from_table(
+            [
+                noted("input", flow(PEER, OWN, 22), incoming=2),
+                noted("postrouting", flow(OWN, PEER), outgoing=2),
+                noted("forward", flow(PEER, POD), incoming=2, outgoing=3),
+                noted("input", flow(PEER, OWN, 23), incoming=99),
+            ],
+            ROUTES,
+        )
     )
     assert ways(legs) == [
         ("ingress", "eth0", ""),
@@ -152,8 +153,8 @@ def test_over_loopback_the_way_in_sees_the_translated_destination_only_and_both_
 def test_what_a_window_saw_gets_its_answer_and_what_it_did_not_see_is_older() -> None:
     seen, before = flow(PEER, OWN, 22), flow(PEER, OWN, 80)
     legs = document.from_table([noted("input", seen, incoming=2, packets=5)], ROUTES)
-    connected(seen, before, legs=legs, in_window=True, certain=False)
-    first, second = (record["seen"] for record in records(legs))
+    known = connected(seen, before, legs=legs, in_window=True, certain=False)
+    first, second = (record["seen"] for record in records(known))
     assert (first["count"], first["replied"], first["by"], first["interface_by"]) == (
         5,
         True,
@@ -163,6 +164,26 @@ def test_what_a_window_saw_gets_its_answer_and_what_it_did_not_see_is_older() ->
     assert (first["older_than_window"], first["direction_certain"]) == (False, True)
     assert (second["by"], second["interface_by"]) == (["conntrack"], "route")
     assert (second["older_than_window"], second["direction_certain"]) == (True, False)
+
+
+def test_what_comes_in_over_loopback_is_one_flow_wherever_it_went_before_it_was_translated() -> None:
+    arrived = [flow(OWN, "127.0.0.1", 8443, original=original) for original in ("10.96.0.1", "10.96.0.2")]
+    (record,) = records(
+        document.from_table([noted("input", one, incoming=1, packets=2) for one in arrived], ROUTES)
+    )
+    assert record["seen"]["count"] == 4
+    assert "original_destination" not in record["flow"]
+
+
+def test_what_the_sets_hold_is_taken_as_it_is_asked_for() -> None:
+    def noting() -> Iterator[Observed]:
+        yield noted("input", flow(PEER, OWN, 22), incoming=2)
+        yield noted("input", flow(PEER, OWN, 23), incoming=2)
+        raise AssertionError("read before it was asked for")
+
+    legs = document.with_connections(document.from_table(noting(), ROUTES), {}, ROUTES, in_window=True)
+    first = next(document.records(legs, OWNERS, ()))
+    assert first["flow"]["destination_port"] == 22
 
 
 def test_without_a_connection_nobody_knows_whether_it_was_answered() -> None:
