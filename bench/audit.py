@@ -291,37 +291,10 @@ def memory() -> None:
         most("started")
         lab.run(CLIENT, sys.executable, "-c", FLOWS, "65535")
         wanted = int(Path("/proc/sys/net/nf_conntrack_max").read_text()) * 9 // 10
-        lab.run(NODE, sys.executable, "-c", FILL, str(wanted))
+        lab.run(NODE, sys.executable, str(ROOT / "tests/testbed/traffic/fill.py"), str(wanted))
         entries = int(lab.run(NODE, "cat", "/proc/sys/net/netfilter/nf_conntrack_count"))
         print(f"one look at a table of {entries:,} connections: {most('once')}", flush=True)
         print(f"a window with a full set besides: {most('collected')}", flush=True)
-
-
-FILL = """
-import socket, struct, sys
-def attribute(kind, value):
-    return struct.pack("=HH", len(value) + 4, kind) + value + bytes(-len(value) % 4)
-def tuple_of(kind, source, destination, source_port, port):
-    addresses = attribute(1 | 0x8000, attribute(1, source) + attribute(2, destination))
-    ports = attribute(2, struct.pack("!H", source_port)) + attribute(3, struct.pack("!H", port))
-    numbers = attribute(1, bytes([17])) + ports
-    return attribute(kind | 0x8000, addresses + attribute(2 | 0x8000, numbers))
-kernel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
-own = socket.inet_aton("10.77.0.21")
-pending = b""
-for number in range(int(sys.argv[1])):
-    peer = bytes([198]) + (number >> 4).to_bytes(3, "big")
-    port = 1024 + number % 16
-    source_port = 40000 + number % 7
-    body = struct.pack("=BBH", socket.AF_INET, 0, 0)
-    body += tuple_of(1, peer, own, source_port, port) + tuple_of(2, own, peer, port, source_port)
-    body += attribute(3, struct.pack("!I", 0x0e)) + attribute(7, struct.pack("!I", 600))
-    pending += struct.pack("=IHHII", len(body) + 16, 0x100, 0x1 | 0x400 | 0x200, number + 1, 0) + body
-    if len(pending) > 30000:
-        kernel.send(pending)
-        pending = b""
-kernel.send(pending)
-"""
 
 
 def publishing(nodes: int) -> None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 import json
 
 import pytest
+import yaml
 from builders import flows_document, network_set, policy
 from module_run import run_module
-from role_run import ON_THE_CONTROLLER, end_of, start_playbook
+from role_run import ON_THE_CONTROLLER, end_of, run_playbook, start_playbook
 from test_flow_audit import protected
 from test_policies import ok
 
@@ -159,14 +160,25 @@ def test_playbooks_enter_the_gate_by_one_include(clean_api, observed, tmp_path):
 
 
 @pytest.mark.one_flavour
-def test_a_remedy_knows_what_the_inventory_says_for_the_shipped_sets(clean_api, observed, tmp_path):
+def test_what_the_inventory_says_for_the_shipped_sets_is_known(clean_api, observed, tmp_path):
     """A login on another port, from an address that no network of those that may log in holds."""
     protected(clean_api)
     run_set(clean_api, "staged", policy("ingress-lockdown-drop", ingress=[{"action": "Deny"}]))
     observed(2222)
+    said = {"policies_ssh_port": 2222, "policies_ssh_sources": ["192.0.2.128/25"]}
 
-    missing = gate(clean_api, tmp_path, policies_ssh_port=2222, policies_ssh_sources=["192.0.2.128/25"])
+    missing = gate(clean_api, tmp_path, **said)
+    folder = tmp_path / "audit"
+    made = run_playbook(clean_api.kubeconfig, "playbooks/recommend.yml", audit_directory=str(folder), **said)
 
     assert "192.0.2.9/32 to tcp/2222 of sim-0001, 4 times -> add 192.0.2.9/32 to policies_ssh_sources" in (
         missing.text
     )
+    assert made.code == 0, made.output
+    rules = [
+        rule
+        for item in yaml.safe_load_all((folder / "recommended.yml").read_text())
+        for rule in item["spec"].get("ingress", [])
+    ]
+    logins = [rule for rule in rules if rule.get("source", {}).get("nets") == said["policies_ssh_sources"]]
+    assert [rule["destination"]["ports"] for rule in logins] == [[2222]]

@@ -156,6 +156,7 @@ def test_one_look_sees_what_was_answered_and_misses_what_was_refused(lab):
     """The table in docs/auditing.md says so; a change of it must be noticed."""
     plan = make(120, SEED + 1)
     lab.run(NODE, "conntrack", "-F")
+    old_connection(lab, "10.77.2.58")
     lab.probe(plan.probes)
 
     answer = module(lab)
@@ -165,8 +166,85 @@ def test_one_look_sees_what_was_answered_and_misses_what_was_refused(lab):
     assert refused
     assert not refused & seen
     assert not [flow for flow in plan.flows if flow not in seen and flow not in refused]
+    assert Flow("ingress", TCP, "10.77.2.58", "10.77.0.21", 6443, interface="eth0") in seen
     assert gaps(answer) == ["one-shot"]
     assert not answer["changed"]
+
+
+def test_what_the_window_alone_sees_and_what_nothing_sees(lab):
+    """The last two rows of that table: neighbour discovery and untracked packets, and what is dropped."""
+    dropped, untracked = 2001, 7777
+    rules = f"""
+      table inet others {{
+        chain raw {{ type filter hook prerouting priority raw; udp dport {untracked} notrack; }}
+        chain input {{ type filter hook input priority filter; tcp dport {dropped} drop; }}
+      }}
+    """
+    lab.run(NODE, "nft", "-f", "-", text=rules)
+    try:
+        module(lab, state="started")
+        running = begin_watching(lab, duration=5, refused=True)
+        lab.ip(CLIENT, "-6 neigh flush dev eth0")
+        to = {"source": "10.77.2.7", "to": "10.77.0.21"}
+        lab.probe(
+            {
+                CLIENT: [
+                    {"kind": "tcp", **to, "port": dropped, "unanswered": True},
+                    {"kind": "udp", **to, "port": untracked},
+                    {"kind": "tcp", **to, "port": 2002},
+                    {"kind": "ping", "to": "fd77::21", "id": 1},
+                ]
+            }
+        )
+        answers = {"once": module(lab), "watched": watched(running), "window": module(lab, state="stopped")}
+    finally:
+        lab.run(NODE, "nft", "delete", "table", "inet", "others")
+
+    seen = {how: {flow_of(record) for record in one["flows"]["flows"]} for how, one in answers.items()}
+    known = {
+        how: (
+            any(flow.port == 2002 for flow in flows),
+            any(flow.icmp == (135, 0) and flow.direction == "ingress" for flow in flows),
+            any(flow.port == untracked for flow in flows),
+            any(flow.port == dropped for flow in flows),
+        )
+        for how, flows in seen.items()
+    }
+    assert known == {
+        "window": (True, True, True, False),
+        "once": (True, False, False, False),
+        "watched": (True, False, False, False),
+    }
+
+
+def test_flows_beyond_the_limit_are_counted_and_named(lab):
+    lab.run(NODE, "conntrack", "-F")
+    probes = [
+        {"kind": "udp", "to": "10.77.0.21", "port": 7000 + port, "source": "10.77.2.1"} for port in range(100)
+    ]
+    lab.probe({CLIENT: probes})
+
+    answer = module(lab, limit=64)
+
+    assert "connections-cut" in gaps(answer)
+    assert answer["flows"]["not_recorded"] >= 100 - 64 - 16
+
+
+def test_a_table_that_is_nearly_full_and_takes_longer_to_read_than_entries_live_is_named(lab):
+    nearly_full = int(Path("/proc/sys/net/netfilter/nf_conntrack_max").read_text()) * 96 // 100
+    entries = min(nearly_full, 300_000)
+    fill = str(Path(__file__).parent / "traffic" / "fill.py")
+    lab.run(NODE, sys.executable, fill, str(entries))
+    lab.sysctl(NODE, "net.netfilter.nf_conntrack_tcp_timeout_close=1")
+    try:
+        answer = watched(begin_watching(lab, duration=3, refused=True))
+    finally:
+        lab.sysctl(NODE, "net.netfilter.nf_conntrack_tcp_timeout_close=10")
+        lab.run(NODE, "conntrack", "-F")
+
+    found = {*gaps(answer)}
+    assert "dumps-late" in found
+    assert ("connections-full" in found) == (entries == nearly_full)
 
 
 @pytest.mark.parametrize("refused", [False, True])
@@ -338,6 +416,7 @@ def test_a_node_that_tracks_nothing_is_not_made_to_unless_asked():
         still.names[NODE] = name
         answer = module(still, state="started", fails=True)
         assert "enable_tracking" in answer["msg"]
+        assert gaps(module(still)) == ["one-shot", "not-tracked"]
         assert module(still, state="started", enable_tracking=True)["changed"]
     finally:
         subprocess.run(["ip", "netns", "del", name], check=True)

@@ -98,19 +98,19 @@ def watch(
 
 
 def _look_until(looks: conntrack.Looks, end: float, *, refused: bool) -> bool:
-    """Look until a time is reached; whether a look came too late to see all that was answered."""
-    pause, late = conntrack.shortest_life() / 2, False
+    """Look until a time is reached; whether an entry can have come and gone between two looks."""
+    life, late, before = conntrack.shortest_life(), False, time.monotonic()
     while True:
-        spent = -time.process_time()
+        begun, spent = time.monotonic(), -time.process_time()
         looks.look()
         spent += time.process_time()
         looks.drain()
         now = time.monotonic()
+        late = late or now - before > life
         if now >= end:
             return late
-        wait = max(pause, spent / _MOST_OF_A_CORE)
-        late = late or wait > 2 * pause
-        _wait(looks, min(now + wait, end), refused=refused)
+        before = begun
+        _wait(looks, min(now + max(life / 2, spent / _MOST_OF_A_CORE), end), refused=refused)
 
 
 def _wait(looks: conntrack.Looks, end: float, *, refused: bool) -> None:
