@@ -312,6 +312,60 @@ def test_a_listener_has_a_name(lab):
     assert found[0]["uid"] == 0
 
 
+def test_who_opened_a_connection_is_named_by_the_control_group(lab):
+    roots = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
+    root = next((path for path in roots if (path / "cgroup.controllers").exists()), None)
+    if root is None or not os.access(root, os.W_OK):
+        pytest.skip("no control group can be made here")
+    group = root / f"hfa{os.getpid()}.service"
+    group.mkdir()
+    # Not by ip netns exec, which hides control groups.
+    inside = ["nsenter", f"--net=/run/netns/{lab.names[NODE]}"]
+    opens = 'echo $$ > "$1/cgroup.procs"; exec "$2" -c "$3"'
+    connect = "import socket; socket.create_connection(('10.78.0.30', 443)).close()"
+    asked = json.dumps({"ANSIBLE_MODULE_ARGS": {"node": "node", "state": "collected"}})
+    try:
+        module(lab, state="started")
+        command = ["sh", "-c", opens, "sh", str(group), sys.executable, connect]
+        subprocess.run([*inside, *command], check=True)
+        program = [sys.executable, str(ROOT / "plugins/modules/node_flows.py")]
+        done = subprocess.run([*inside, *program], input=asked, text=True, capture_output=True, check=True)
+    finally:
+        group.rmdir()
+
+    (owner,) = (
+        record["owner"]
+        for record in with_document(json.loads(done.stdout))["flows"]["flows"]
+        if flow_of(record)[:5] == ("egress", TCP, "10.78.0.21", "10.78.0.30", 443)
+    )
+    assert (owner["unit"], owner["uid"]) == (group.name, 0)
+
+
+def settings(lab: Lab) -> tuple[str, ...]:
+    """The node's rules without what they counted, and its kernel parameters without those that only tell."""
+    lines = lab.run(NODE, "sysctl", "-a", "-r", r"^net\.").splitlines()
+    return lab.run(NODE, "nft", "--stateless", "list", "ruleset"), *(
+        line for line in lines if "nf_conntrack_count" not in line
+    )
+
+
+def test_nothing_of_the_node_is_changed_but_the_table_that_is_taken_away(lab):
+    before = settings(lab)
+
+    module(lab)
+    watched(begin_watching(lab, duration=1, refused=True))
+    looked = settings(lab)
+    module(lab, state="started")
+    module(lab, state="collected")
+    during = settings(lab)
+    module(lab, state="stopped")
+
+    assert looked == settings(lab) == before
+    assert during[1:] == before[1:]
+    assert during[0].startswith(before[0].rstrip())
+    assert TABLE in during[0]
+
+
 def test_start_and_stop_do_nothing_twice_and_nothing_in_check_mode(lab):
     check = {"_ansible_check_mode": True}
     assert module(lab, state="started", **check)["changed"]
