@@ -10,7 +10,7 @@ import pytest
 import yaml
 from builders import flows_document, network_set, policy
 from module_run import run_module
-from role_run import ON_THE_CONTROLLER, end_of, run_playbook, start_playbook
+from role_run import ON_THE_CONTROLLER, end_of, run_playbook, run_roles, start_playbook
 from test_flow_audit import protected
 from test_policies import ok
 
@@ -157,6 +157,33 @@ def test_playbooks_enter_the_gate_by_one_include(clean_api, observed, tmp_path):
     assert "inconclusive: a window shorter than 2w at sim-0001" in short.text
     assert other.code == 0, other.output
     assert "audit: fail: would deny: from 192.0.2.9/32" in beside.text
+
+
+@pytest.mark.one_flavour
+def test_the_role_that_enforces_enters_the_gate_by_itself(clean_api, observed, tmp_path):
+    """That something was observed is enough; the rule to add is named, and nothing is written."""
+    protected(clean_api)
+    observed(9100)
+
+    refused = run_roles(
+        clean_api.kubeconfig,
+        ["policies"],
+        policies_state="enforced",
+        policies_ssh_sources=["192.0.2.0/24"],
+        policies_node_cidrs=["10.0.0.0/8"],
+        policies_cluster_cidrs=["10.244.0.0/16"],
+        policies_verify_failsafes=False,
+        policies_prove=False,
+        policies_reach=False,
+        audit_directory=str(tmp_path / "audit"),
+    )
+
+    assert refused.code != 0
+    assert (
+        "audit: fail: would deny: from 192.0.2.9/32 to tcp/9100 of sim-0001, 4 times -> add" in refused.text
+    )
+    assert "Nothing was enforced" in refused.text
+    assert clean_api.admin.list(clean_api.path("GlobalNetworkPolicy")) == []
 
 
 @pytest.mark.one_flavour
