@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.packin
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from traffic.lab import CLIENT, NAT, NODE, POD, SERVER, Lab
+from traffic.lab import CLIENT, IPTABLES, NAT, NODE, POD, SERVER, Lab
 from traffic.plan import TCP, Flow, make
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,6 +151,29 @@ def test_a_window_sees_every_flow_with_its_interfaces_ports_and_count(lab):
     assert older in seen
     assert answer["flows"]["window"]["complete"]
     assert len({flow.direction for flow in plan.flows}) == 3
+
+
+@pytest.mark.parametrize("backend", ["legacy", "nft"])
+def test_a_window_sees_every_flow_whoever_translates_addresses(lab, backend):
+    """As above, and not by nftables: by iptables, as kube-proxy does by default."""
+    if not all(shutil.which(f"{program}-{backend}-restore") for program in IPTABLES):
+        pytest.skip(f"no iptables-{backend} on this machine")
+    plan = make(120, SEED + 3)
+    lab.run(NODE, "nft", "delete", "table", "inet", "nat")
+    try:
+        for program, rules in IPTABLES.items():
+            lab.run(NODE, f"{program}-{backend}-restore", text=rules)
+        started = module(lab, state="started")["started"]
+        lab.probe(plan.probes)
+        answer = module(lab, state="stopped", started=started)
+    finally:
+        for program in IPTABLES:
+            lab.run(NODE, f"{program}-{backend}-restore", text="*nat\nCOMMIT\n")
+        lab.run(NODE, "nft", "-f", "-", text=NAT)
+
+    seen = {flow_of(record) for record in answer["flows"]["flows"]}
+    assert not [flow for flow in plan.flows if flow not in seen]
+    assert answer["flows"]["window"]["complete"]
 
 
 def test_one_look_sees_what_was_answered_and_misses_what_was_refused(lab):

@@ -48,6 +48,32 @@ table inet nat {
   }
 }
 """
+# The same as iptables-restore reads it, by family.
+IPTABLES = {
+    "iptables": """
+*nat
+:services - [0:0]
+-A PREROUTING -j services
+-A OUTPUT -j services
+-A services -d 10.77.0.21,10.78.0.21 -p tcp --dport 30080 -j DNAT --to-destination 10.244.1.7:8080
+-A services -d 10.77.0.21,10.78.0.21 -p udp --dport 30053 -j DNAT --to-destination 10.244.1.7:53
+-A services -d 10.96.0.1 -p tcp --dport 443 -j DNAT --to-destination 10.77.0.21:6443
+-A services -d 10.96.0.2 -p tcp --dport 443 -j DNAT --to-destination 10.78.0.30:6443
+-A services -d 10.96.0.11 -p tcp --dport 80 -j DNAT --to-destination 10.244.1.7:8080
+-A services -d 10.96.0.10 -p udp --dport 53 -j DNAT --to-destination 10.244.1.7:53
+-A POSTROUTING -s 10.244.1.0/24 -o eth1 -j MASQUERADE
+COMMIT
+""",
+    "ip6tables": """
+*nat
+:services - [0:0]
+-A PREROUTING -j services
+-A OUTPUT -j services
+-A services -d fd77::21,fd78::21 -p tcp --dport 30080 -j DNAT --to-destination [fd24::7]:8080
+-A POSTROUTING -s fd24::/64 -o eth1 -j MASQUERADE
+COMMIT
+""",
+}
 LINKS = """
 link add eth0 netns {client} type veth peer name eth0 netns {node}
 link add eth1 netns {node} type veth peer name eth0 netns {server}
