@@ -39,9 +39,13 @@ def read(cluster: Cluster, namespace: str, left_out: list[str]) -> Iterator[tupl
 
 def _document(stored: Object, node: str) -> dict[str, Any]:
     try:
-        document = json.loads(unpack((stored.get("binaryData") or {}).get(KEY) or "", _MOST_BYTES))
-    except (ValueError, RecursionError) as error:
+        text = unpack((stored.get("binaryData") or {}).get(KEY) or "", _MOST_BYTES)
+    except ValueError as error:
         raise ValueError(f"{KEY}: {error}") from None
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError(f"{KEY}: no JSON") from None
     if not isinstance(document, dict) or document.get("node") != node:
         raise ValueError("says that it is of another node")
     return document

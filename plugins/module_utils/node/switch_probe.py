@@ -171,7 +171,9 @@ def _neighbours() -> list[list[Any]]:
     somebody set for good are not touched, and pods are no neighbours of a host's.
     """
     ways = _ways(_run(["ip", "-6", "route", "show", "default"]), "via")
-    answering, others, for_good = [], [], []
+    answering: list[tuple[str, str]] = []
+    others: list[tuple[str, str]] = []
+    for_good: list[tuple[str, str]] = []
     for line in _run(["ip", "-6", "neigh", "show"]).splitlines():
         kept = "PERMANENT" in line or "NOARP" in line
         where = for_good if kept else answering if "lladdr" in line else others
