@@ -85,7 +85,7 @@ def stage_verdict(state, chosen, side, labels, address, port):
                 rule["action"]
                 for _order, _policy, spec in sorted(members, key=lambda m: m[:2])
                 for rule in spec.get(side.lower(), [])
-                if matches(state, rule, address, port)
+                if rule["action"] != "Log" and matches(state, rule, address, port)
             ),
             None,
         )
@@ -262,6 +262,20 @@ PASS_BEFORE_ITS_ALLOW = (
         PASS_TIERS,
     ),
 )
+# A rule that only logs ends nothing: what comes after it decides.
+LOGGED = {"tier": "t", "types": ["Ingress"], "selector": "all()", "applyOnForward": True, "preDNAT": True}
+LOG_BEFORE_ITS_ALLOW = (
+    PolicyState({"t.two": {**LOGGED, "ingress": [rule_of("Allow")]}}, {}, PASS_TIERS),
+    PolicyState(
+        {
+            "t.one": {**LOGGED, "ingress": [rule_of("Log")]},
+            "t.two": {**LOGGED, "ingress": [rule_of("Allow")]},
+            "two": {**LOGGED, "tier": "default", "ingress": [rule_of("Allow")]},
+        },
+        {},
+        PASS_TIERS,
+    ),
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -280,6 +294,8 @@ def test_no_instant_is_stricter_than_both_ends(ends):
 @example(SET_BEFORE_ITS_ALLOW, True)
 @example(PASS_BEFORE_ITS_ALLOW, False)
 @example(PASS_BEFORE_ITS_ALLOW, True)
+@example(LOG_BEFORE_ITS_ALLOW, False)
+@example(LOG_BEFORE_ITS_ALLOW, True)
 @given(changes(made_or_gone), st.booleans())
 def test_growing_and_shrinking(ends, backwards):
     old, new = ends[::-1] if backwards else ends
