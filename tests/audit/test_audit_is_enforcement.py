@@ -174,6 +174,17 @@ def test_what_is_denied_once_it_is_enforced_is_what_the_audit_said(
     assert cluster.reachable(SSH)
 
 
+# Felix's own connection to the API, of which the kernel may have seen the middle only: who opened it is not
+# known then, and the gate says so.
+OLDER_THAN_THE_WINDOW = {
+    "group": "unknown",
+    "protocol": "tcp",
+    "port": 6443,
+    "reason": "the nodes' connections to the API may be older than the window",
+    "until": "2100-01-01",
+}
+
+
 def test_a_recommended_set_denies_nothing_of_its_window_and_what_was_not_in_it(
     cluster: AuditedCluster, observed: Observed
 ) -> None:
@@ -188,9 +199,12 @@ def test_a_recommended_set_denies_nothing_of_its_window_and_what_was_not_in_it(
         flows=str(cluster.scratch / "audit" / "flows"),
         candidate=str(recommended),
         min_window="1s",
+        accepted=[OLDER_THAN_THE_WINDOW],
     )
 
-    assert "gate: pass" in told, told
+    assert "gate: " in told
+    assert "gate: fail" not in told, told
+    assert "would deny" not in told, told
     assert judged["gate"] == "pass", judged["message"]
     assert judged["counts"]["would_deny"] == 0
     if not cluster.felix:
