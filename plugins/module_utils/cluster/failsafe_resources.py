@@ -16,16 +16,11 @@ from ..calico.stored.reader import inherited_labels, read
 from .api_endpoints import read_slices
 from .client import Cluster
 from .flavour import Flavour, list_stored
+from .host_view import HostView
 
 Object = dict[str, Any]
 
-SHARED_KINDS = (
-    "GlobalNetworkPolicy",
-    "StagedGlobalNetworkPolicy",
-    "Tier",
-    "FelixConfiguration",
-    "ClusterInformation",
-)
+_SHARED_KINDS = ("GlobalNetworkPolicy", "StagedGlobalNetworkPolicy", "Tier", "FelixConfiguration")
 
 
 def collect(cluster: Cluster, served: Flavour) -> tuple[list[Object], dict[str, list[Object]]]:
@@ -33,19 +28,19 @@ def collect(cluster: Cluster, served: Flavour) -> tuple[list[Object], dict[str, 
 
     Rules are taken out of policies that govern no host endpoint, as most do not.
     """
-    shared = [
-        _trimmed(item, kind, served.api_version)
-        for kind in SHARED_KINDS
-        for item in list_stored(cluster, served, kind)
+    view = HostView(cluster, served)
+    view.begin((*_SHARED_KINDS, "HostEndpoint", "Node"))
+    shared = [_trimmed(item, kind, served.api_version) for kind in _SHARED_KINDS for item in view.of(kind)]
+    # Listed, as which of them holds the version is for the nodes to see.
+    shared += [
+        _trimmed(item, "ClusterInformation", served.api_version)
+        for item in list_stored(cluster, served, "ClusterInformation")
     ]
-    endpoints = [
-        _trimmed(item, "HostEndpoint", served.api_version)
-        for item in list_stored(cluster, served, "HostEndpoint")
-    ]
+    endpoints = [_trimmed(item, "HostEndpoint", served.api_version) for item in view.of("HostEndpoint")]
     _drop_rules(shared, endpoints)
     shared.extend(_api_endpoints(cluster))
     by_node: dict[str, list[Object]] = {}
-    for node in cluster.list("/api/v1/nodes"):
+    for node in view.of("Node"):
         trimmed = _trimmed_node(node)
         by_node[trimmed["metadata"]["name"]] = [] if is_control_plane(trimmed) else [trimmed]
         if is_control_plane(trimmed):
