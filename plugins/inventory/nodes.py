@@ -57,7 +57,7 @@ options:
 
 EXAMPLES = r"""
 ---
-# Each of these is a file of its own, such as inventories/mine/nodes.yml.
+# These are examples of separate files; one is inventories/mine/nodes.yml.
 # All nodes of the cluster that the kubeconfig names
 plugin: hostfence.calico.nodes
 kubeconfig: ~/.kube/config

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from typing import Any
 
 import pytest
 from judge import Outcome, cut, newly_denied, shut_at_the_end
@@ -36,13 +35,14 @@ CLOSED = policy(
 )
 
 
-def started(world: World, item: dict[str, Any], **variables: Any) -> subprocess.Popen[str]:
-    given = {"enforce_waves": ["all"], "enforce_window": WINDOW, "policies_default_action": "Pass"}
+def started(world: World) -> subprocess.Popen[str]:
     return world.start(
         ENFORCE,
         environment={"PYTHONUNBUFFERED": "1"},
-        policies_sets=[world.policy_set(item["metadata"]["name"], item)],
-        **{**given, **variables},
+        policies_sets=[world.policy_set("closed", CLOSED)],
+        policies_default_action="Pass",
+        enforce_waves=["all"],
+        enforce_window=WINDOW,
     )
 
 
@@ -88,8 +88,8 @@ def until_nothing_waits(world: World) -> bool:
     return False
 
 
-def refused_ports(world: World) -> set[str]:
-    """What the kernels make of a new connection to the port that the set denies: one answer of every node."""
+def answers_of_kernels(world: World) -> set[str]:
+    """What becomes of a new connection to the port that the set denies, at every address of every node."""
     found = set()
     for host in world.hosts:
         for address in host.addresses:
@@ -106,7 +106,7 @@ def taken_up(world: World) -> Outcome:
     """The same command again, as soon as what the last run left lets it."""
     end = time.monotonic() + WINDOW + 60
     while True:
-        outcome = end_of(started(world, CLOSED))
+        outcome = end_of(started(world))
         if outcome.code == 0 or time.monotonic() > end:
             return outcome
         assert any(word in outcome.text for word in ("holds", "is under way", "another run", "to confirm")), (
@@ -128,16 +128,16 @@ def real_world(open_world: World) -> World:  # noqa: F811
 @pytest.mark.parametrize("number", range(1, 26))
 def test_a_run_that_is_ended_at_a_task(real_world: World, number: int, by: signal.Signals) -> None:
     with real_world.recorded() as recording:
-        task = ended_at_task(started(real_world, CLOSED), number, by)
+        task = ended_at_task(started(real_world), number, by)
         if not task:
             pytest.skip("an enforcing run has fewer tasks")
         recording.mark(f"{by.name} at {task}")
         assert until_nothing_waits(real_world), f"{task}: unconfirmed after the window"
-        kernels = refused_ports(real_world)
+        kernels = answers_of_kernels(real_world)
         outcome = taken_up(real_world)
     assert len(kernels) == 1, f"{task}: some kernels have old policy and some new"
     assert outcome.code == 0, f"{task}: {outcome.output}"
-    assert refused_ports(real_world) == {"denied"}
+    assert answers_of_kernels(real_world) == {"denied"}
     worst = cut(recording.record)
     assert all(seconds <= WINDOW + GRACE for seconds in worst.values()), f"{task}: {worst}"
     assert shut_at_the_end(recording.record) == set()

@@ -26,6 +26,7 @@ from record import Recorder
 from testbed.api import Api
 from testbed.fabric import Fabric
 from testbed.state import load, namespace_prefix
+from tests.signals import heed_signals
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = Path("/run/hostfence-attacks")
@@ -110,7 +111,7 @@ class World:
             stderr=subprocess.STDOUT,
             text=True,
             process_group=0,
-            preexec_fn=_heed_signals,
+            preexec_fn=heed_signals,
         )
 
     def run(self, playbook: str, *flags: str, **variables: Any) -> Outcome:
@@ -192,14 +193,6 @@ class Recording:
 def end_of(process: subprocess.Popen[str]) -> Outcome:
     output, _none = process.communicate(timeout=600)
     return Outcome(process.returncode, output)
-
-
-def _heed_signals() -> None:
-    """A job in the background of a shell, or under nohup, starts with these ignored, and so would what it
-    starts.
-    """
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def _testbed(*arguments: str) -> None:

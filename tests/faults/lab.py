@@ -26,6 +26,7 @@ import yaml
 from testbed import state as testbed_state
 from testbed.api import Api, ApiError
 from testbed.fabric import Fabric
+from tests.signals import heed_signals
 
 _MODULES = "ansible_collections.hostfence.calico.plugins.modules"
 GROUP = "/apis/crd.projectcalico.org/v1"
@@ -105,7 +106,7 @@ class Lab:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
-            preexec_fn=_heed_signals,
+            preexec_fn=heed_signals,
         )
         assert process.stdin
         process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
@@ -232,14 +233,6 @@ class Lab:
         inside = "/api/v1/namespaces/kube-system/serviceaccounts"
         found += [o["metadata"]["name"] for o in self.api.list(inside) if "watchdog" in o["metadata"]["name"]]
         return found
-
-
-def _heed_signals() -> None:
-    """A job in the background of a shell, or under nohup, starts with these ignored, and so would what it
-    starts.
-    """
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
 
 
 def policy(name: str, order: float, **more: Any) -> dict[str, Any]:

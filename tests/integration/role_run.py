@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.signals import heed_signals
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 _PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
@@ -98,13 +99,8 @@ def start_playbook(
         stderr=subprocess.STDOUT,
         text=True,
         process_group=0,
-        preexec_fn=_heed_ctrl_c,
+        preexec_fn=heed_signals,
     )
-
-
-def _heed_ctrl_c() -> None:
-    """A job in the background of a shell starts with SIGINT ignored, and so would what it starts."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def end_of(process: subprocess.Popen[str]) -> Run:

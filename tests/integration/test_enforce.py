@@ -202,7 +202,7 @@ def test_what_others_write_too_is_told_before_and_noticed_meanwhile(protected_ap
 
 @pytest.mark.one_flavour
 def test_what_is_taken_back_while_it_is_proved_is_not_confirmed(protected_api):
-    """The run confirms by itself, and somebody writes in the second between its switch and its proof."""
+    """The run confirms by itself; a GitOps controller writes between its switch and its proof."""
     api = protected_api
     enforce(api, OLD)
     thread, written = written_once_switched(api, "hostfence-next.in", {"spec": {"order": 7}})

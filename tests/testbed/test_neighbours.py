@@ -119,7 +119,7 @@ def test_that_it_asks_itself_does_not_mean_that_it_is_found(peer):
 
 
 def test_which_are_tried(peer):
-    """A router that does not answer now, and not what somebody set for good."""
+    """Routers that do not answer, too, but no permanent entries."""
     for line in (
         "route add default via fe80::1 dev eth0",
         "neigh add fe80::2 dev eth0 nud stale lladdr 02:00:00:00:00:02",

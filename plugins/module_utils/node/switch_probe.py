@@ -167,31 +167,26 @@ def targets() -> dict[str, list[list[Any]]]:
 def _neighbours() -> list[list[Any]]:
     """Routers, then all that the kernel has an entry of, those that answered last first.
 
-    One that does not answer is among them: what worked is known by a try before policy changes. Entries that
-    somebody set for good are not touched, and pods are no neighbours of a host's.
+    One that does not answer is among them: what worked is known by a try before policy changes. Permanent
+    entries are not touched. Interfaces of pods are left out, as host policy does not govern them.
     """
-    ways = _ways(_run(["ip", "-6", "route", "show", "default"]), "via")
-    answering: list[tuple[str, str]] = []
-    others: list[tuple[str, str]] = []
-    for_good: list[tuple[str, str]] = []
-    for line in _run(["ip", "-6", "neigh", "show"]).splitlines():
-        kept = "PERMANENT" in line or "NOARP" in line
-        where = for_good if kept else answering if "lladdr" in line else others
-        where += _ways(line, "")
-    found = [way for way in dict.fromkeys([*ways, *answering, *others]) if way not in for_good]
-    outside = [(address, device) for address, device in found if not device.startswith("cali")]
-    return [[f"{address}%{device}", 0] for address, device in outside[:MOST_NEIGHBOURS]]
+    routes, entries = _with_device("route", "show", "default"), _with_device("neigh", "show")
+    found = [(_after(words, "via"), _after(words, "dev")) for words in routes if "via" in words]
+    entries.sort(key=lambda words: "lladdr" not in words)
+    found += [(words[0], _after(words, "dev")) for words in entries]
+    kept = {(words[0], _after(words, "dev")) for words in entries if {"PERMANENT", "NOARP"} & set(words)}
+    ways = [way for way in dict.fromkeys(found) if way not in kept and not way[1].startswith("cali")]
+    return [[f"{address}%{device}", 0] for address, device in ways[:MOST_NEIGHBOURS]]
 
 
-def _ways(printed: str, before: str) -> list[tuple[str, str]]:
-    """Address and device of each line that ``ip`` printed; the address stands after a word, or first."""
-    found = []
-    for line in printed.splitlines():
-        words = line.split()
-        if "dev" in words[:-1] and (not before or before in words[:-1]):
-            address = words[words.index(before) + 1] if before else words[0]
-            found.append((address, words[words.index("dev") + 1]))
-    return found
+def _with_device(*command: str) -> list[list[str]]:
+    """The words of each line that ``ip -6`` prints of a device."""
+    lines = [line.split() for line in _run(["ip", "-6", *command]).splitlines()]
+    return [words for words in lines if "dev" in words[:-1]]
+
+
+def _after(words: list[str], name: str) -> str:
+    return words[words.index(name) + 1]
 
 
 def _established() -> list[tuple[str, int]]:
@@ -258,7 +253,7 @@ def _discover(neighbour: str) -> str:
         if "REACHABLE" in words:
             return ""
         if "STALE" in words or "DELAY" in words:
-            # It asked for this node meanwhile: that its answers get through is another thing, so ask at once.
+            # It asked for this node meanwhile, which does not show that its answers get through: ask it now.
             _run(["ip", "-6", "neigh", "change", address, "dev", device, "nud", "probe"])
         time.sleep(0.1)
     return "does not answer neighbour discovery"

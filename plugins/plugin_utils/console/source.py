@@ -8,9 +8,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from ...module_utils.calico.bad_input import BadInput
+from ...module_utils.calico.stored.items import items_of
 from ...module_utils.calico.stored.kube_proxy import configured_mode
 from ...module_utils.calico.verdict.dataplanes import Dataplanes
 from ...module_utils.calico.verdict.judge import Options
@@ -141,10 +142,8 @@ def _of_document(document: Object, path: str) -> Snapshot:
 
 
 def _opened(value: object, place: str) -> Iterable[Object]:
-    items: Optional[object] = None
-    if isinstance(value, dict) and str(value.get("kind")).endswith("List"):
-        items = value.get("items")
-    return [_checked(item, place) for item in (items if isinstance(items, list) else [value])]
+    items = items_of(value)
+    return [_checked(item, place) for item in ([value] if items is None else items)]
 
 
 def _checked(value: object, place: str) -> Object:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.hostfence.calico.plugins.plugin_utils.console.main import parser
+from ansible_collections.hostfence.calico.plugins.plugin_utils.console.source import read
 
 from tests.unit import builders
 
@@ -270,3 +271,11 @@ def test_the_guide_names_every_command_and_option():
             for name in option.option_strings:
                 assert name == "-h" or name == "--help" or f"`{name}" in GUIDE, name
         assert f"hostfence {action.prog.split()[-1]}" in GUIDE
+
+
+def test_a_list_of_one_kind_is_read_as_the_api_gives_it_out(tmp_path):
+    """Its items leave kind and version out."""
+    path = tmp_path / "tiers.json"
+    tier = {"metadata": {"name": "edge"}, "spec": {"order": 5}}
+    path.write_text(json.dumps({"kind": "TierList", "apiVersion": "projectcalico.org/v3", "items": [tier]}))
+    assert [item["kind"] for item in read(str(path)).objects] == ["Tier"]

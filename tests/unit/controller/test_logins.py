@@ -17,13 +17,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins
     prove,
 )
 
-from tests.unit.controller.ssh_server import needs_sshd, ssh_server
-
-
-@pytest.fixture
-def server(tmp_path):
-    with ssh_server(tmp_path) as found:
-        yield found
+from tests.unit.controller.ssh_server import needs_sshd
 
 
 @needs_sshd

@@ -10,13 +10,7 @@ import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.controller.node_programs import logins, run_on
 
-from tests.unit.controller.ssh_server import needs_sshd, ssh_server
-
-
-@pytest.fixture
-def server(tmp_path):
-    with ssh_server(tmp_path) as found:
-        yield found
+from tests.unit.controller.ssh_server import needs_sshd
 
 
 @needs_sshd

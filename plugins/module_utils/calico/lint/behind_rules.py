@@ -3,7 +3,7 @@
 """Lint rules about what stands before a policy: in another class, or in another tier.
 
 A packet meets doNotTrack policy of all tiers first, what comes in then preDNAT policy of all tiers, and then
-each tier in its order. Of what is denied there, no later policy is asked. (Within one tier and class
+each tier in its order. Once it is denied, no later policy is evaluated. (Within one tier and class
 :mod:`.single_rules` looks.)
 """
 
@@ -81,9 +81,9 @@ def _before_dnat(context: LintContext, policy: Policy, tier: RankedTier) -> Iter
 
 
 def _meets_untracked(context: LintContext, policy: Policy, direction: str) -> bool:
-    """Whether all that a policy is asked about has met doNotTrack policy, which Felix ignores on ``*``.
+    """Whether doNotTrack policy is evaluated for every packet before this policy is.
 
-    What is forwarded leaves the node without meeting any.
+    It is not on ``*``, where Felix ignores it, nor for what is forwarded as it leaves the node.
     """
     if policy.do_not_track or (direction == EGRESS and policy.apply_on_forward):
         return False

@@ -46,6 +46,8 @@ _FELIX_DURATIONS = (
 )
 # A backslash too many in the schema's pattern: it takes no fractions where it means to.
 _WHOLE_UNITS = re.compile(r"([0-9]+(ms|s|m|h))*\Z")
+_WHOLE_DURATION = "write a duration with its unit, in whole numbers, such as 90s, 5m or 1m30s"
+_ANY_DURATION = "write a duration with its unit, such as 90s, 5m or 1m30s"
 _FELIX_FRACTIONS: Mapping[str, Optional[re.Pattern[str]]] = {
     "liveMigrationRouteConvergenceTime": re.compile(r"([0-9]+(\.[0-9]+)?(ms|s|m|h))*\Z"),
     "dataplaneWatchdogTimeout": None,
@@ -208,8 +210,7 @@ _TEXT = "write a text, in quotes where it looks like something else"
 
 def felix_refusals(spec: Raw) -> Iterator[BadInput]:
     """What the API refuses of a FelixConfiguration; its failsafes are another rule's."""
-    for field in _FELIX_FLAGS.split():
-        yield from _checked(spec, field, lambda value: isinstance(value, bool), "write true or false")
+    yield from _flags(spec)
     for field in _FELIX_DURATIONS.split():
         yield from _duration(spec, field, "spec", _WHOLE_UNITS)
     for field, taken in _FELIX_FRACTIONS.items():
@@ -242,13 +243,11 @@ def felix_refusals(spec: Raw) -> Iterator[BadInput]:
 
 def felix_schema_refusals(spec: Raw) -> Iterator[BadInput]:
     """What the schema alone refuses of a FelixConfiguration: types, and words where it lists them."""
-    for field in _FELIX_FLAGS.split():
-        yield from _checked(spec, field, lambda value: isinstance(value, bool), "write true or false")
+    yield from _flags(spec)
     for field in (*_FELIX_TEXTS.split(), *_FELIX_FRACTIONS):
         yield from _checked(spec, field, lambda value: isinstance(value, str), _TEXT)
     for field in _FELIX_DURATIONS.split():
-        remedy = "write a duration with its unit, in whole numbers, such as 90s, 5m or 1m30s"
-        yield from _checked(spec, field, _is_whole_duration, remedy)
+        yield from _checked(spec, field, _is_whole_duration, _WHOLE_DURATION)
     for field, choices in {**_FELIX_CHOICES, **_FELIX_WORDS}.items():
         words = frozenset(word.lower() for word in (*choices, ""))
         if field == "prometheusMetricsClientAuth":
@@ -367,6 +366,11 @@ def _checked(spec: Raw, field: str, right: Callable[[Any], object], remedy: str)
         yield BadInput(f"spec.{field}", value, remedy)
 
 
+def _flags(spec: Raw) -> Iterator[BadInput]:
+    for field in _FELIX_FLAGS.split():
+        yield from _checked(spec, field, lambda value: isinstance(value, bool), "write true or false")
+
+
 def _duration(
     mapping: Raw, field: str, place: str, pattern: Optional[re.Pattern[str]] = None
 ) -> Iterator[BadInput]:
@@ -378,8 +382,7 @@ def _duration(
     if value is None:
         return
     if not isinstance(value, str) or not _DURATION.match(value) or (pattern and not pattern.match(value)):
-        whole = ", in whole numbers" if pattern is _WHOLE_UNITS else ""
-        remedy = f"write a duration with its unit{whole}, such as 90s, 5m or 1m30s"
+        remedy = _WHOLE_DURATION if pattern is _WHOLE_UNITS else _ANY_DURATION
         yield BadInput(f"{place}.{field}", value, remedy)
 
 
