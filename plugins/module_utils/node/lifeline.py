@@ -26,14 +26,18 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 TABLE = "hostfence-lifeline"
 SECONDS_A_TRY = 3
 # Neighbour discovery: without it nothing goes over IPv6 once the neighbour cache is cold.
 NEIGHBOURS = "{ 133, 134, 135, 136 }"
+# Until what the kernel shows is believed.
+LOOKS = 3
+SECONDS_BETWEEN = 1
 Json = dict[str, Any]
+Look = Callable[[list[str]], Json]
 
 
 def wait(options: Json, own: str) -> bool:
@@ -108,14 +112,42 @@ def take_away() -> None:
     nft(f"table inet {TABLE} {{}}\ndelete table inet {TABLE}\n")
 
 
-def hold(options: Json, own: str, look: Any) -> None:
-    """Keep the table until Felix knows better, or nobody wants it any more."""
+def accept_mark(look: Look, guards: list[str]) -> str:
+    """Calico's accept mark as the kernel has it; empty where several looks do not show one."""
+    for _try in range(LOOKS):
+        mark = str(_seen(look, guards).get("accept_mark", ""))
+        if mark:
+            return mark
+        time.sleep(SECONDS_BETWEEN)
+    return ""
+
+
+def hold(options: Json, own: str, look: Look) -> None:
+    """Keep the table until Felix knows better, or nobody wants it any more.
+
+    One look is not believed: reading the kernel fails now and then while somebody else writes to it, and then
+    looks as if no policy were there.
+    """
+    in_a_row = 0
     while os.path.exists(own):
-        time.sleep(1)
-        states = set(look(options["guards"])["guards"].values())
-        if states == {"full"} or not look(options["guards"])["chains"]:
-            say("Felix has the policy from before: the lifeline goes")
+        time.sleep(SECONDS_BETWEEN)
+        in_a_row = in_a_row + 1 if _is_over(_seen(look, options["guards"])) else 0
+        if in_a_row == LOOKS:
+            say("Felix has heard how the transaction ended: the lifeline goes")
             return
+
+
+def _is_over(seen: Json) -> bool:
+    """Whether the kernel holds the policy from before, a settled transaction or no policy at all."""
+    return set(seen.get("guards", {"": "unread"}).values()) <= {"full"}
+
+
+def _seen(look: Look, guards: list[str]) -> Json:
+    """What a look shows; nothing where what it reads has no sense."""
+    try:
+        return look(guards)
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
 
 
 def note(path: str) -> None:
@@ -143,7 +175,7 @@ def main() -> None:
     try:
         if not wait(options, own) or reaches(options["servers"]):
             return
-        mark = look(options["guards"])["accept_mark"]
+        mark = accept_mark(look, options["guards"])
         if not mark:
             say("no accept mark of Calico's in the kernel: nothing can be done from here")
             return

@@ -8,9 +8,24 @@ import os
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ansible_collections.hostfence.calico.plugins.module_utils.node.lifeline import reaches, table, wait
+from ansible_collections.hostfence.calico.plugins.module_utils.node import lifeline
+from ansible_collections.hostfence.calico.plugins.module_utils.node.lifeline import (
+    accept_mark,
+    hold,
+    reaches,
+    table,
+    wait,
+)
+
+GUARDS = ["cali-pi-guard"]
+SWITCHED = {"chains": GUARDS, "guards": {"cali-pi-guard": "empty"}, "accept_mark": "0x10000"}
+BACK = {**SWITCHED, "guards": {"cali-pi-guard": "full"}}
+SETTLED = {**SWITCHED, "chains": ["cali-pi-kept"], "guards": {}}
+# What reading the kernel gives while somebody else writes to it.
+UNREAD = {"chains": [], "guards": {}, "accept_mark": ""}
 
 
 def test_it_marks_what_the_node_lives_by_and_nothing_else() -> None:
@@ -66,3 +81,50 @@ def test_administrators_come_from_networks(administrators: list[list[object]]) -
     text = table({"servers": [], "typha": [], "dns": [], "administrators": administrators}, "0x10000")
     assert "ip saddr 10.0.0.0/8 tcp dport 22 meta mark set" in text
     assert "ip6 saddr fd00::/8 tcp dport 2222 meta mark set" in text
+
+
+class Kernel:
+    """Looks that follow each other; the last one stays. A ValueError is what broken output makes."""
+
+    def __init__(self, *looks: dict[str, Any] | ValueError) -> None:
+        self.looks = list(looks)
+        self.taken = 0
+
+    def __call__(self, guards: list[str]) -> dict[str, Any]:
+        assert guards == GUARDS
+        seen = self.looks[min(self.taken, len(self.looks) - 1)]
+        self.taken += 1
+        if isinstance(seen, ValueError):
+            raise seen
+        return seen
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifeline, "SECONDS_BETWEEN", 0)
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("end", [BACK, SETTLED, UNREAD], ids=["back", "settled", "no policy at all"])
+def test_it_is_held_until_several_looks_show_the_end(tmp_path: Path, end: dict[str, Any]) -> None:
+    own = tmp_path / "options.json"
+    own.touch()
+    kernel = Kernel(SWITCHED, SWITCHED, end)
+    hold({"guards": GUARDS}, str(own), kernel)
+    assert kernel.taken == 5
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("bad", [UNREAD, ValueError("no JSON")], ids=["nothing", "broken"])
+def test_one_look_that_fails_does_not_end_it(tmp_path: Path, bad: dict[str, Any] | ValueError) -> None:
+    own = tmp_path / "options.json"
+    own.touch()
+    kernel = Kernel(SWITCHED, bad, bad, SWITCHED, BACK)
+    hold({"guards": GUARDS}, str(own), kernel)
+    assert kernel.taken == 7
+
+
+@pytest.mark.usefixtures("at_once")
+def test_the_mark_is_looked_for_again() -> None:
+    assert accept_mark(Kernel(UNREAD, ValueError("no JSON"), SWITCHED), GUARDS) == "0x10000"
+    assert accept_mark(Kernel(UNREAD), GUARDS) == ""

@@ -278,7 +278,7 @@ LOG_BEFORE_ITS_ALLOW = (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @example(SET_BEFORE_ITS_ALLOW)
 @example(PASS_BEFORE_ITS_ALLOW)
 @given(changes())
@@ -289,7 +289,7 @@ def test_no_instant_is_stricter_than_both_ends(ends):
     assert equal(states_of(old, steps)[-1], new)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @example(SET_BEFORE_ITS_ALLOW, False)
 @example(SET_BEFORE_ITS_ALLOW, True)
 @example(PASS_BEFORE_ITS_ALLOW, False)
