@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from builders import GNP, GNS, TIER, network_set, policy
@@ -221,25 +222,70 @@ def test_what_is_taken_back_while_it_is_proved_is_not_confirmed(protected_api):
     assert not left(api)
 
 
+@pytest.mark.one_flavour
+def test_an_api_server_that_comes_back_is_waited_for(protected_api):
+    """No watchdog runs: if the run gives up, new policy stays."""
+    api = protected_api
+    enforce(api, OLD)
+
+    # Whoever starts the server again has to live on, as it does not outlive that thread.
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(enforce, api, NEW, settle=1)
+        once_switched(api, api.kill)[0].join()
+        time.sleep(4)
+        api.restart()
+        refused = run.result()
+
+    assert "Every host has the policy that it had before" in refused["msg"]
+    assert "rolled back" in [step["event"] for step in refused["timeline"]]
+    assert ports(api) == {"hostfence.in": [22], "hostfence.more": [23]}
+    assert not left(api)
+
+
+@pytest.mark.one_flavour
+def test_what_could_not_be_taken_back_is_told(protected_api):
+    api = protected_api
+    enforce(api, OLD)
+    thread, _crashed = once_switched(api, api.kill)
+    refused = enforce(api, NEW, settle=1)
+
+    thread.join()
+    api.restart()
+    assert "This run could not take the wave back" in refused["msg"]
+    assert "it STAYS SO, as no watchdog runs; run hostfence.calico.rollback" in refused["msg"]
+    assert "rolled back" not in [step["event"] for step in refused["timeline"]]
+    assert not run_module("rollback", api)["failed"]
+    assert ports(api) == {"hostfence.in": [22], "hostfence.more": [23]}
+    assert not left(api)
+
+
 def written_once_switched(api, name, patch):
-    """Write to a policy as a GitOps controller does, as soon as the first wave is switched.
+    """Write to a policy as a GitOps controller does, as soon as the first wave is switched."""
+    return once_switched(
+        api,
+        lambda: api.admin.patch(f"{api.path(GNP)}/{name}", patch, fieldManager="argocd-controller"),
+    )
 
-    :returns: the thread, and what it did: ``[True]`` once it wrote
+
+def once_switched(api, act):
+    """Do something as soon as the first wave is switched.
+
+    :returns: the thread, and what it did: ``[True]`` once it was switched
     """
-    path, written = f"{api.path(GNS)}/hostfence-switch-1", []
+    path, done = f"{api.path(GNS)}/hostfence-switch-1", []
 
-    def write():
+    def wait():
         end = time.monotonic() + 60
         while time.monotonic() < end:
             if phase_of(api.admin, path) == "switched":
-                api.admin.patch(f"{api.path(GNP)}/{name}", patch, fieldManager="argocd-controller")
-                written.append(True)
+                act()
+                done.append(True)
                 return
             time.sleep(0.05)
 
-    thread = threading.Thread(target=write)
+    thread = threading.Thread(target=wait)
     thread.start()
-    return thread, written
+    return thread, done
 
 
 def phase_of(admin, path):

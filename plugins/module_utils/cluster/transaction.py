@@ -42,6 +42,7 @@ _LAST_RESORT_SECONDS = 4
 # The switch must be seen in the kernels, and proved, before the window ends.
 _SHARE_OF_WINDOW = 0.8
 _RENEW_SECONDS = 20
+_SECONDS_BETWEEN_TRIES = 1
 
 
 class RolledBack(ClusterError):
@@ -162,7 +163,7 @@ class Transaction:
         confirmed = [s for s in switches if s.phase == states.CONFIRMED and s.on]
         for switch in switches:
             if switch.on and switch.phase != states.CONFIRMED:
-                self._back(switch, "the run that switched it is gone")
+                self._back(switch.number, "the run that switched it is gone", even_confirmed=False)
         if state.phase == states.RUNNING and confirmed:
             return found
         self.undo(state, old, new)
@@ -182,8 +183,7 @@ class Transaction:
             self._start_watchdogs(state)
             state = self._phase(state, old, new, states.RUNNING)
         except (ClusterError, KeyboardInterrupt) as problem:
-            self.undo(state, old, new)
-            raise ClusterError(f"nothing was switched, and nothing is left: {problem or 'interrupted'}")
+            raise self._never_switched(state, old, new, problem)
         return self.go_on(state, old, new)
 
     def go_on(self, state: State, old: Contents, new: Contents) -> State:
@@ -225,7 +225,7 @@ class Transaction:
         """Every wave back to old policy, confirmed or not."""
         for switch in self.stored.switches():
             if switch.on:
-                self._back(switch, reason)
+                self._back(switch.number, reason, even_confirmed=True)
 
     def settle(self, state: State, old: Contents, new: Contents) -> State:
         """Bring the tiers themselves to new policy while nobody evaluates them, and remove the rest."""
@@ -447,16 +447,32 @@ class Transaction:
 
     # -- back -----------------------------------------------------------------------------------------
 
+    def _never_switched(
+        self, state: State, old: Contents, new: Contents, problem: BaseException
+    ) -> ClusterError:
+        """Remove what was prepared, and say so."""
+        why = str(problem) or "interrupted"
+        try:
+            self.undo(state, old, new)
+        except ClusterError as lost:
+            return ClusterError(
+                f"nothing was switched: {why}. What was prepared decides nothing and is left, as it "
+                f"could not be removed: {lost}. The next run removes it"
+            )
+        return ClusterError(f"nothing was switched, and nothing is left: {why}")
+
     def _stopped(
         self, state: State, old: Contents, new: Contents, number: int, problem: BaseException
-    ) -> RolledBack:
+    ) -> ClusterError:
         """Switch the wave back, and say what every host has now."""
-        switch = self.stored.switch(number)
-        if switch and switch.on and switch.phase != states.CONFIRMED:
-            self._back(switch, str(problem) or type(problem).__name__)
-        on = {switch.number for switch in self.stored.switches() if switch.on}
+        reason = str(problem) or type(problem).__name__
+        why = f"wave {state.waves[number - 1].name}: {reason}"
+        try:
+            self._back(number, reason, even_confirmed=False)
+            on = {switch.number for switch in self.stored.switches() if switch.on}
+        except ClusterError as lost:
+            return ClusterError(f"{why}. {self._not_taken_back(lost)}")
         done = [wave for n, wave in enumerate(state.waves, 1) if n in on]
-        why = f"wave {state.waves[number - 1].name}: {problem or type(problem).__name__}"
         if not done:
             self.undo(state, old, new)
             return RolledBack(
@@ -469,28 +485,36 @@ class Transaction:
             "have the one from before. Fix the cause and enforce again, or run hostfence.calico.rollback"
         )
 
-    def _back(self, switch: Switch, reason: str) -> None:
-        """Old policy again; a watchdog may be quicker, and then it is done as well."""
-        seen: Optional[Switch] = switch
-        for _attempt in range(20):
-            if seen is None or not seen.on:
-                break
-            noted = {**self._noted("rolled back"), states.REASON: reason[:200]}
-            try:
-                self.stored.turn(seen, states.ROLLED_BACK, noted, on=False)
-                break
-            except Lost:
-                seen = self.stored.switch(switch.number)
-            except ClusterError:
-                time.sleep(1)
-                seen = self._try_switch(switch)
-        self.progress.note("rolled back", states.switch_name(switch.number))
+    def _not_taken_back(self, lost: ClusterError) -> str:
+        if self._watchdogs:
+            who = f"If it was switched, a watchdog takes it back within {self.options.window} s"
+        else:
+            who = "If it was switched, it STAYS SO, as no watchdog runs"
+        return (
+            f"This run could not take the wave back, as the API server did not take it: {lost}. {who}; run "
+            "hostfence.calico.rollback as soon as the API server answers"
+        )
 
-    def _try_switch(self, switch: Switch) -> Optional[Switch]:
-        try:
-            return self.stored.switch(switch.number)
-        except ClusterError:
-            return switch
+    def _back(self, number: int, reason: str, *, even_confirmed: bool) -> None:
+        """Old policy again; a watchdog may be quicker, and then it is done as well.
+
+        :raises ClusterError: the API server did not take it, for as long as a window is
+        """
+        noted = {**self._noted("rolled back"), states.REASON: reason[:200]}
+        end = time.monotonic() + self.options.window
+        while True:
+            try:
+                seen = self.stored.switch(number)
+                if seen and seen.on and (even_confirmed or seen.phase != states.CONFIRMED):
+                    seen = self.stored.turn(seen, states.ROLLED_BACK, noted, on=False)
+                if seen and seen.phase == states.ROLLED_BACK:
+                    self.progress.note("rolled back", states.switch_name(number))
+                return
+            except ClusterError as problem:
+                if time.monotonic() > end:
+                    raise
+                # Who lost against another writer looks again at once.
+                time.sleep(0 if isinstance(problem, Lost) else _SECONDS_BETWEEN_TRIES)
 
     def _dismantle(self, script: Script) -> None:
         """Remove guards, neighbours and switches, in the order in which each step changes no verdict."""
