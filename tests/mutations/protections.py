@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 _PURE = "plugins/module_utils/calico/transaction"
 _NODE = "plugins/module_utils/node"
+_RUN = "plugins/module_utils/cluster"
 _STEPS = "tests/unit/calico/transaction/test_steps.py"
 _CHANGE = "tests/unit/calico/transaction/test_change.py"
 _WAVES = "tests/unit/calico/transaction/test_waves.py"
@@ -258,6 +259,13 @@ PROTECTIONS = (
         f"{_LIFELINE}::test_one_that_was_asked_to_end_does_nothing",
     ),
     Protection(
+        "the last resort does not go for one look that failed",
+        f"{_NODE}/lifeline.py",
+        "LOOKS = 3",
+        "LOOKS = 1",
+        f"{_LIFELINE}::test_one_look_that_fails_does_not_end_it",
+    ),
+    Protection(
         "Felix's connections are spared",
         f"{_NODE}/forget_connections.py",
         "return local and original not in spared and",
@@ -308,7 +316,6 @@ PROTECTIONS = (
     ),
 )
 
-_RUN = "plugins/module_utils/cluster"
 
 # What only a whole transaction on a real Felix shows. That a node cannot be logged in to after the switch is
 # not among it: both the look at its kernel and the proof see that, and either is enough.
