@@ -76,9 +76,9 @@ class Connections:
 class AuditedCluster:
     """A testbed whose nodes are HostEndpoints."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, backend: str) -> None:
         self.scratch = scratch
-        _run([sys.executable, "-m", "testbed", "up", "--nodes", "2"])
+        _run([sys.executable, "-m", "testbed", "up", "--nodes", "2", "--felix-backend", backend])
         state = load(RUN)
         assert state is not None
         self.felix = bool(state.calico_bin)

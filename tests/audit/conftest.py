@@ -16,12 +16,23 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "integration"), str(Path(__file_
 
 from audited_cluster import AuditedCluster  # noqa: E402
 
+from testbed.calico import FELIX_BACKENDS  # noqa: E402
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--felix-backend", choices=FELIX_BACKENDS, default="nft", help="what Felix programs; nft without"
+    )
+
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AuditedCluster]:
+def cluster(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[AuditedCluster]:
     if os.geteuid() != 0:
         pytest.skip("the testbed needs root")
-    found = AuditedCluster(tmp_path_factory.mktemp("audit"))
+    backend = request.config.getoption("--felix-backend")
+    found = AuditedCluster(tmp_path_factory.mktemp("audit"), backend)
     try:
         yield found
     finally:
