@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -103,8 +104,16 @@ def start_playbook(
     )
 
 
-def end_of(process: subprocess.Popen[str]) -> Run:
-    """Wait for a playbook to end."""
-    output, _none = process.communicate()
+def end_of(process: subprocess.Popen[str], *, within: float | None = None) -> Run:
+    """Wait for a playbook to end.
+
+    :param within: seconds after which it is killed, and counts as failed
+    """
+    try:
+        output, _none = process.communicate(timeout=within)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _none = process.communicate()
+        raise AssertionError(f"not at its end after {within} s: {output[-1500:]}")
     changed = re.search(r"changed=(\d+)", output)
     return Run(process.returncode, int(changed[1]) if changed else -1, output)
