@@ -138,6 +138,39 @@ def test_the_role_alone_changes_nothing_on_nodes_that_it_cannot_log_in_to(cluste
     assert not [key for key in stored(cluster) if key[0] == GNP]
 
 
+# Stands for OpenSSH and the nodes.
+SSH = """#!/bin/sh
+case "$*" in *sim-0002*) number=2 ;; *) number=1 ;; esac
+printf '\\nhostfence-login 192.0.2.1 40000 100.64.0.%s 22\\n' $number
+"""
+
+
+def test_a_node_outside_of_the_batch_and_of_the_limit_is_judged_before_the_first_write(cluster, tmp_path):
+    """One that is not in it would be shut all the same: policy is the cluster's, not the batch's."""
+    ssh = {"nets": ["100.64.0.2/32"], "ports": [22]}
+    shut = policy("mine", ingress=[{"action": "Deny", "protocol": "TCP", "destination": ssh}])
+    (tmp_path / "mine.json").write_text(json.dumps(shut))
+    (tmp_path / "ssh").write_text(SSH)
+    (tmp_path / "ssh").chmod(0o755)
+    before = versions(cluster)
+    done = run_roles(
+        cluster.kubeconfig,
+        ["policies"],
+        *("--limit", "localhost,sim-0001"),
+        groups={"nodes": [f"sim-000{n}" for n in range(1, NODES + 1)]},
+        head=PLAYS["serial"],
+        policies_sets=[str(tmp_path / "mine.json")],
+        policies_state="enforced",
+        policies_default_action="Pass",
+        policies_verify_failsafes=False,
+        ansible_ssh_executable=str(tmp_path / "ssh"),
+    )
+    assert done.code != 0
+    said = "SSH from 192.0.2.1 to sim-0002 (100.64.0.2, tcp/22) would be denied"
+    assert said in done.text, done.text[-900:]
+    assert versions(cluster) == before
+
+
 def test_removing_everything_is_refused_where_others_would_deny(cluster):
     assert not run_set(cluster, "open", ALLOW)["failed"]
     spec = {"order": 1, "selector": "all()", "types": ["Ingress"], "ingress": [{"action": "Deny"}]}
