@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 import pytest
-from builders import network_set
+from builders import LEASE, network_set
 from module_run import run_module
 from role_run import run_roles
 
 OUTBOUND = {"order": 10, "selector": "all()", "types": ["Egress"], "egress": [{"action": "Allow"}]}
 LOCKDOWN = {"order": 20, "selector": "all()", "types": ["Ingress"], "ingress": [{"action": "Deny"}]}
+FAILSAFES = [{"protocol": "tcp", "port": 22}, {"protocol": "tcp", "port": 6443}]
+OWNED = "app.kubernetes.io/managed-by=hostfence"
+TEMPLATES = [{"generateName": "storage", "interfaceCIDRs": ["10.20.0.0/16"]}]
 KINDS = ("GlobalNetworkPolicy", "StagedGlobalNetworkPolicy", "GlobalNetworkSet", "Tier", "HostEndpoint")
 
 
@@ -69,6 +72,34 @@ def protect(api):
         assert not done["failed"], done
 
 
+def configure(api):
+    """What teardown leaves as it is."""
+    felix = {"spec": {"failsafeInboundHostPorts": FAILSAFES}}
+    api.admin.patch(api.path("FelixConfiguration", "default"), felix)
+    auto = {"autoCreate": "Enabled", "templates": TEMPLATES}
+    controllers = {
+        "metadata": {"annotations": {"hostfence.io/auto-host-endpoints": "enabled"}},
+        "spec": {"controllers": {"node": {"hostEndpoint": auto}}},
+    }
+    api.admin.patch(api.path("KubeControllersConfiguration", "default"), controllers)
+
+
+def says_what_stays(api, done):
+    """What is said is so."""
+    felix = api.admin.get(api.path("FelixConfiguration", "default"))["spec"]
+    assert felix["failsafeInboundHostPorts"] == FAILSAFES
+    assert "FelixConfiguration: failsafe lists and other fields" in done.text
+    controllers = api.admin.get(api.path("KubeControllersConfiguration", "default"))["spec"]["controllers"]
+    auto = controllers["node"]["hostEndpoint"]
+    assert (auto["autoCreate"], auto["templates"]) == ("Disabled", TEMPLATES)
+    assert "KubeControllersConfiguration: templates of automatic HostEndpoints stay" in done.text
+    # Where teardown does not go.
+    for place in ("lifeline", "audit -e audit_state=stopped", "audit_directory"):
+        assert f"hostfence.calico.{place}" in done.text or f"stays in {place}" in done.text
+    assert "definition hostendpoints." in done.text
+    assert "removed with teardown_crds" in done.text
+
+
 @pytest.mark.one_flavour
 def test_all_of_ours_goes_and_nothing_else(clean_api):
     clean_api.add_nodes(2)
@@ -78,12 +109,15 @@ def test_all_of_ours_goes_and_nothing_else(clean_api):
     granted = run_roles(clean_api.kubeconfig, ["access"], access_namespace="hostfence-teardown")
     assert granted.code == 0, granted.output
     assert len(everything(clean_api)) > len(before) + 8
+    configure(clean_api)
 
     done = run_roles(clean_api.kubeconfig, ["teardown"], teardown_settle=0)
     assert done.code == 0, done.output
     assert everything(clean_api) == before
     left = run_module("leftovers_info", clean_api)
     assert left["objects"] == []
+    assert clean_api.admin.list(LEASE.rpartition("/")[0], labelSelector=OWNED) == []
+    says_what_stays(clean_api, done)
 
     again = run_roles(clean_api.kubeconfig, ["teardown"], teardown_settle=0)
     assert (again.code, again.changed) == (0, 0), again.output
