@@ -42,6 +42,11 @@ def clauses(raw: dict[str, Any], **asked: Any) -> list[str]:
         ({"destination": {"services": {"name": "web", "namespace": "shop"}}}, {}, ["belongs to service"]),
         ({"protocol": "ICMP", "icmp": {"type": 8}}, {"protocol": "icmp"}, ["the ICMP type is 8"]),
         (
+            {"protocol": "ICMP", "notICMP": {"type": 3, "code": 4}},
+            {"protocol": "icmp"},
+            ["the ICMP type is not 3 with code 4"],
+        ),
+        (
             {"protocol": "TCP", "destination": {"ports": [22, "80:90"]}},
             {"destination_port": None},
             ["the destination port is 22 or 80:90"],
