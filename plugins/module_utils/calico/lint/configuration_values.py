@@ -194,6 +194,23 @@ _FELIX_PATTERNS: Mapping[str, tuple[str, str]] = {
     "wireguardInterfaceName": _INTERFACE,
     "wireguardInterfaceNameV6": _INTERFACE,
 }
+_SCHEMA_FLAG = r"[a-zA-Z0-9_-]+=(true|false)?"
+# Those of the schema.
+_SCHEMA_PATTERNS: Mapping[str, tuple[str, str]] = {
+    "featureDetectOverride": (
+        rf"({_SCHEMA_FLAG},)*({_SCHEMA_FLAG})?",
+        _FELIX_PATTERNS["featureDetectOverride"][1],
+    ),
+    "featureGates": (
+        r"([a-zA-Z0-9_-]+=[^=]+,)*([a-zA-Z0-9_-]+=[^=]+)?",
+        _FELIX_PATTERNS["featureGates"][1],
+    ),
+    "logActionRateLimit": _FELIX_PATTERNS["logActionRateLimit"],
+    "logPrefix": _FELIX_PATTERNS["logPrefix"],
+}
+# What the schema's pattern takes. That one can be read in many ways, and Python would try them all.
+_CONNTRACK_TIMEOUT = re.compile(r"(Auto|([0-9]*(\.[0-9]*)?(us|[msh]))+)\Z")
+_LONGEST_NODE_SELECTOR, _LONGEST_TEMPLATE_NAME = 1024, 253
 _FELIX_REGEXES = (
     "bpfDataIfacePattern",
     "bpfDisableGROForIfaces",
@@ -236,16 +253,23 @@ def felix_refusals(spec: Raw) -> Iterator[BadInput]:
         yield from _texts(spec, field, _is_net, _CIDR, "spec")
     yield from _texts(spec, "externalNodesList", _is_ipv4_net, "write an IPv4 network or address", "spec")
     yield from _texts(spec, "bpfForceTrackPacketsFromIfaces", _is_interface_filter, _INTERFACE[1], "spec")
+    yield from _too_long(spec, "nodeSelector", _LONGEST_NODE_SELECTOR, "spec")
     yield from _node_ports(spec)
     yield from _shapes(spec)
     yield from _route_tables(spec)
 
 
 def felix_schema_refusals(spec: Raw) -> Iterator[BadInput]:
-    """What the schema alone refuses of a FelixConfiguration: types, and words where it lists them."""
+    """What the schema alone refuses of a FelixConfiguration; its failsafes are another rule's."""
     yield from _flags(spec)
     for field in (*_FELIX_TEXTS.split(), *_FELIX_FRACTIONS):
         yield from _checked(spec, field, lambda value: isinstance(value, str), _TEXT)
+    for field, taken in _FELIX_FRACTIONS.items():
+        if taken:
+            yield from _checked(spec, field, partial(_fits, taken), _ANY_DURATION)
+    for field, (text, remedy) in _SCHEMA_PATTERNS.items():
+        yield from _checked(spec, field, partial(_fits, re.compile(rf"({text})\Z")), remedy)
+    yield from _too_long(spec, "nodeSelector", _LONGEST_NODE_SELECTOR, "spec")
     for field in _FELIX_DURATIONS.split():
         yield from _checked(spec, field, _is_whole_duration, _WHOLE_DURATION)
     for field, choices in {**_FELIX_CHOICES, **_FELIX_WORDS}.items():
@@ -265,6 +289,7 @@ def felix_schema_refusals(spec: Raw) -> Iterator[BadInput]:
         yield from _checked(spec, field, _is_number_or_text, "write a number or a text")
     yield from _texts(spec, "kubeNodePortRanges", _is_number_or_text, "write a number or a text", "spec")
     yield from _containers(spec)
+    yield from _schema_shapes(spec)
     if spec.get("routeTableRange") is not None and spec.get("routeTableRanges") is not None:
         yield BadInput("spec.routeTableRange", spec["routeTableRange"], "write routeTableRanges alone")
 
@@ -325,13 +350,16 @@ def _auto_endpoints(endpoint: Raw, place: str, *, by_schema: bool) -> Iterator[B
             continue
         for field in ("generateName", "interfacePattern", "nodeSelector"):
             yield from _any_text(template, field, where)
+        yield from _too_long(template, "generateName", _LONGEST_TEMPLATE_NAME, where)
         labels = template.get("labels")
         if labels is not None and not (
-            isinstance(labels, Mapping) and all(isinstance(value, str) for value in labels.values())
+            isinstance(labels, Mapping)
+            and all(isinstance(value, (str, type(None))) for value in labels.values())
         ):
             yield BadInput(f"{where}.labels", labels, "write a mapping of names to texts")
         # Calico's validator does not look into templates any further (tests/unit/recordings).
         yield from _texts(template, "interfaceCIDRs", lambda value: isinstance(value, str), _TEXT, where)
+        yield from _twice(template, "interfaceCIDRs", where)
 
 
 def number(mapping: Raw, field: str, low: int, high: int, place: str) -> Iterator[BadInput]:
@@ -390,6 +418,20 @@ def _any_text(mapping: Raw, field: str, place: str) -> Iterator[BadInput]:
     value = mapping.get(field)
     if value is not None and not isinstance(value, str):
         yield BadInput(f"{place}.{field}", value, _TEXT)
+
+
+def _too_long(mapping: Raw, field: str, longest: int, place: str) -> Iterator[BadInput]:
+    value = mapping.get(field)
+    if isinstance(value, str) and len(value) > longest:
+        yield BadInput(f"{place}.{field}", f"{value[:40]}...", f"write at most {longest} characters")
+
+
+def _twice(mapping: Raw, field: str, place: str) -> Iterator[BadInput]:
+    values = mapping.get(field)
+    listed = values if isinstance(values, list) else []
+    for index, value in enumerate(listed):
+        if value in listed[:index]:
+            yield BadInput(f"{place}.{field}[{index}]", value, "it is listed twice; keep one")
 
 
 def _is_whole_duration(value: object) -> bool:
@@ -481,11 +523,7 @@ def _shapes(spec: Raw) -> Iterator[BadInput]:
             yield BadInput(
                 f"spec.bpfLogFilters[{name}]", value, "write an interface's name and a filter's text"
             )
-    for name, value in mapping_of(spec.get("bpfConntrackTimeouts")).items():
-        if value is not None and not (isinstance(value, str) and (value == "Auto" or _DURATION.match(value))):
-            yield BadInput(
-                f"spec.bpfConntrackTimeouts.{name}", value, "write a duration such as 90s, or Auto"
-            )
+    yield from _conntrack_timeouts(spec, _is_timeout)
     for field in ("natPortRange", "bpfPSNATPorts"):
         value = spec.get(field)
         named = isinstance(value, str) and is_port_name(value)
@@ -495,6 +533,39 @@ def _shapes(spec: Raw) -> Iterator[BadInput]:
     whole = isinstance(mark, int) and not isinstance(mark, bool) and 0 <= mark <= 255
     if mark is not None and not whole and not isinstance(mark, str):
         yield BadInput("spec.istioDSCPMark", mark, "write a number from 0 to 63, or a DSCP name such as EF")
+
+
+def _schema_shapes(spec: Raw) -> Iterator[BadInput]:
+    """What the schema says of fields that hold more than one value."""
+    yield from _conntrack_timeouts(spec, _is_schema_timeout)
+    for name, value in mapping_of(spec.get("bpfLogFilters")).items():
+        if value is not None and not isinstance(value, str):
+            yield BadInput(f"spec.bpfLogFilters[{name}]", value, _TEXT)
+    overrides = spec.get("healthTimeoutOverrides")
+    for index, entry in enumerate(overrides if isinstance(overrides, list) else ()):
+        for key in ("name", "timeout"):
+            text = mapping_of(entry).get(key)
+            if isinstance(entry, Mapping) and not isinstance(text, str):
+                yield BadInput(f"spec.healthTimeoutOverrides[{index}].{key}", text, _TEXT)
+    for found in _table_ranges(spec):
+        if isinstance(found, Mapping) and not all(map(_is_whole, (found.get("min"), found.get("max")))):
+            yield BadInput("spec.routeTableRange", found, _TABLES)
+
+
+def _conntrack_timeouts(spec: Raw, right: Callable[[object], bool]) -> Iterator[BadInput]:
+    for name, value in mapping_of(spec.get("bpfConntrackTimeouts")).items():
+        if value is not None and not right(value):
+            yield BadInput(
+                f"spec.bpfConntrackTimeouts.{name}", value, "write a duration such as 90s, or Auto"
+            )
+
+
+def _is_schema_timeout(value: object) -> bool:
+    return isinstance(value, str) and bool(_CONNTRACK_TIMEOUT.match(value))
+
+
+def _is_timeout(value: object) -> bool:
+    return _is_schema_timeout(value) and (value == "Auto" or bool(_DURATION.match(str(value))))
 
 
 def _health_timeout(entry: Raw, place: str) -> Iterator[BadInput]:
@@ -545,10 +616,18 @@ def _node_ports(spec: Raw) -> Iterator[BadInput]:
 def _route_tables(spec: Raw) -> Iterator[BadInput]:
     if spec.get("routeTableRange") is not None and spec.get("routeTableRanges") is not None:
         yield BadInput("spec.routeTableRange", spec["routeTableRange"], "write routeTableRanges alone")
-    listed = spec.get("routeTableRanges")
-    ranges = [spec.get("routeTableRange"), *(listed if isinstance(listed, list) else ())]
-    for found in (one for one in ranges if one is not None):
+    for found in _table_ranges(spec):
         low, high = (mapping_of(found).get(key) for key in ("min", "max"))
-        whole = all(isinstance(end, int) and not isinstance(end, bool) for end in (low, high))
+        whole = _is_whole(low) and _is_whole(high)
         if isinstance(found, Mapping) and not (whole and 1 <= low <= high <= 2**32 - 1):  # type: ignore[operator]
             yield BadInput("spec.routeTableRange", found, _TABLES)
+
+
+def _table_ranges(spec: Raw) -> Iterator[object]:
+    listed = spec.get("routeTableRanges")
+    ranges = [spec.get("routeTableRange"), *(listed if isinstance(listed, list) else ())]
+    return (one for one in ranges if one is not None)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
