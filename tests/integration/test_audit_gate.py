@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import yaml
@@ -209,3 +210,66 @@ def test_what_the_inventory_says_for_the_shipped_sets_is_known(clean_api, observ
     ]
     logins = [rule for rule in rules if rule.get("source", {}).get("nets") == said["policies_ssh_sources"]]
     assert [rule["destination"]["ports"] for rule in logins] == [[2222]]
+
+
+# With these, on a cluster whose nodes nobody can log in to, the audit alone stands in the way.
+ALONE = {
+    "policies_node_cidrs": ["100.64.0.0/10", "fd99::/48"],
+    "policies_cluster_cidrs": ["10.244.0.0/16", "fd98::/48"],
+    "policies_ssh_sources": ["192.0.2.128/25"],
+    "policies_settle": 0,
+    "policies_verify_failsafes": False,
+    "policies_prove": False,
+    "enforce_watchdogs": 0,
+    "enforce_settle": 0,
+    "enforce_waves": ["all"],
+}
+
+
+@pytest.mark.one_flavour
+def test_the_playbooks_that_enforce_go_on_only_where_the_audit_passes(clean_api, tmp_path):
+    """One window, judged for each candidate again; audit_gate is given as a command line gives it."""
+    protected(clean_api)
+    seen = flows_document("sim-0001", 9101, 9102, 9103, 9104)
+    for number, record in enumerate(seen["flows"]):
+        record["seen"] = {**record["seen"], "count": 10 + number}
+    folder = tmp_path / "audit" / "flows"
+    folder.mkdir(parents=True)
+    (folder / "sim-0001.json").write_text(json.dumps(seen))
+
+    def run(playbook, ports, **variables):
+        web = {"name": "web", "ports": [ports], "sources": ["192.0.2.0/24"]}
+        given = {"audit_directory": str(tmp_path / "audit"), "policies_allow": [web], **variables}
+        flags = ("-e", "audit_gate=true", "--skip-tags", "access,drift,failsafes,report")
+        return run_playbook(clean_api.kubeconfig, f"playbooks/{playbook}.yml", *flags, **ALONE, **given)
+
+    def enforced():
+        found = clean_api.admin.list(clean_api.path("GlobalNetworkPolicy"))
+        return {item["metadata"]["name"].rpartition(".")[2]: item["spec"] for item in found}
+
+    short = run("enforce", "9101:9104", audit_min_window="2w")
+    assert short.code != 0
+    assert "audit: inconclusive: a window shorter than 2w at sim-0001. Nothing was enforced" in short.text
+    assert enforced() == {}
+
+    passing = run("enforce", "9101:9104")
+    assert passing.code == 0, passing.output
+    assert "hostfence.calico.audit : The audit passes" in passing.text
+    before = enforced()
+    assert {"allow-web", "ingress-lockdown-drop"} <= before.keys()
+
+    narrower = run("site", "9101", policies_state="enforced")
+    assert narrower.code != 0
+    (reasons, *_again) = re.findall(r"audit: fail: (.*?)\. Nothing was enforced", narrower.text)
+    named = [reason.split(" -> ") for reason in reasons.split("; ")]
+    assert [what for what, _rule in named] == [
+        f"would deny: from 192.0.2.9/32 to tcp/{port} of sim-0001, {times} times"
+        for port, times in ((9104, 13), (9103, 12), (9102, 11))
+    ]
+    assert all(rule.startswith("add {") and rule.endswith("} to policies_allow") for _what, rule in named)
+    assert enforced() == before
+
+    wider = run("site", "9101:9105", policies_state="enforced")
+    assert wider.code == 0, wider.output
+    assert "hostfence.calico.audit : The audit passes" in wider.text
+    assert enforced()["allow-web"] != before["allow-web"]
