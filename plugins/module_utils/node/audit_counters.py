@@ -3,8 +3,8 @@
 """What the kernel counted at the rules of audited copies, by the rules of the policies that they stand for.
 
 Felix writes a Calico rule as one or more kernel rules. The last of them that sets a mark is the one where all
-of the rule's conditions hold, and its counter is that of the rule. A comment tells which rule it is of which
-policy.
+of the rule's conditions hold, and its counter is that of the rule. A comment tells which rule it is; of which
+policy, the chain's name or the comment of its first rule.
 A packet is counted when it opens a connection; a SYN that is sent again counts again.
 """
 
@@ -22,9 +22,12 @@ from . import kernel
 
 _LINE = re.compile(r"\[(\d+):\d+\] -A (\S+) (.*)\Z")
 _COMMENT = re.compile(r'--comment (?:"([^"]*)"|(\S+))')
-_POLICY = re.compile(r"GlobalNetworkPolicy (\S+) (ingress|egress)\Z")
+# Felix of Calico 3.29 names no kind of policy.
+_POLICY = re.compile(r"(?:^| )(?:GlobalNetworkPolicy|Policy) (\S+) (ingress|egress)(?: |\Z)")
 _CHAIN = re.compile(rf"(?:filter-|mangle-|raw-)?(?:{'|'.join(POLICIES)})")
-_PLACE = re.compile(re.escape(RULE_ANNOTATION) + r"=([0-9]{1,6}|end-of-tier)\Z")
+_NAMED_CHAIN = re.compile(_CHAIN.pattern + r"[^/]+/(\S+)\Z")
+_INGRESS = POLICIES[0]
+_PLACE = re.compile(rf"(?:^| ){re.escape(RULE_ANNOTATION)}=([0-9]{{1,6}}|end-of-tier)(?: |\Z)")
 _SETS_MARK = re.compile(r"-j MARK --(?:set-xmark|or-mark|set-mark) ")
 _NFT_TABLES = (("ip", "calico"), ("ip6", "calico"))
 
@@ -55,7 +58,7 @@ def count(rules: Iterable[KernelRule]) -> dict[tuple[str, Place], int]:
     names: dict[tuple[str, str], tuple[str, str]] = {}
     for rule in rules:
         where = (rule.table, rule.chain)
-        policy = _policy_of(rule.comments)
+        policy = _policy_of(rule)
         if policy:
             names[where] = policy
         place = _place_of(rule.comments)
@@ -65,21 +68,24 @@ def count(rules: Iterable[KernelRule]) -> dict[tuple[str, Place], int]:
     return found
 
 
-def _policy_of(comments: Sequence[str]) -> Optional[tuple[str, str]]:
-    for comment in comments:
-        match = _POLICY.match(comment)
-        name = original_name(match.group(1)) if match else ""
-        if match and name:
-            return name, match.group(2)
-    return None
+def _policy_of(rule: KernelRule) -> Optional[tuple[str, str]]:
+    """Original policy and direction of a copy's rule, by its chain's name, or its comment if that is a hash.
+
+    Felix cuts comments off in nftables, and writes a hash for a long name of a chain in iptables.
+    """
+    chain = _NAMED_CHAIN.match(rule.chain)
+    if chain:
+        name, direction = chain.group(1), "ingress" if _INGRESS in rule.chain[: chain.start(1)] else "egress"
+    else:
+        said = _POLICY.search(" ".join(rule.comments))
+        name, direction = said.groups() if said else ("", "")
+    original = original_name(name)
+    return (original, direction) if original else None
 
 
 def _place_of(comments: Sequence[str]) -> str:
-    for comment in comments:
-        match = _PLACE.match(comment)
-        if match:
-            return match.group(1)
-    return ""
+    match = _PLACE.search(" ".join(comments))
+    return match.group(1) if match else ""
 
 
 def from_iptables(lines: Iterable[str], table: str) -> Iterator[KernelRule]:
@@ -100,17 +106,22 @@ def from_iptables(lines: Iterable[str], table: str) -> Iterator[KernelRule]:
 
 
 def from_nftables(elements: Iterable[Mapping[str, Any]], table: str) -> Iterator[KernelRule]:
-    """Rules of policies' chains in the output of ``nft -j list table``."""
+    """Rules of policies' chains in the output of ``nft -j list table``.
+
+    :param table: names the family; Felix keeps what are several tables of iptables in one, which are told
+        apart
+    """
     for element in elements:
         rule = element.get("rule")
-        if not isinstance(rule, Mapping) or not _CHAIN.match(str(rule.get("chain"))):
+        chain = str(rule.get("chain")) if isinstance(rule, Mapping) else ""
+        if not isinstance(rule, Mapping) or not _CHAIN.match(chain):
             continue
         comments = tuple(str(rule.get("comment") or "").split("; "))
         expressions = rule.get("expr") or ()
         counters = [part["counter"] for part in expressions if isinstance(part.get("counter"), Mapping)]
         packets = counters[0].get("packets") if counters else 0
         marks = any("mangle" in part for part in expressions)
-        yield KernelRule(table, str(rule["chain"]), comments, int(packets or 0), marks)
+        yield KernelRule(f"{table} {chain.partition('-')[0]}", chain, comments, int(packets or 0), marks)
 
 
 def read() -> dict[tuple[str, Place], int]:

@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.node.audit_counters import (
     KernelRule,
     Place,
@@ -36,16 +38,64 @@ def test_what_was_made_is_what_was_counted():
     }
 
 
-def test_nftables_writes_the_same_into_one_comment():
-    comment = "cali:8vg3kKsof0f06oPP; hostfence.io/audits=0; GlobalNetworkPolicy audited-mine.web ingress"
+# As Felix puts them together (felix/nftables/renderer.go, v3.32.1): between comments there is a blank, and of
+# several none is longer than some 50 characters.
+@pytest.mark.parametrize(
+    ("chain", "said", "place"),
+    [
+        ("filter-cali-pi-gnp/audited-mine.web", "GlobalNetworkPolicy audited-mine.web ingress", WEB),
+        (
+            "filter-cali-po-gnp/audited-hostfence.ingress-lockdown-outbound",
+            "GlobalNetworkPolicy audited-hostfence.ingress-lockdow",
+            Place("hostfence.ingress-lockdown-outbound", "egress", "0"),
+        ),
+        ("filter-cali-pi-audited-mine/audited-mine.web", "Policy audited-mine.web ingress", WEB),
+    ],
+)
+def test_nftables_writes_the_same_into_one_comment_that_is_cut_off(chain, said, place):
     marks = {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 1}}
-    rule = {
-        "chain": "filter-cali-pi-gnp/audited-mine.web",
-        "comment": comment,
-        "expr": [{"counter": {"packets": 5, "bytes": 300}}, marks],
+    rules = [
+        {
+            "chain": chain,
+            "comment": f"cali:8vg3kKsof0f06oPP; hostfence.io/audits={comment}",
+            "expr": [{"counter": {"packets": packets, "bytes": 60 * packets}}, marks],
+        }
+        for comment, packets in ((f"0 {said}", 5), ("1", 7))
+    ]
+
+    assert count(from_nftables([*({"rule": rule} for rule in rules), {"chain": {}}], "ip")) == {
+        ("ip filter", place): 5,
+        ("ip filter", replace(place, rule="1")): 7,
     }
 
-    assert count(from_nftables([{"rule": rule}, {"chain": {}}], "ip")) == {("ip", WEB): 5}
+
+def test_what_felix_has_in_two_chains_of_nftables_is_summed():
+    """What leaves the node is judged in one of them or, once its destination was translated, in the other."""
+    marks = {"mangle": {"key": {"meta": {"key": "mark"}}, "value": 1}}
+    rules = [
+        {
+            "rule": {
+                "chain": f"{layer}-cali-po-gnp/audited-mine.web",
+                "comment": "cali:8vg3kKsof0f06oPP; hostfence.io/audits=0",
+                "expr": [{"counter": {"packets": packets}}, marks],
+            }
+        }
+        for layer, packets in (("filter", 5), ("mangle", 2))
+    ]
+
+    (row,) = rows(since(count(from_nftables(rules, "ip")), "boot", None)["totals"])
+
+    assert row["packets"] == 7
+
+
+def test_felix_of_calico_3_29_names_no_kind_of_policy():
+    recorded = RECORDED.read_text()
+    older = recorded.replace("GlobalNetworkPolicy ", "Policy ")
+
+    assert older != recorded
+    assert count(from_iptables(older.splitlines(), "ipv4")) == count(
+        from_iptables(recorded.splitlines(), "ipv4")
+    )
 
 
 def test_the_last_rule_that_sets_a_mark_is_the_one_where_all_conditions_hold():
