@@ -75,6 +75,7 @@ def test_an_answer_reads_from_top_to_bottom(cluster, port, lines):
     assert (done.code, done.changed) == (0, 0), done.output
     for line in lines:
         assert line in done.text
+    assert "no variable of Hostfence" not in done.text
 
 
 @pytest.mark.parametrize(

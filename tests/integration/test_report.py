@@ -55,8 +55,9 @@ def report(cluster, folder, *flags, **variables):
 
 
 def test_all_forms_are_written_and_nothing_counts_as_changed(cluster, tmp_path):
-    done = report(cluster, tmp_path, report_formats=sorted(FORMS), report_flows=[FLOW])
+    done = report(cluster, tmp_path, report_formats=sorted(FORMS), report_flows=[FLOW], report_flow=FLOW)
     assert (done.code, done.changed) == (0, 0), done.output
+    assert "report_flow: no variable of Hostfence; did you mean report_flows?" in done.text
     document = json.loads((tmp_path / "report.json").read_text())
     jsonschema.Draft202012Validator(SCHEMA).validate(document)
     assert {item["subject"] for item in document["not_looked_at"]} == {*("failsafes", "audit")}
@@ -121,8 +122,10 @@ def test_an_audit_ends_with_a_report_even_if_its_gate_fails(cluster, tmp_path):
         audit_directory=str(tmp_path / "audit"),
         audit_candidate=str(tmp_path / "candidate.yml"),
         audit_gate=True,
+        audit_min_windows="1d",
     )
     assert done.code == 2, done.output
+    assert "audit_min_windows: no variable of Hostfence; did you mean audit_min_window?" in done.text
     assert "audit: fail" in done.text
     document = json.loads((tmp_path / "out" / "report.json").read_text())
     jsonschema.Draft202012Validator(SCHEMA).validate(document)

@@ -20,6 +20,11 @@ _NOT_OF_A_ROLE = (
     "hostfence_context",
     "hostfence_hosts",
     "hostfence_plan_file",
+    "explain_flow",
+    "explain_nodes",
+    "explain_staged",
+    "explain_dataplane",
+    "explain_felix_environment",
 )
 # How like a known name another one must be: policy_sets is 0.83, felix alone far from any.
 _ALIKE = 0.83

@@ -23,6 +23,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster.variables
         ("policies_node_cidr", "policies_node_cidrs"),
         ("felix_failsafe_inbound_hostports", "felix_failsafe_inbound_host_ports"),
         ("hostfence_kubeconf", "hostfence_kubeconfig"),
+        ("report_flow", "report_flows"),
+        ("explain_flows", "explain_flow"),
     ],
 )
 def test_what_is_misspelt_is_named(name, meant):
