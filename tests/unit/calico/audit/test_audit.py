@@ -4,7 +4,13 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
+
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.audit import Audit
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import Document
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.dataplanes import Dataplanes
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
 
 from tests.unit import builders
 from tests.unit.builders import V3, Object
@@ -101,3 +107,18 @@ def test_who_opened_a_connection_that_was_met_in_its_middle_is_unknown_where_it_
     assert groups(**met, port=443, flow=out) == ["unknown"]
     # Something listens there, so that side did not open it.
     assert groups(**met, owner={"process": "node_exporter"}) == ["would_deny"]
+
+
+def test_what_is_kept_of_a_scan_does_not_grow_with_it():
+    """Each source and each port is another, in one document after the other, as nodes collect them."""
+    objects = cluster(ONLY_WEB)
+    audit = Audit(objects, Options(calico_version="v3.32.1"), Dataplanes(objects))
+    kept = []
+    for part in range(4):
+        sources = [record(f"198.{part}.{at >> 8}.{at & 255}") for at in range(2000)]
+        ports = [record(port=20000 + 1000 * part + at) for at in range(1000)]
+        audit.add(Document(document(*sources, *ports), "scan"))
+        kept.append(len(pickle.dumps(audit.seen())))
+
+    assert audit.counts["would_deny"] == 4 * 3000
+    assert max(kept[1:]) < 1.1 * kept[0], kept

@@ -29,7 +29,7 @@ def test_servers_that_no_object_names_are_named_by_their_port():
 
 
 def test_a_scan_is_some_rows_with_nets():
-    """70,000 sources, and as many ports: what is kept does not grow with them."""
+    """65,536 sources, and 5,000 ports: what is kept does not grow with them."""
     peers = [record(f"198.{number >> 8 & 255}.{number & 255}.7") for number in range(65536)]
     ports = [record(port=port) for port in range(1000, 6000)]
 
