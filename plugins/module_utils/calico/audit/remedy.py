@@ -75,8 +75,9 @@ class Wishes:
 
     @property
     def ssh_port(self) -> int:
-        port = self.variables.get("policies_ssh_port", _SSH_PORT)
-        return port if isinstance(port, int) else _SSH_PORT
+        """A command line gives it as text."""
+        port = str(self.variables.get("policies_ssh_port"))
+        return int(port) if port.isdecimal() else _SSH_PORT
 
 
 class Remedies:

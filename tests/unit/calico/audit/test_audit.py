@@ -46,6 +46,7 @@ def test_what_is_denied_now_and_would_be_allowed_is_named():
     result = audited(cluster(denied, ONLY_WEB), *all_nodes(record(port=443)))
 
     assert [row["group"] for row in result["rows"]] == ["would_allow"]
+    assert result["gate"] == "pass"
 
 
 def test_a_net_that_a_rule_splits_is_unknown_and_another_is_not():

@@ -50,6 +50,33 @@ def test_a_candidate_that_selects_nothing_was_not_audited():
     assert "selects no host endpoint" in result["reasons"][0]
 
 
+def test_without_a_host_endpoint_there_is_nothing_that_an_audit_could_pass():
+    objects = [item for item in cluster(ONLY_WEB) if item["kind"] != "HostEndpoint"]
+
+    result = audited(objects, *all_nodes(record()))
+
+    assert result["gate"] == "inconclusive"
+    assert result["reasons"] == ["no node has a host endpoint: policy decides about none"]
+
+
+@pytest.mark.parametrize("parts", [["198.51.100.0/24"], []])
+def test_one_window_is_judged_by_the_candidate_of_the_moment(parts):
+    """What passed for an earlier one passes for no other: nothing of a candidate is in what nodes saw."""
+    seen = all_nodes(record("198.51.100.9"))
+    nets = [*parts, "203.0.113.0/24"]
+    rule = {"action": "Allow", "protocol": "TCP", "source": {"nets": nets}, "destination": {"ports": [9100]}}
+
+    assert audited(cluster(staged("web", ingress=[rule])), *seen)["gate"] == ("pass" if parts else "fail")
+
+
+def test_what_is_unknown_can_be_accepted():
+    half = staged("half", ingress=[{"action": "Allow", "source": {"nets": ["198.51.100.0/24"]}}])
+    net = all_nodes(record("198.51.0.0", source_prefix=16))
+
+    assert audited(cluster(half), *net)["gate"] == "inconclusive"
+    assert audited(cluster(half), *net, accepted=[{**ACCEPTED, "group": "unknown"}])["gate"] == "pass"
+
+
 def test_what_fails_are_the_three_biggest_rows():
     records = [record(port=port, count=port) for port in (1001, 1002, 1003, 1004, 1005)]
 

@@ -207,11 +207,12 @@ def test_a_remedy_is_of_the_class_that_denies(stage):
         ("10.0.3.2", 9100, "policies_node_cidrs", "10.0.3.2/32"),
     ],
 )
-def test_the_shipped_sets_are_put_right_by_their_variables(source, port, variable, net):
+@pytest.mark.parametrize("ssh_port", [2222, "2222"])
+def test_the_shipped_sets_are_put_right_by_their_variables(source, port, variable, net, ssh_port):
     result = audited(
         watched.cluster(watched.LOCKDOWN),
         *all_nodes(record(source, port)),
-        variables={"policies_ssh_port": 2222},
+        variables={"policies_ssh_port": ssh_port},
     )
 
     (row,) = result["rows"]
