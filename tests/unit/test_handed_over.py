@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +138,32 @@ def test_the_audit_is_given_every_variable_that_its_remedies_are_worded_in():
     assert len(named) > 5
     assert named == given.keys()
     assert named <= of_the_role.keys()
+
+
+@cache
+def switches() -> frozenset[str]:
+    """Variables of roles that are true or false."""
+    specs = [yaml.safe_load(file.read_text()) for file in ROLES.glob("*/meta/argument_specs.yml")]
+    entries = [entry for spec in specs for entry in spec["argument_specs"].values()]
+    options = [option for entry in entries for option in entry.get("options", {}).items()]
+    return frozenset(name for name, option in options if option.get("type") == "bool")
+
+
+def conditions(file: Path) -> Iterator[str]:
+    """What a file of tasks makes conditional, and the conditions in any file's templates."""
+    for task in tasks_of(file) if file.parent.name == "tasks" else ():
+        asked = [task.get("when"), task.get("ansible.builtin.assert", {}).get("that")]
+        yield from (str(one) for part in asked for one in (part if isinstance(part, list) else [part]))
+    for template in re.findall(r"\{[{%].*?[%}]\}", file.read_text(), re.DOTALL):
+        yield from re.findall(r"\bif\s+(.*?)(?:\belse\b|[)\]]|[%}]\})", template, re.DOTALL)
+
+
+@pytest.mark.parametrize("role", NAMES)
+def test_a_switch_that_a_command_line_gives_is_one(role):
+    """-e gives text: true whatever it says, and where it is the whole of a condition, Ansible refuses it."""
+    named = re.compile(rf"\b({'|'.join(sorted(switches()))})\b(?!\s*(?:\|[^|]*)?\|\s*bool\b)")
+    parts = ("tasks/*.yml", "vars/*.yml", "defaults/*.yml", "templates/*")
+    files = [file for part in parts for file in (ROLES / role).glob(part)]
+    assert [
+        (file.name, found[1]) for file in files for one in conditions(file) if (found := named.search(one))
+    ] == []
