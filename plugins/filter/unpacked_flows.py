@@ -9,8 +9,8 @@ short_description: The flows of a node as JSON
 version_added: 0.3.0
 author: The Hostfence founders (@hostfence)
 description:
-  - Makes the JSON of RV(hostfence.calico.node_flows#module:flows), which M(hostfence.calico.flow_audit) reads
-    from files.
+  - Makes the JSON of RV(hostfence.calico.node_flows#module:flows), the document that
+    M(hostfence.calico.flow_files) keeps in a file.
 options:
   _input:
     description: What M(hostfence.calico.node_flows) returned as C(flows).
@@ -19,13 +19,6 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Keep what a node was seen to do
-  ansible.builtin.copy:
-    content: "{{ observed.flows | hostfence.calico.unpacked_flows }}"
-    dest: "flows/{{ inventory_hostname }}.json"
-    mode: "0600"
-  delegate_to: localhost
-
 - name: Which gaps has the window?
   ansible.builtin.debug:
     msg: "{{ (observed.flows | hostfence.calico.unpacked_flows | from_json).window.gaps }}"

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.hostfence.calico.plugins.action.flow_files import OPTIONS as FLOW_OPTIONS
 from ansible_collections.hostfence.calico.plugins.action.report_files import OPTIONS as REPORT_OPTIONS
 from ansible_collections.hostfence.calico.plugins.doc_fragments.connection import ModuleDocFragment
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import CONNECTION_OPTIONS
-from ansible_collections.hostfence.calico.plugins.modules import report_files
+from ansible_collections.hostfence.calico.plugins.modules import flow_files, report_files
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.checks import CHECKS
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.document import build
 from ansible_collections.hostfence.calico.plugins.plugin_utils.report.files import FORMS
@@ -44,9 +45,10 @@ def test_our_connection_options_are_those_of_kubernetes_core():
     assert told(documented) == told(CONNECTION_OPTIONS)
 
 
-def test_the_action_takes_what_its_module_documents():
-    documented = yaml.safe_load(report_files.DOCUMENTATION)["options"]
-    assert told(documented) == told(REPORT_OPTIONS)
+@pytest.mark.parametrize(("module", "options"), [(report_files, REPORT_OPTIONS), (flow_files, FLOW_OPTIONS)])
+def test_the_action_takes_what_its_module_documents(module, options):
+    documented = yaml.safe_load(module.DOCUMENTATION)["options"]
+    assert told(documented) == told(options)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)

@@ -8,9 +8,11 @@ import base64
 import gzip
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible_collections.hostfence.calico.plugins.action import flow_files
 from ansible_collections.hostfence.calico.plugins.filter.unpacked_flows import FilterModule
 from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.packing import pack, unpack
 
@@ -68,3 +70,19 @@ def test_playbooks_unpack_by_a_filter() -> None:
     assert unpacked(pack({"node": "n1", "flows": []})) == '{"node":"n1","flows":[]}'
     with pytest.raises(AnsibleFilterError, match="flows: nothing that gzip packed"):
         unpacked("none")
+
+
+def test_they_are_kept_where_only_their_owner_reads_them(tmp_path: Path) -> None:
+    kept = tmp_path / "audit/flows/n1.json"
+    packed = pack({"node": "n1", "flows": []})
+    assert flow_files.keep(packed, kept, dry_run=True)
+    assert not kept.parent.parent.exists()
+    assert flow_files.keep(packed, kept, dry_run=False)
+    assert kept.read_text() == '{"node":"n1","flows":[]}'
+    assert [path.stat().st_mode & 0o777 for path in (kept, kept.parent, kept.parent.parent)] == [
+        0o600,
+        0o700,
+        0o700,
+    ]
+    assert not flow_files.keep(packed, kept, dry_run=False)
+    assert flow_files.keep(pack({"node": "n1", "flows": [1]}), kept, dry_run=False)
