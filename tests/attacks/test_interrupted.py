@@ -27,6 +27,7 @@ WINDOW = 30
 # A watchdog's next look, and Felix's way to the kernel.
 GRACE = 10
 SECONDS_TO_END = 90
+MORE_THAN_TASKS = 60
 # Each run wants to deny another one, so that each has something to change.
 DENIED_PORTS = {signal.SIGKILL: 8081, signal.SIGINT: 8082, signal.SIGHUP: 8083}
 
@@ -133,14 +134,23 @@ def real_world(open_world: World) -> World:  # noqa: F811
     return open_world
 
 
+@pytest.fixture(scope="module")
+def no_task() -> list[int]:
+    """Numbers that no task of a run has, as far as they are known."""
+    return []
+
+
 @pytest.mark.invariant("I1", "I2")
-@pytest.mark.parametrize("number", range(1, 26))
-def test_runs_that_are_ended_at_a_task(real_world: World, number: int) -> None:
+@pytest.mark.parametrize("number", range(1, MORE_THAN_TASKS))
+def test_runs_that_are_ended_at_a_task(real_world: World, no_task: list[int], number: int) -> None:
     """By each signal in turn, each run finds what the one before has left; the last one may end."""
+    if no_task and number > no_task[0]:
+        pytest.skip("an enforcing run has fewer tasks")
     with real_world.recorded() as recording:
         for by in DENIED_PORTS:
             task = ended_at_task(real_world, number, by)
             if not task:
+                no_task.append(number)
                 pytest.skip("an enforcing run has fewer tasks")
             recording.mark(f"{by.name} at {task}")
             assert until_nothing_waits(real_world), f"{by.name} at {task}: unconfirmed after the window"
