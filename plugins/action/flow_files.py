@@ -40,12 +40,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 def keep(flows: str, path: Path, *, dry_run: bool) -> bool:
     """:returns: whether the file is new, or another one than before"""
     document = unpack(flows)
-    if path.is_file() and path.read_text(encoding="utf-8") == document:
-        return False
     if not dry_run:
         _make_private(path.parent)
-        published_flows.write(path, document)
-    return True
+    return published_flows.keep(path, document, dry_run=dry_run)
 
 
 def _make_private(directory: Path) -> None:

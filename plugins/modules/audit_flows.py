@@ -79,13 +79,8 @@ def work(module: AnsibleModule, cluster: Cluster) -> dict[str, Any]:
     nodes, changed = 0, False
     for node, document in published_flows.read(cluster, module.params["namespace"], left_out):
         nodes += 1
-        text = json.dumps(document)
         path = Path(module.params["dest"], f"{node}.json")
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            continue
-        changed = True
-        if not module.check_mode:
-            published_flows.write(path, text)
+        changed |= published_flows.keep(path, json.dumps(document), dry_run=module.check_mode)
     for reason in left_out:
         module.warn(reason)
     return {"changed": changed, "nodes": nodes, "left_out": left_out}

@@ -133,7 +133,7 @@ def test_playbooks_enter_the_gate_by_one_include(clean_api, observed, tmp_path):
     nothing = gate(clean_api, tmp_path)
     asked = gate(clean_api, tmp_path, audit_gate=True)
     observed(443, 9100)
-    # This machine is not in the inventory: what the nodes' plays kept beside it is found all the same.
+    # localhost is not in the inventory. The files are looked for next to it all the same.
     failing = gate(clean_api, tmp_path, audit_directory=None)
     off = gate(clean_api, tmp_path, audit_gate=False)
     known = {"protocol": "tcp", "port": 9100, "reason": "It is switched off.", "until": "2099-12-31"}

@@ -228,7 +228,7 @@ def test_an_api_server_that_comes_back_is_waited_for(protected_api):
     api = protected_api
     enforce(api, OLD)
 
-    # Whoever starts the server again has to live on, as it does not outlive that thread.
+    # The API server ends with the thread that started it, so this one starts it again.
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(enforce, api, NEW, settle=1)
         once_switched(api, api.kill)[0].join()

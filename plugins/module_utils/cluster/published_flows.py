@@ -51,6 +51,18 @@ def _document(stored: Object, node: str) -> dict[str, Any]:
     return document
 
 
+def keep(path: Path, text: str, *, dry_run: bool) -> bool:
+    """Write a file where it holds something else.
+
+    :returns: whether it is new, or another one than before
+    """
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
+    if not dry_run:
+        write(path, text)
+    return True
+
+
 def write(path: Path, text: str) -> None:
     """Replace a file at once; only its owner can read it."""
     beside = path.with_name(f".{path.name}.new")

@@ -125,8 +125,8 @@ def accept_mark(look: Look, guards: list[str]) -> str:
 def hold(options: Json, own: str, look: Look) -> None:
     """Keep the table until Felix knows better, or nobody wants it any more.
 
-    One look is not believed: reading the kernel fails now and then while somebody else writes to it, and then
-    looks as if no policy were there.
+    A single look does not count: reading the rules can fail while another program changes them, and a failed
+    read looks like a kernel without policy.
     """
     in_a_row = 0
     while os.path.exists(own):

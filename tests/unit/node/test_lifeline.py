@@ -24,7 +24,7 @@ GUARDS = ["cali-pi-guard"]
 SWITCHED = {"chains": GUARDS, "guards": {"cali-pi-guard": "empty"}, "accept_mark": "0x10000"}
 BACK = {**SWITCHED, "guards": {"cali-pi-guard": "full"}}
 SETTLED = {**SWITCHED, "chains": ["cali-pi-kept"], "guards": {}}
-# What reading the kernel gives while somebody else writes to it.
+# What a failed read of the rules looks like.
 UNREAD = {"chains": [], "guards": {}, "accept_mark": ""}
 
 
