@@ -21,6 +21,7 @@ import datetime
 import gc
 import gzip
 import json
+import math
 import os
 import random
 import resource
@@ -40,6 +41,7 @@ sys.path.insert(0, str(ROOT / "bench"))
 sys.path.insert(0, str(ROOT / "tests" / "testbed"))
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.audit import Audit  # noqa: E402
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate import Enough  # noqa: E402
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import (  # noqa: E402
     Document,
 )
@@ -67,7 +69,8 @@ from testbed import binaries  # noqa: E402
 from testbed.control_plane import ControlPlane  # noqa: E402
 
 PORTS = (22, 443, 2379, 6443, 9100, 10250, 30080, 53)
-ASKED = Asked(Wishes("none", {}), (), 86400, datetime.date(2026, 1, 1), 1000, anonymise=False)
+ENOUGH = Enough(86400, math.inf, datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc))
+ASKED = Asked(Wishes("none", {}), (), ENOUGH, 1000, anonymise=False)
 ROUNDS = 9
 CONNECTIONS = 3000
 PACKETS = 20000

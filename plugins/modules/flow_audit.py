@@ -67,6 +67,13 @@ options:
       makes the gate inconclusive.
     type: str
     default: 1d
+  max_age:
+    description:
+      - How long ago a node's last window may have ended, as O(min_window). An older one makes the gate
+        inconclusive, as the traffic of today may be another.
+    type: str
+    default: 4w
+    version_added: 0.3.0
   accepted:
     description:
       - What is known to be denied and accepted. Each entry has C(reason) and C(until) (YYYY-MM-DD, that day
@@ -221,7 +228,10 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.cand
     with_writes,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.duration import seconds
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate import parse_accepted
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate import (
+    Enough,
+    parse_accepted,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.peers import GENERALISE
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import Wishes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.report import Asked, conclude
@@ -259,6 +269,7 @@ OPTIONS: dict[str, Any] = {
     "generalise": {"type": "str", "choices": list(GENERALISE), "default": "none"},
     "variables": {"type": "dict", "default": {}},
     "min_window": {"type": "str", "default": "1d"},
+    "max_age": {"type": "str", "default": "4w"},
     "accepted": {"type": "list", "elements": "dict", "default": []},
     "platform": {"type": "str", "choices": sorted(PLATFORMS)},
     "max_rows": {"type": "int", "default": 1000},
@@ -291,8 +302,11 @@ def work(params: dict[str, Any]) -> dict[str, Any]:
     asked = Asked(
         Wishes(params["generalise"], params["variables"]),
         accepted,
-        seconds(params["min_window"], "min_window"),
-        datetime.datetime.now(tz=datetime.timezone.utc).date(),
+        Enough(
+            seconds(params["min_window"], "min_window"),
+            seconds(params["max_age"], "max_age"),
+            datetime.datetime.now(tz=datetime.timezone.utc),
+        ),
         max(params["max_rows"], 0),
         params["anonymise"],
         secrets.token_hex(8) if params["anonymise"] else "",

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 Object = dict[str, Any]
@@ -26,7 +27,8 @@ def network_set(name: str, *nets: str) -> Object:
 
 
 def flows_document(node: str, *ports: int) -> Object:
-    """A node's document of flows: connections from 192.0.2.9 to these TCP ports, in more than a day."""
+    """A node's document of flows: connections from 192.0.2.9 to these TCP ports, a day and more until now."""
+    now = time.time()
     flow = {
         "direction": "ingress",
         "interface": "eth0",
@@ -38,7 +40,7 @@ def flows_document(node: str, *ports: int) -> Object:
     return {
         "schema": "hostfence.flows/1",
         "node": node,
-        "window": {"start": 0, "end": 90000, "complete": True, "gaps": []},
+        "window": {"start": now - 90000, "end": now, "complete": True, "gaps": []},
         "not_recorded": 0,
         "flows": [{"flow": {**flow, "destination_port": port}, **seen} for port in ports],
     }

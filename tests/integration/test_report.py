@@ -13,6 +13,7 @@ from pathlib import Path
 import jsonschema
 import junitparser
 import pytest
+from builders import flows_document
 from module_run import run_module
 from role_run import run_playbook
 
@@ -92,20 +93,7 @@ def test_what_enforcing_would_change_is_told_rule_by_rule(cluster, tmp_path):
 
 
 def test_an_audit_ends_with_a_report_even_if_its_gate_fails(cluster, tmp_path):
-    flow = {**FLOW, "protocol": 6, "interface": "eth0"}
-    record = {
-        "flow": {key: value for key, value in flow.items() if key != "node"},
-        "all_of": None,
-        "seen": {"count": 4, "replied": True},
-        "owner": None,
-    }
-    seen = {
-        "schema": "hostfence.flows/1",
-        "node": "sim-0001",
-        "window": {"start": 0, "end": 90000, "complete": True, "gaps": []},
-        "not_recorded": 0,
-        "flows": [{**record, "flow": {**record["flow"], "destination_port": 9100}}],
-    }
+    seen = flows_document("sim-0001", 9100)
     (tmp_path / "audit" / "flows").mkdir(parents=True)
     (tmp_path / "audit" / "flows" / "sim-0001.json").write_text(json.dumps(seen))
     candidate = {

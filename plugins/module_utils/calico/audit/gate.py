@@ -140,6 +140,26 @@ def in_force(accepted: Iterable[Accepted], today: datetime.date) -> list[Accepte
 
 
 @dataclass(frozen=True)
+class Enough:
+    """How much has to have been seen for an audit to pass, and when it is judged (with its time zone).
+
+    :ivar min_window: the shortest time that each node is watched for, in seconds
+    :ivar max_age: how long ago a node's last window may have ended, in seconds
+    """
+
+    min_window: float
+    max_age: float
+    now: datetime.datetime
+
+    @property
+    def today(self) -> datetime.date:
+        return self.now.date()
+
+    def is_old(self, windows: Iterable[Window]) -> bool:
+        return max(window.end for window in windows) < self.now.timestamp() - self.max_age
+
+
+@dataclass(frozen=True)
 class Decision:
     """The gate's answer: ``result``, why, the biggest rows that fail, and which acceptances have ended."""
 
@@ -154,17 +174,17 @@ def decide(
     audit: Audit,
     rows: Iterable[Row],
     accepted: Sequence[Accepted],
-    min_window: float,
-    today: datetime.date,
+    enough: Enough,
     unseen: Sequence[str] = (),
 ) -> Decision:
     """Judge an audit.
 
-    :param min_window: the shortest window that counts, in seconds
     :param unseen: required flows that the candidate denies, in words: they fail, seen or not
     """
-    valid = in_force(accepted, today)
-    expired = tuple(f"{entry.reason} (until {entry.until})" for entry in accepted if entry.until < today)
+    valid = in_force(accepted, enough.today)
+    expired = tuple(
+        f"{entry.reason} (until {entry.until})" for entry in accepted if entry.until < enough.today
+    )
     open_rows, covered = [], 0
     for row in rows:
         if any(entry.covers(row) for entry in valid):
@@ -173,8 +193,8 @@ def decide(
             open_rows.append(row)
     failing = [row for row in open_rows if row.key.group in _FAILING]
     unknown = [row for row in open_rows if row.key.group == UNKNOWN]
-    earlier = [*_earlier(audit, min_window)]
-    doubts = [*_doubts(audit, min_window), *earlier]
+    earlier = [*_earlier(audit, enough.min_window)]
+    doubts = [*_doubts(audit, enough), *earlier]
     if unknown:
         doubts.append(
             f"{sum(row.flows for row in unknown)} flows whose verdict depends on something unknown, first: "
@@ -189,7 +209,7 @@ def decide(
     return Decision(PASS, (), (), covered, expired)
 
 
-def _doubts(audit: Audit, min_window: float) -> Iterable[str]:
+def _doubts(audit: Audit, enough: Enough) -> Iterable[str]:
     """What the audit did not see."""
     coverage = audit.coverage
     missing = sorted(audit.governed_nodes - coverage.windows.keys())
@@ -207,12 +227,14 @@ def _doubts(audit: Audit, min_window: float) -> Iterable[str]:
             lossy.setdefault(gap, []).append(node)
         if any(window.not_recorded for window in windows) and "set-full" not in lossy:
             lossy.setdefault("not-recorded", []).append(node)
-        if _watched(windows) < min_window:
+        if _watched(windows) < enough.min_window:
             short.append(node)
     for gap, nodes in lossy.items():
         yield f"{gap} at {_some(sorted(nodes))}"
     if short:
-        yield f"a window shorter than {in_words(min_window)} at {_some(sorted(short))}"
+        yield f"a window shorter than {in_words(enough.min_window)} at {_some(sorted(short))}"
+    if old := sorted(node for node, windows in coverage.windows.items() if enough.is_old(windows)):
+        yield f"a window that ended more than {in_words(enough.max_age)} ago at {_some(old)}"
     if coverage.strangers:
         yield f"data of nodes that the cluster does not have: {_some(sorted(set(coverage.strangers)))}"
     if coverage.unreadable_flows:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Optional
 
 from .audit import Audit, unseen
-from .gate import PASS, Accepted, Decision, decide, in_force
+from .gate import PASS, Accepted, Decision, Enough, decide, in_force
 from .remedy import Remedies, Remedy, Wishes
 from .required import RequiredPacket
 from .rows import ESTABLISHED_ONLY, FAILSAFE_ONLY, GROUPS, PROTOCOL_NAMES, WOULD_DENY, Row
@@ -34,15 +33,14 @@ _ADDRESS = re.compile(
 
 @dataclass(frozen=True)
 class Asked:
-    """How an audit is to be concluded: ``min_window`` in seconds, ``rows`` the most that are returned.
+    """How an audit is to be concluded; ``rows`` is the most that are returned.
 
     :ivar idle: nothing that is enforced changes, so there is nothing to wait for
     """
 
     wishes: Wishes
     accepted: Sequence[Accepted]
-    min_window: float
-    today: datetime.date
+    enough: Enough
     rows: int
     anonymise: bool
     salt: str = ""
@@ -56,8 +54,8 @@ def conclude(audit: Audit, asked: Asked, required: Iterable[RequiredPacket] = ()
     """
     rows = audit.rows.ranked()
     remedies = Remedies(audit.candidate, asked.wishes)
-    denied, accepted_unseen = _denied(audit, required, in_force(asked.accepted, asked.today), remedies)
-    decision = decide(audit, rows, asked.accepted, asked.min_window, asked.today, denied)
+    denied, accepted_unseen = _denied(audit, required, in_force(asked.accepted, asked.enough.today), remedies)
+    decision = decide(audit, rows, asked.accepted, asked.enough, denied)
     if asked.idle:
         decision = Decision(PASS, ("nothing that is enforced changes",), (), 0, decision.expired)
     reasons = _reasons(decision, remedies)

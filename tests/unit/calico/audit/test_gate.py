@@ -11,6 +11,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.observ
 
 from tests.unit.calico.audit.watched import (
     DAY,
+    NOW,
     ONLY_WEB,
     all_nodes,
     audited,
@@ -168,3 +169,18 @@ def test_looks_at_many_nodes_come_one_after_the_other():
         look["window"].update(start=3500 * number, end=3500 * number)
 
     assert audited(cluster(ONLY_WEB), *looks, min_window=0)["gate"] == "pass"
+
+
+def test_a_window_that_ended_long_ago_says_too_little_about_today():
+    days_ago = {"n1": 9, "n2": 9, "n3": 8}
+    nodes = [watched_from(NOW.timestamp() - days * DAY, of=of) for of, days in days_ago.items()]
+
+    assert audited(cluster(ONLY_WEB), *nodes, max_age=8 * DAY)["gate"] == "pass"
+    old = audited(cluster(ONLY_WEB), *nodes, max_age=8 * DAY - 1)
+    assert (old["gate"], old["reasons"]) == (
+        "inconclusive",
+        ["a window that ended more than 1w23h59m59s ago at n1, n2"],
+    )
+    # What was watched again is as new as its last window.
+    again = [watched_from(NOW.timestamp() - 7.5 * DAY, of=of) for of in ("n1", "n2")]
+    assert audited(cluster(ONLY_WEB), *nodes, *again, max_age=8 * DAY - 1)["gate"] == "pass"

@@ -25,7 +25,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.ju
 
 from tests.unit import builders
 from tests.unit.builders import Object
-from tests.unit.calico.audit.watched import DAY, LOCKDOWN, ONLY_WEB, TODAY, all_nodes, audited, cluster
+from tests.unit.calico.audit.watched import ENOUGH, LOCKDOWN, ONLY_WEB, all_nodes, audited, cluster
 
 
 def platform_audited(*accepted: Object) -> Object:
@@ -34,7 +34,7 @@ def platform_audited(*accepted: Object) -> Object:
     audit = Audit(objects, Options(calico_version="v3.32.1"), Dataplanes(objects))
     for raw in all_nodes():
         audit.add(Document(raw, "flows"))
-    asked = Asked(Wishes("none", {}), parse_accepted(accepted), DAY, TODAY, 100, anonymise=False)
+    asked = Asked(Wishes("none", {}), parse_accepted(accepted), ENOUGH, 100, anonymise=False)
     return conclude(audit, asked, packets("kubeadm", PlatformNetworks(nodes=("10.0.3.0/24",)), audit.store))
 
 

@@ -5,10 +5,12 @@
 from __future__ import annotations
 
 import datetime
+import math
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.audit import Audit
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate import parse_accepted
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate import Enough, parse_accepted
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import Document
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import Wishes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.report import Asked, conclude
@@ -18,8 +20,9 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.ju
 from tests.unit import builders
 from tests.unit.builders import V3, Object
 
-TODAY = datetime.date(2026, 11, 28)
+NOW = datetime.datetime(2026, 11, 28, 12, tzinfo=datetime.timezone.utc)
 DAY = 86400
+ENOUGH = Enough(DAY, math.inf, NOW)
 
 
 def node(number: int) -> Object:
@@ -86,8 +89,9 @@ def audited(objects: list[Object], *documents: Object, accepted: Any = (), **ask
     for index, raw in enumerate(documents):
         audit.add(Document(raw, f"documents[{index}]"))
     wishes = Wishes(asked.pop("generalise", "none"), asked.pop("variables", {}))
-    given = {"min_window": DAY, "rows": 100, "anonymise": False, **asked}
-    return conclude(audit, Asked(wishes, parse_accepted(accepted), today=TODAY, **given))
+    enough = replace(ENOUGH, **{name: asked.pop(name) for name in ("min_window", "max_age") if name in asked})
+    given = {"rows": 100, "anonymise": False, **asked}
+    return conclude(audit, Asked(wishes, parse_accepted(accepted), enough, **given))
 
 
 def all_nodes(*records: Object, nodes: int = 3) -> list[Object]:
