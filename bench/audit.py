@@ -43,9 +43,9 @@ sys.path.insert(0, str(ROOT / "tests" / "testbed"))
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.audit import Audit  # noqa: E402
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate import Enough  # noqa: E402
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import (  # noqa: E402
-    Document,
+    FlowDocument,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import Wishes  # noqa: E402
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import RemedyOptions  # noqa: E402
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.report import (  # noqa: E402
     Asked,
     conclude,
@@ -70,7 +70,7 @@ from testbed.control_plane import ControlPlane  # noqa: E402
 
 PORTS = (22, 443, 2379, 6443, 9100, 10250, 30080, 53)
 ENOUGH = Enough(86400, math.inf, datetime.datetime(2026, 1, 1, tzinfo=datetime.timezone.utc))
-ASKED = Asked(Wishes("none", {}), (), ENOUGH, 1000, anonymise=False)
+ASKED = Asked(RemedyOptions("none", {}), (), ENOUGH, 1000, anonymise=False)
 ROUNDS = 9
 CONNECTIONS = 3000
 PACKETS = 20000
@@ -123,7 +123,7 @@ def judge(
     spent += time.process_time() - begun
     for raw in (scan if scanned else documents)(nodes, flows):
         begun = time.process_time()
-        audit.add(Document(raw, "bench"))
+        audit.add(FlowDocument(raw, "bench"))
         spent += time.process_time() - begun
     begun = time.process_time()
     result = conclude(audit, ASKED)

@@ -32,7 +32,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpo
     desired,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.steps import (  # noqa: E402
-    Write,
+    WantedObject,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (  # noqa: E402
     enforcement,
@@ -41,8 +41,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster import ( 
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.bulk import write_all  # noqa: E402
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster  # noqa: E402
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.transaction import (  # noqa: E402
-    Options,
     Transaction,
+    TransactionOptions,
     begin,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.transaction_nodes import (  # noqa: E402
@@ -110,7 +110,7 @@ class Bench:
         self.objects = [tier(), *(policy(index) for index in range(policies))]
 
     def transaction(self) -> Transaction:
-        options = Options(watchdogs=0, settle=0, window=30)
+        options = TransactionOptions(watchdogs=0, settle=0, window=30)
         return Transaction(self.cluster, self.served, {}, self.heps, options)
 
     def counted(self) -> int:
@@ -127,11 +127,11 @@ class Bench:
         """Seconds for writing the policies, which are gone afterwards."""
         stored = self.transaction().stored
         begun = time.monotonic()
-        stored.put([Write("Tier", "bench", self.objects[0])])
-        stored.put([Write(GNP, o["metadata"]["name"], o) for o in self.objects[1:]])
+        stored.put([WantedObject("Tier", "bench", self.objects[0])])
+        stored.put([WantedObject(GNP, o["metadata"]["name"], o) for o in self.objects[1:]])
         seconds = time.monotonic() - begun
-        stored.put([Write(GNP, o["metadata"]["name"]) for o in self.objects[1:]])
-        stored.put([Write("Tier", "bench")])
+        stored.put([WantedObject(GNP, o["metadata"]["name"]) for o in self.objects[1:]])
+        stored.put([WantedObject("Tier", "bench")])
         return seconds
 
     def prepare(self) -> tuple[float, int, int]:

@@ -233,7 +233,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate
     parse_accepted,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.peers import GENERALISE
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import Wishes
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import RemedyOptions
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.report import Asked, conclude
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.required import (
     RequiredPacket,
@@ -300,7 +300,7 @@ def work(params: dict[str, Any]) -> dict[str, Any]:
     audit = Audit(judged.objects, judged.options, judged.dataplanes, judged.nodes, then)
     flow_judging.judge(audit, paths)
     asked = Asked(
-        Wishes(params["generalise"], params["variables"]),
+        RemedyOptions(params["generalise"], params["variables"]),
         accepted,
         Enough(
             seconds(params["min_window"], "min_window"),

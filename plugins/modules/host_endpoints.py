@@ -267,7 +267,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpo
     templates_of,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_plan import (
-    Change,
+    HostEndpointChange,
     HostEndpointPlan,
     plan,
     plan_removal,
@@ -403,7 +403,7 @@ def _result(
     cluster: Cluster,
     served: flavour.Flavour,
     planned: HostEndpointPlan,
-    outcomes: list[WriteOutcome[Change]],
+    outcomes: list[WriteOutcome[HostEndpointChange]],
     ahead: reach.Outlook,
 ) -> dict[str, Any]:
     failed = [o for o in outcomes if not o.done]
@@ -435,7 +435,7 @@ def _result(
     return result
 
 
-def _diff(change: Change) -> dict[str, Any]:
+def _diff(change: HostEndpointChange) -> dict[str, Any]:
     return {
         "before_header": f"HostEndpoint {change.name}",
         "after_header": f"HostEndpoint {change.name}",

@@ -146,7 +146,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.reco
     Recommendation,
     WantedSet,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import Wishes
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import RemedyOptions
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.report import Asked, conclude
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.required_flows import (
     PLATFORMS,
@@ -217,7 +217,7 @@ def work(params: dict[str, Any]) -> dict[str, Any]:
     flow_judging.judge(audit, paths)
     # What is proposed is proved on what there is, however little and old.
     whatever = Enough(0, math.inf, datetime.datetime.now(tz=datetime.timezone.utc))
-    wishes, salt = Wishes(params["generalise"], {}), secrets.token_hex(8)
+    wishes, salt = RemedyOptions(params["generalise"], {}), secrets.token_hex(8)
     proof = conclude(audit, Asked(wishes, (), whatever, ROWS, params["anonymise"], salt))
     return {
         "changed": False,

@@ -175,7 +175,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client im
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.module import Unfinished, conclude
 from ansible_collections.hostfence.calico.plugins.module_utils.controller import progress, targets
 from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins import (
-    Proof,
+    LoginProof,
     Wanted,
     as_result,
     prove,
@@ -213,7 +213,7 @@ def work(params: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _result(proofs: list[Proof]) -> dict[str, Any]:
+def _result(proofs: list[LoginProof]) -> dict[str, Any]:
     proved = [p.target.node for p in proofs if p.proved]
     failed = [p.target.node for p in proofs if not p.proved]
     logins = sum(p.logins for p in proofs)
@@ -240,7 +240,7 @@ def _result(proofs: list[Proof]) -> dict[str, Any]:
     }
 
 
-def _cut_off(failed: list[Proof]) -> str:
+def _cut_off(failed: list[LoginProof]) -> str:
     # Once one node takes no login, the others are not tried to the end.
     own = [p for p in failed if not p.error.startswith("not tried")]
     names = ", ".join(sorted(p.target.node for p in own))

@@ -13,8 +13,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.transactio
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import enforcement, flavour
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.client import Cluster
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.transaction import (
-    Options,
     Transaction,
+    TransactionOptions,
     begin,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.controller.node_programs import logins
@@ -89,7 +89,7 @@ def _states(lab: Lab, pair: Pair) -> list[tuple[str, dict[str, str], dict[str, s
     cluster = Cluster.of_options({"kubeconfig": lab.kubeconfig})
     served = flavour.require(cluster)
     heps = flavour.list_stored(cluster, served, "HostEndpoint")
-    run = Transaction(cluster, served, logins(lab.logins), heps, Options(watchdogs=0))
+    run = Transaction(cluster, served, logins(lab.logins), heps, TransactionOptions(watchdogs=0))
     before, after = enforcement.both_sides(cluster, served, lab.rehearsal(pair.new))
     waves = enforcement.waves_of(cluster, served, heps, ["all"])
     state = begin(["edge"], waves, run.options)

@@ -1,6 +1,9 @@
 # Copyright: (c) 2026, The Hostfence founders
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The arrows of docs/architecture.md go one way, what is pure does no I/O, and its tests mirror its files."""
+"""The arrows of docs/architecture.md go one way, what is pure does no I/O, and its tests mirror its files.
+
+And a class has its name for itself.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 UTILITIES = ROOT / "plugins" / "module_utils"
 FILES = sorted(path for path in UTILITIES.rglob("*.py") if path.name != "__init__.py")
+PLUGIN_UTILS = sorted((ROOT / "plugins" / "plugin_utils").rglob("*.py"))
 # What each part may import, besides itself. The programs of node/ are sent by what arms a watchdog.
 MAY_IMPORT = {
     "calico": set(),
@@ -113,6 +117,16 @@ def test_only_the_plan_imports_lint_and_nothing_pure_imports_failsafe_or_plan() 
             if name.startswith("calico.") and any(package_of(target) == package for target in targets)
         }
         assert found - {package} <= allowed
+
+
+def test_a_class_has_its_name_for_itself() -> None:
+    found: dict[str, list[str]] = {}
+    for path in (*FILES, *PLUGIN_UTILS):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(path.stem)
+    assert len(found) > 200
+    assert {name: files for name, files in found.items() if len(files) > 1} == {}
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if name_of(path).startswith("calico.")], ids=name_of)

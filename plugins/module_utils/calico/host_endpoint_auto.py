@@ -217,7 +217,7 @@ class AutoHostEndpoints:
 
 
 @dataclass(frozen=True)
-class Coverage:
+class AutoCoverage:
     """How far kube-controllers has come.
 
     :ivar missing: HostEndpoints that are to come, each with its node
@@ -243,7 +243,7 @@ def coverage(
     nodes: Iterable[Object],
     heps: Iterable[Object],
     node_labels: Mapping[str, Mapping[str, str]],
-) -> Coverage:
+) -> AutoCoverage:
     """Compare what kube-controllers is to make with what there is.
 
     :param node_labels: node name -> labels that its HostEndpoints must have taken over from it
@@ -270,7 +270,7 @@ def coverage(
         unlabelled += sorted(stale)
         if not (lacking or foreign or stale):
             covered.append(node_name)
-    return Coverage(missing, unlabelled, in_the_way, covered, without)
+    return AutoCoverage(missing, unlabelled, in_the_way, covered, without)
 
 
 def refuse_equal_names(config: AutoHostEndpoints, nodes: Iterable[Object]) -> None:

@@ -26,7 +26,7 @@ Object = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Change:
+class HostEndpointChange:
     """One write that brings a node's HostEndpoint to what it should be.
 
     :ivar action: ``create``, ``update`` or ``delete``
@@ -63,7 +63,7 @@ class HostEndpointPlan:
     """What has to be written, and what was seen on the way."""
 
     selected: Sequence[str]
-    changes: Sequence[Change]
+    changes: Sequence[HostEndpointChange]
     unchanged: int
     foreign: Sequence[Foreign] = field(default_factory=tuple)
 
@@ -153,16 +153,16 @@ def _refuse_foreign_names(wanted: Sequence[Object], others: dict[str, Object]) -
             )
 
 
-def _change(wanted: Object, live: Optional[Object]) -> Optional[Change]:
+def _change(wanted: Object, live: Optional[Object]) -> Optional[HostEndpointChange]:
     name, node = wanted["metadata"]["name"], wanted["spec"]["node"]
     if live is None:
-        return Change("create", node, name, wanted=wanted)
+        return HostEndpointChange("create", node, name, wanted=wanted)
     corrected = correction(live, wanted)
-    return Change("update", node, name, live, corrected) if corrected else None
+    return HostEndpointChange("update", node, name, live, corrected) if corrected else None
 
 
-def _deletion(hep: Object) -> Change:
-    return Change("delete", str(hep["spec"].get("node")), hep["metadata"]["name"], live=hep)
+def _deletion(hep: Object) -> HostEndpointChange:
+    return HostEndpointChange("delete", str(hep["spec"].get("node")), hep["metadata"]["name"], live=hep)
 
 
 def _foreign(others: Sequence[Object], wanted: Sequence[Object], node_names: frozenset[str]) -> list[Foreign]:

@@ -59,7 +59,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Progress:
+class Rollout:
     """How far a workload is.
 
     :ivar ready: nodes whose agent is of the present version and ready; for a job, pods that succeeded
@@ -84,7 +84,7 @@ class Progress:
         return f"{self.ready} of {self.total} nodes"
 
 
-def wait(cluster: Cluster, workload: AgentWorkload, seen: int, patience: float) -> Progress:
+def wait(cluster: Cluster, workload: AgentWorkload, seen: int, patience: float) -> Rollout:
     """Wait until there is something to tell: more nodes than those seen, or the end.
 
     :param seen: how many nodes were ready in the last report
@@ -105,7 +105,7 @@ def wait(cluster: Cluster, workload: AgentWorkload, seen: int, patience: float) 
         time.sleep(POLL_SECONDS)
 
 
-def read(cluster: Cluster, workload: AgentWorkload) -> Progress:
+def read(cluster: Cluster, workload: AgentWorkload) -> Rollout:
     """How far a workload is now.
 
     :raises ApiError: it does not exist
@@ -118,7 +118,7 @@ def read(cluster: Cluster, workload: AgentWorkload) -> Progress:
     return _daemonset(cluster, stored, pods)
 
 
-def _daemonset(cluster: Cluster, stored: Object, pods: Sequence[Object]) -> Progress:
+def _daemonset(cluster: Cluster, stored: Object, pods: Sequence[Object]) -> Rollout:
     status = stored.get("status") or {}
     nodes = {str(n["metadata"]["name"]): is_true(n, "Ready") for n in cluster.list(NODES)}
     left_out = sorted({_node_of(p) for p in pods if not nodes.get(_node_of(p), False)})
@@ -132,7 +132,7 @@ def _daemonset(cluster: Cluster, stored: Object, pods: Sequence[Object]) -> Prog
         for p in counted
         if p not in ready
     ]
-    return Progress(
+    return Rollout(
         ready=len(ready),
         without_pod=max(total - len({_node_of(p) for p in counted}), 0),
         total=max(total, 0),
@@ -142,7 +142,7 @@ def _daemonset(cluster: Cluster, stored: Object, pods: Sequence[Object]) -> Prog
     )
 
 
-def _job(cluster: Cluster, workload: AgentWorkload, stored: Object, pods: Sequence[Object]) -> Progress:
+def _job(cluster: Cluster, workload: AgentWorkload, stored: Object, pods: Sequence[Object]) -> Rollout:
     succeeded = int((stored.get("status") or {}).get("succeeded", 0))
     failed = is_true(stored, "Failed")
     newest = max(pods, key=lambda p: str(p["metadata"]["creationTimestamp"]), default=None)
@@ -150,7 +150,7 @@ def _job(cluster: Cluster, workload: AgentWorkload, stored: Object, pods: Sequen
     waiting = (
         [] if succeeded else [Waiting(_node_of(p), p["metadata"]["name"], _reason(cluster, p)) for p in pods]
     )
-    return Progress(
+    return Rollout(
         succeeded, 1, succeeded > 0, without_pod=0 if pods else 1, failed=failed, waiting=waiting, log=log
     )
 
@@ -227,7 +227,7 @@ def _log(cluster: Cluster, pod: Object) -> list[str]:
         return [str(error)]
 
 
-def _given_up(cluster: Cluster, workload: AgentWorkload, found: Progress, patience: float) -> str:
+def _given_up(cluster: Cluster, workload: AgentWorkload, found: Rollout, patience: float) -> str:
     what = f"{workload.kind} {workload.namespace}/{workload.name}"
     if workload.kind == DAEMONSET_KIND:
         what += f": {found.summary} have a ready agent"

@@ -28,8 +28,8 @@ from ..calico.host_endpoint_auto import (
     ENVIRONMENT_OVERRIDE,
     KIND,
     NAME,
+    AutoCoverage,
     AutoHostEndpoints,
-    Coverage,
     Template,
     check_labels,
     coverage,
@@ -94,7 +94,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Seen:
+class AutoSnapshot:
     """The cluster at one moment.
 
     :ivar labelled: names of the nodes that are to carry ``node_labels``
@@ -144,10 +144,10 @@ class Report:
     """
 
     plan: AutoPlan
-    before: Seen
-    after: Seen
+    before: AutoSnapshot
+    after: AutoSnapshot
     findings: list[Advice]
-    progress: Optional[Coverage] = None
+    progress: Optional[AutoCoverage] = None
     ahead: reach.Outlook = field(default_factory=reach.Outlook)
 
     def result(self) -> Object:
@@ -236,12 +236,12 @@ def reconcile(
             f"this cluster does not serve Calico's {KIND}: install Calico with all its CRDs, or use the "
             "mode 'direct'"
         )
-    nothing = Seen(KubeControllers(None, None), (), (), frozenset())
+    nothing = AutoSnapshot(KubeControllers(None, None), (), (), frozenset())
     return Report(AutoPlan(AutoHostEndpoints(), {}, {}, {}), nothing, nothing, [])
 
 
 def plan_of(
-    cluster: Cluster, flavour: Flavour, request: Request, seen: Seen
+    cluster: Cluster, flavour: Flavour, request: Request, seen: AutoSnapshot
 ) -> tuple[AutoPlan, list[Object], list[Advice]]:
     """What would be written, the HostEndpoints that kube-controllers would then hold, and what to know.
 
@@ -293,14 +293,14 @@ class _Run:
         report.progress = self._progress(report)
         return report
 
-    def _look(self) -> Seen:
+    def _look(self) -> AutoSnapshot:
         with ThreadPoolExecutor(max_workers=5) as pool:
             configuration = pool.submit(read_configuration, self._cluster, self._flavour)
             deployment = pool.submit(read_deployment, self._cluster)
             nodes = pool.submit(lambda: list(self._cluster.list(NODES)))
             heps = pool.submit(list_stored, self._cluster, self._flavour, "HostEndpoint")
             labelled = pool.submit(self._select)
-            return Seen(
+            return AutoSnapshot(
                 KubeControllers(configuration.result(), *deployment.result()),
                 nodes.result(),
                 heps.result(),
@@ -323,14 +323,14 @@ class _Run:
             raise BadInput("node_selector", selector, "selects no node of this cluster")
         return names
 
-    def plan(self, seen: Seen) -> AutoPlan:
+    def plan(self, seen: AutoSnapshot) -> AutoPlan:
         """What is to be written, after the API has said that it would take it."""
         plan = self._plan(seen)
         _refuse(seen, plan, self._request.allow_uncovered)
         self._try_out(seen, plan)
         return plan
 
-    def _plan(self, seen: Seen) -> AutoPlan:
+    def _plan(self, seen: AutoSnapshot) -> AutoPlan:
         hands_off = self._request.state == ABSENT and not is_enabled_by_us(
             seen.kube_controllers.configuration
         )
@@ -348,7 +348,7 @@ class _Run:
             hands_off=hands_off,
         )
 
-    def _wanted(self, seen: Seen) -> AutoHostEndpoints:
+    def _wanted(self, seen: AutoSnapshot) -> AutoHostEndpoints:
         """The stored configuration with what is asked for put over it."""
         stored = host_endpoint_config(seen.kube_controllers.controllers)
         stored["autoCreate"] = "Enabled"
@@ -358,7 +358,7 @@ class _Run:
             stored["templates"] = [template.spec() for template in self._request.templates]
         return AutoHostEndpoints.of_controllers({"node": {"hostEndpoint": stored}})
 
-    def _try_out(self, seen: Seen, plan: AutoPlan) -> None:
+    def _try_out(self, seen: AutoSnapshot, plan: AutoPlan) -> None:
         """Ask the API what it would store: whether it knows every field, and whether we may write.
 
         :raises BadInput: a field that this version of Calico does not have
@@ -369,7 +369,7 @@ class _Run:
         for name in list(plan.labels)[:1]:
             self._write_labels(seen, plan, name, dry_run=True)
 
-    def _look_ahead(self, seen: Seen, plan: AutoPlan) -> reach.Outlook:
+    def _look_ahead(self, seen: AutoSnapshot, plan: AutoPlan) -> reach.Outlook:
         """A HostEndpoint puts a node under all policy that is enforced, from the moment it is there.
 
         :raises CutOff: before anything is written
@@ -385,7 +385,7 @@ class _Run:
             lambda objects: [o for o in objects if o["kind"] != "HostEndpoint" or not is_auto(o)] + to_be,
         )
 
-    def host_endpoints_to_be(self, seen: Seen, plan: AutoPlan) -> list[Object]:
+    def host_endpoints_to_be(self, seen: AutoSnapshot, plan: AutoPlan) -> list[Object]:
         """What kube-controllers will make.
 
         One for a named interface is told by its addresses: by which interface a node is reached, nobody says.
@@ -406,11 +406,11 @@ class _Run:
                 to_be.append(host_endpoint)
         return to_be
 
-    def _configure(self, seen: Seen, plan: AutoPlan) -> None:
+    def _configure(self, seen: AutoSnapshot, plan: AutoPlan) -> None:
         if plan.patch:
             self._write_configuration(seen, plan)
 
-    def _write_configuration(self, seen: Seen, plan: AutoPlan, dry_run: bool = False) -> Object:
+    def _write_configuration(self, seen: AutoSnapshot, plan: AutoPlan, dry_run: bool = False) -> Object:
         path = self._flavour.path(KIND)
         if seen.kube_controllers.configuration is not None:
             return self._change_configuration(seen.kube_controllers.configuration, plan.patch, dry_run)
@@ -446,7 +446,7 @@ class _Run:
             live = now
         raise ClusterError(f"{KIND} {NAME} was changed by someone else while this run planned: run it again")
 
-    def _label(self, seen: Seen, plan: AutoPlan) -> None:
+    def _label(self, seen: AutoSnapshot, plan: AutoPlan) -> None:
         outcomes = write_all(plan.labels, lambda name: self._write_labels(seen, plan, name))
         failed = [o for o in outcomes if not o.done]
         if failed:
@@ -454,7 +454,7 @@ class _Run:
                 f"{len(failed)} of {len(outcomes)} Nodes could not be labelled, the first: {failed[0].error}"
             )
 
-    def _write_labels(self, seen: Seen, plan: AutoPlan, name: str, dry_run: bool = False) -> None:
+    def _write_labels(self, seen: AutoSnapshot, plan: AutoPlan, name: str, dry_run: bool = False) -> None:
         """Own exactly these labels of a Node.
 
         Not forced: a value that someone else set meanwhile is theirs. The uid keeps a Node that has gone
@@ -482,7 +482,7 @@ class _Run:
             )
         return report
 
-    def _progress(self, report: Report) -> Optional[Coverage]:
+    def _progress(self, report: Report) -> Optional[AutoCoverage]:
         if not report.plan.config.enabled or report.plan.hands_off:
             return None
         # A node that joined meanwhile was not labelled in this run.
@@ -563,7 +563,7 @@ class _Patience:
         return False
 
 
-def _patch(seen: Seen, config: AutoHostEndpoints) -> Object:
+def _patch(seen: AutoSnapshot, config: AutoHostEndpoints) -> Object:
     """JSON merge patch that brings the stored configuration to what is wanted."""
     found = seen.kube_controllers
     fields = config.difference(found.controllers)
@@ -598,7 +598,7 @@ def _fields(patch: Object) -> Object:
     return host_endpoint_config((patch.get("spec") or {}).get("controllers"))
 
 
-def _refuse(seen: Seen, plan: AutoPlan, allow_uncovered: bool) -> None:
+def _refuse(seen: AutoSnapshot, plan: AutoPlan, allow_uncovered: bool) -> None:
     """Everything that must be known before anything is written."""
     if plan.hands_off:
         return
@@ -617,7 +617,7 @@ def _refuse(seen: Seen, plan: AutoPlan, allow_uncovered: bool) -> None:
         )
 
 
-def _refuse_override(seen: Seen, plan: AutoPlan) -> None:
+def _refuse_override(seen: AutoSnapshot, plan: AutoPlan) -> None:
     override = seen.kube_controllers.override
     if not override:
         return
@@ -629,7 +629,7 @@ def _refuse_override(seen: Seen, plan: AutoPlan) -> None:
         raise ClusterError(str(override))
 
 
-def _refuse_foreign_names(seen: Seen, plan: AutoPlan) -> None:
+def _refuse_foreign_names(seen: AutoSnapshot, plan: AutoPlan) -> None:
     in_the_way = coverage(plan.config, seen.nodes, seen.heps, {}).in_the_way
     if in_the_way:
         raise ClusterError(
@@ -638,7 +638,7 @@ def _refuse_foreign_names(seen: Seen, plan: AutoPlan) -> None:
         )
 
 
-def _refuse_taken_labels(seen: Seen, plan: AutoPlan) -> None:
+def _refuse_taken_labels(seen: AutoSnapshot, plan: AutoPlan) -> None:
     for node in seen.nodes:
         name = node["metadata"]["name"]
         labels = node["metadata"].get("labels") or {}
@@ -685,7 +685,7 @@ def _left_to_do(report: Report) -> int:
     return waiting + (running is None or differs)
 
 
-def _findings(before: Seen, after: Seen, plan: AutoPlan) -> list[Advice]:
+def _findings(before: AutoSnapshot, after: AutoSnapshot, plan: AutoPlan) -> list[Advice]:
     """What the user should know even when all goes well."""
     override = after.kube_controllers.override
     findings = [override] if override else []

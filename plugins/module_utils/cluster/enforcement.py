@@ -32,15 +32,15 @@ from ..calico.transaction.change import (
     refuse_others,
     refuse_shared_sets,
 )
-from ..calico.transaction.state import Contents, Object, State, Wave
-from ..calico.transaction.steps import Write
+from ..calico.transaction.state import Contents, Object, TransactionState, Wave
+from ..calico.transaction.steps import WantedObject
 from ..controller.node_programs import OPTIONS as NODES
 from ..controller.node_programs import logins
 from . import flavour, lease
 from .client import Cluster, ClusterError
 from .flavour import Flavour, list_stored
 from .module import Unfinished
-from .transaction import Options, Transaction, begin
+from .transaction import Transaction, TransactionOptions, begin
 from .transaction_store import Stored
 
 CONFIRM, ROLL_BACK = "confirm", "rollback"
@@ -55,7 +55,7 @@ _ROLE = "node-role.kubernetes.io/"
 def enforce(cluster: Cluster, params: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
     """:raises Unfinished: a wave went back; carries the result"""
     served = flavour.require(cluster)
-    options = Options(
+    options = TransactionOptions(
         window=params["window"],
         bake=params["bake"],
         confirm=params["confirm"],
@@ -88,7 +88,7 @@ def end(cluster: Cluster, params: Mapping[str, Any], wish: str, *, check: bool) 
     served = flavour.require(cluster)
     heps = list_stored(cluster, served, "HostEndpoint")
     # Back must work from anywhere: a watchdog is for what goes forward.
-    options = Options(settle=params["settle"], watchdogs=0, keep=0)
+    options = TransactionOptions(settle=params["settle"], watchdogs=0, keep=0)
     transaction = Transaction(cluster, served, logins(params["nodes"]), heps, options)
     found = transaction.stored.record()
     if wish == CONFIRM and not _is_pending(found):
@@ -154,7 +154,7 @@ def _enforced(
 
 
 def _ended(
-    cluster: Cluster, transaction: Transaction, found: tuple[State, Contents, Contents], wish: str
+    cluster: Cluster, transaction: Transaction, found: tuple[TransactionState, Contents, Contents], wish: str
 ) -> dict[str, Any]:
     going_back = wish == ROLL_BACK and found[0].phase not in (states.SETTLED, states.SETTLING)
     if going_back:
@@ -177,7 +177,7 @@ def _ended(
 
 
 def _end_of(
-    cluster: Cluster, transaction: Transaction, found: tuple[State, Contents, Contents], wish: str
+    cluster: Cluster, transaction: Transaction, found: tuple[TransactionState, Contents, Contents], wish: str
 ) -> dict[str, Any]:
     state, old, new = found
     if wish == CONFIRM:
@@ -238,7 +238,7 @@ def _changes(old: Contents, new: Contents, served: Flavour) -> list[dict[str, An
 def _back_after(
     cluster: Cluster,
     transaction: Transaction,
-    state: State,
+    state: TransactionState,
     old: Contents,
     new: Contents,
 ) -> dict[str, Any]:
@@ -301,7 +301,7 @@ def _note_lost_nodes(cluster: Cluster, transaction: Transaction, heps: Sequence[
     configurations = list_stored(cluster, transaction.stored.served, "FelixConfiguration")
     told = waving.without_node(endpoints, nodes, configurations)
     if told:
-        transaction.progress.remarks.append(told)
+        transaction.timeline.remarks.append(told)
 
 
 def _note_other_writers(
@@ -311,7 +311,7 @@ def _note_other_writers(
     stored = ({**obj, "kind": kind} for kind, objects in live.items() for obj in objects)
     told = writers.remark(obj for obj in stored if _key(obj) in changing)
     if told:
-        transaction.progress.remarks.append(told)
+        transaction.timeline.remarks.append(told)
 
 
 def _hosts(cluster: Cluster, heps: Sequence[Object]) -> list[waving.Host]:
@@ -387,7 +387,9 @@ def _rest(transaction: Transaction, writes: Iterable[Mapping[str, Any]]) -> None
     last = {(w["kind"], w["name"]): w["object"] for w in writes}
     steps = sorted({_step(kind, name, obj) for (kind, name), obj in last.items()})
     for step in steps:
-        transaction.stored.put([Write(k, n, o) for (k, n), o in last.items() if _step(k, n, o) == step])
+        transaction.stored.put(
+            [WantedObject(k, n, o) for (k, n), o in last.items() if _step(k, n, o) == step]
+        )
         if step in (_TIERS_OF_COPIES, _COPIES) and step != steps[-1]:
             # Felix watches each kind on its own, and denies what passes on in a tier it does not know.
             time.sleep(transaction.options.settle)
@@ -408,13 +410,15 @@ def _step(kind: str, name: str, obj: Optional[Object]) -> int:
     return {POLICY: 3, NETWORK_SET: 4}.get(kind, 5)
 
 
-def _finished(transaction: Transaction, ended: State, writes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _finished(
+    transaction: Transaction, ended: TransactionState, writes: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     if ended.phase == states.SETTLED:
         _rest(transaction, writes)
     return {**_result(transaction, ended), "changed": True}
 
 
-def _is_pending(found: Optional[tuple[State, Contents, Contents]]) -> bool:
+def _is_pending(found: Optional[tuple[TransactionState, Contents, Contents]]) -> bool:
     return found is not None and found[0].phase != states.SETTLED
 
 
@@ -436,13 +440,13 @@ def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _result(transaction: Transaction, state: Optional[State]) -> dict[str, Any]:
+def _result(transaction: Transaction, state: Optional[TransactionState]) -> dict[str, Any]:
     return {
         "phase": state.phase if state else "",
         "transaction": state.id if state else "",
         "waves": [asdict(wave) for wave in state.waves] if state else [],
-        "timeline": transaction.progress.timeline,
-        "remarks": transaction.progress.remarks,
+        "timeline": transaction.timeline.events,
+        "remarks": transaction.timeline.remarks,
         "without_switch": "",
         "writes": transaction.stored.writes,
     }

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..calico.audit.observed import Document
+from ..calico.audit.observed import FlowDocument
 from ..calico.bad_input import BadInput
 
 SUFFIX = ".json"
@@ -29,7 +29,7 @@ def files(path: str) -> list[Path]:
     return found
 
 
-def documents(paths: list[Path]) -> Iterator[Document]:
+def documents(paths: list[Path]) -> Iterator[FlowDocument]:
     """Each file's document.
 
     :raises BadInput: a file that is no such document
@@ -41,4 +41,4 @@ def documents(paths: list[Path]) -> Iterator[Document]:
             raw = json.loads(path.read_bytes())
         except (ValueError, RecursionError) as error:
             raise BadInput("flows", str(path), f"JSON: {error}") from error
-        yield Document(raw, str(path))
+        yield FlowDocument(raw, str(path))

@@ -10,7 +10,7 @@ from typing import Any, Callable, TypeVar
 
 from ..calico.bad_input import BadInput
 from ..calico.host_endpoint import DEFAULT_ALLOW_PROFILE, correction, is_ours
-from ..calico.host_endpoint_plan import Change, HostEndpointPlan, made_by
+from ..calico.host_endpoint_plan import HostEndpointChange, HostEndpointPlan, made_by
 from .bulk import WriteOutcome, write_all
 from .client import ApiError, Cluster, ClusterError, Object
 from .flavour import Flavour, list_stored
@@ -90,7 +90,7 @@ def read(
 
 def carry_out(
     cluster: Cluster, flavour: Flavour, planned: HostEndpointPlan, renew: Callable[[], None]
-) -> list[WriteOutcome[Change]]:
+) -> list[WriteOutcome[HostEndpointChange]]:
     """Write the plan: what is created or corrected first, then what goes.
 
     Orphans go last, and not at all where a write before them failed: a run that is cut short must
@@ -99,7 +99,7 @@ def carry_out(
     :param renew: called before each write, to go on holding the Lease
     """
 
-    def write(change: Change) -> None:
+    def write(change: HostEndpointChange) -> None:
         renew()
         (_delete if change.action == "delete" else _write)(cluster, flavour, change)
 
@@ -127,7 +127,7 @@ def select_nodes(cluster: Cluster, selector: str, **more: str) -> Iterator[Objec
         raise
 
 
-def _write(cluster: Cluster, flavour: Flavour, change: Change) -> None:
+def _write(cluster: Cluster, flavour: Flavour, change: HostEndpointChange) -> None:
     wanted, collection = change.wanted or {}, flavour.path("HostEndpoint")
     path = flavour.path("HostEndpoint", change.name)
     create = change.action == "create"
@@ -159,6 +159,6 @@ def _write(cluster: Cluster, flavour: Flavour, change: Change) -> None:
     )
 
 
-def _delete(cluster: Cluster, flavour: Flavour, change: Change) -> None:
+def _delete(cluster: Cluster, flavour: Flavour, change: HostEndpointChange) -> None:
     uid: Any = (change.live or {}).get("metadata", {}).get("uid")
     cluster.delete(flavour.path("HostEndpoint", change.name), uid)

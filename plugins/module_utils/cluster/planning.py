@@ -336,7 +336,7 @@ class _Planning:
             allow_uncovered=True,
         )
         labelled = self._selected(given["node_selector"]) if enabling and given["labels"] else []
-        seen = auto_host_endpoints.Seen(
+        seen = auto_host_endpoints.AutoSnapshot(
             KubeControllers(configuration, *self._view.deployment()),
             self._view.of("Node"),
             self._view.of("HostEndpoint"),

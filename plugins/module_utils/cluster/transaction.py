@@ -20,8 +20,8 @@ from ..calico.policy.names import POLICY, TIER
 from ..calico.transaction import state as states
 from ..calico.transaction.change import Change, change_of, is_guard
 from ..calico.transaction.kernel_view import Expected
-from ..calico.transaction.state import Contents, State, Switch, Wave
-from ..calico.transaction.steps import Script, Write
+from ..calico.transaction.state import Contents, Switch, TransactionState, Wave
+from ..calico.transaction.steps import Script, WantedObject
 from ..controller.node_programs import ProgramLogin
 from .client import Cluster, ClusterError
 from .flavour import Flavour, list_stored
@@ -50,7 +50,7 @@ class RolledBack(ClusterError):
 
 
 @dataclass(frozen=True)
-class Options:
+class TransactionOptions:
     """How to go about it.
 
     :ivar window: seconds until an unconfirmed wave goes back
@@ -92,19 +92,19 @@ class Options:
 
 
 @dataclass
-class Progress:
+class Timeline:
     """What happened, for the result.
 
-    :ivar timeline: ``{event, wave, seconds, at}``, seconds since the run began, and RFC 3339
+    :ivar events: ``{event, wave, seconds, at}``, seconds since the run began, and RFC 3339
     """
 
-    timeline: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
     def note(self, event: str, wave: str = "") -> None:
         seconds = round(time.monotonic() - self.began, 1)
-        self.timeline.append({"event": event, "wave": wave, "seconds": seconds, "at": now()})
+        self.events.append({"event": event, "wave": wave, "seconds": seconds, "at": now()})
 
 
 class Transaction:
@@ -120,15 +120,15 @@ class Transaction:
         served: Flavour,
         logins: Mapping[str, ProgramLogin],
         host_endpoints: Sequence[states.Object],
-        options: Options,
+        options: TransactionOptions,
     ) -> None:
         self.stored = Stored(cluster, served)
         self.options = options
-        self.progress = Progress()
+        self.timeline = Timeline()
         self.nodes = Observer(cluster, logins, host_endpoints, options.settle)
         self._cluster = cluster
         self._served = served
-        self.state: Optional[State] = None
+        self.state: Optional[TransactionState] = None
         self._watchdogs: Optional[Watchdogs] = None
         self._is_watched = False
         self._is_own = False
@@ -140,7 +140,7 @@ class Transaction:
 
     # -- from outside ---------------------------------------------------------------------------------
 
-    def take_up(self) -> Optional[tuple[State, Contents, Contents]]:
+    def take_up(self) -> Optional[tuple[TransactionState, Contents, Contents]]:
         """Bring what an earlier run left into an end, unless waves of it are confirmed.
 
         :returns: the transaction whose confirmed waves go on, or None
@@ -153,7 +153,7 @@ class Transaction:
         if state.phase == states.SETTLED:
             return None
         self._refuse_busy(state)
-        self.progress.remarks.append(
+        self.timeline.remarks.append(
             f"found a transaction of {state.who}, begun {state.since}, in phase {state.phase}"
         )
         switches = self.stored.switches()
@@ -169,7 +169,7 @@ class Transaction:
         self.undo(state, old, new)
         return None
 
-    def run(self, state: State, old: Contents, new: Contents) -> State:
+    def run(self, state: TransactionState, old: Contents, new: Contents) -> TransactionState:
         """All of it, from the record to the end.
 
         :raises NoSwitch: before anything is written
@@ -186,7 +186,7 @@ class Transaction:
             raise self._never_switched(state, old, new, problem)
         return self.go_on(state, old, new)
 
-    def go_on(self, state: State, old: Contents, new: Contents) -> State:
+    def go_on(self, state: TransactionState, old: Contents, new: Contents) -> TransactionState:
         """The waves that are not confirmed yet, then the end.
 
         :raises RolledBack: a wave was not proved or not confirmed
@@ -207,7 +207,7 @@ class Transaction:
                 self._bake()
         return self.settle(state, old, new)
 
-    def confirm(self, state: State, old: Contents, new: Contents) -> State:
+    def confirm(self, state: TransactionState, old: Contents, new: Contents) -> TransactionState:
         """Confirm the wave that waits for it; after the last one, settle.
 
         :raises BadInput: none waits
@@ -227,7 +227,7 @@ class Transaction:
             if switch.on:
                 self._back(switch.number, reason, even_confirmed=True)
 
-    def settle(self, state: State, old: Contents, new: Contents) -> State:
+    def settle(self, state: TransactionState, old: Contents, new: Contents) -> TransactionState:
         """Bring the tiers themselves to new policy while nobody evaluates them, and remove the rest."""
         state = self._phase(state, old, new, states.SETTLING)
         script = self._script(state, self._change(old, new))
@@ -247,21 +247,21 @@ class Transaction:
         self._put(script.last())
         state = replace(state, phase=states.SETTLED, finished=now())
         self._end(state, old, new, keep=state.keep > 0)
-        self.progress.note("settled")
+        self.timeline.note("settled")
         return state
 
-    def undo(self, state: State, old: Contents, new: Contents) -> None:
+    def undo(self, state: TransactionState, old: Contents, new: Contents) -> None:
         """Remove all that the transaction made, while every switch is off."""
         state = self._phase(state, old, new, states.UNDOING)
         script = self._script(state, self._change(old, new))
         self._dismantle(script)
-        self._put([Write(write.kind, write.name) for write in script.sets()])
+        self._put([WantedObject(write.kind, write.name) for write in script.sets()])
         self._end(state, old, new, keep=False)
-        self.progress.note("undone")
+        self.timeline.note("undone")
 
     # -- steps ----------------------------------------------------------------------------------------
 
-    def _prepare(self, state: State, change: Change) -> None:
+    def _prepare(self, state: TransactionState, change: Change) -> None:
         script = self._script(state, change)
         everywhere = _nodes_of(state)
         for number, wave in enumerate(state.waves, start=1):
@@ -284,7 +284,7 @@ class Transaction:
             ),
         )
         self._refuse_forward(change, everywhere)
-        self.progress.note("prepared")
+        self.timeline.note("prepared")
 
     def _refuse_forward(self, change: Change, nodes: Sequence[str]) -> None:
         """Without any forward policy Calico accepts what is forwarded; with some that passes, the kernel
@@ -301,11 +301,11 @@ class Transaction:
                     "enforce_without_switch, or add such policies to both sides"
                 )
 
-    def _start_watchdogs(self, state: State) -> None:
+    def _start_watchdogs(self, state: TransactionState) -> None:
         self._is_watched = True
         count = self.options.watchdogs
         if not count:
-            self.progress.remarks.append(
+            self.timeline.remarks.append(
                 "NO WATCHDOG runs: if this run dies after a switch, new policy stays until someone rolls back"
             )
             return
@@ -316,7 +316,7 @@ class Transaction:
             self._start_on_nodes(watchdogs, state)
         self._watchdogs = watchdogs
 
-    def _start_pods(self, watchdogs: Watchdogs, state: State) -> None:
+    def _start_pods(self, watchdogs: Watchdogs, state: TransactionState) -> None:
         watchdogs.grant()
         watchdogs.start_pods(self.options.watchdog_image, self._life(state))
         living = watchdogs.alive(_POD_SECONDS)
@@ -326,7 +326,7 @@ class Transaction:
                 "the pods of the Deployments kube-system/hostfence-watchdog-*, and at watchdog_image"
             )
 
-    def _start_on_nodes(self, watchdogs: Watchdogs, state: State) -> None:
+    def _start_on_nodes(self, watchdogs: Watchdogs, state: TransactionState) -> None:
         chosen = self._hosts_of_watchdogs(state, self.options.watchdogs)
         watchdogs.grant()
         seen = self.nodes.facts([login.node for login in chosen])
@@ -335,7 +335,7 @@ class Transaction:
         if problems:
             raise ClusterError(f"a watchdog did not start: {problems[0]}")
 
-    def _hosts_of_watchdogs(self, state: State, count: int) -> list[ProgramLogin]:
+    def _hosts_of_watchdogs(self, state: TransactionState, count: int) -> list[ProgramLogin]:
         """Control-plane nodes first, which are in the last waves."""
         late_first = list(dict.fromkeys(node for wave in reversed(state.waves) for node in wave.nodes))
         others = [node for node in self.nodes.logins if node not in late_first]
@@ -347,11 +347,11 @@ class Transaction:
             )
         return found[:count]
 
-    def _life(self, state: State) -> int:
+    def _life(self, state: TransactionState) -> int:
         rounds = len(state.waves)
         return rounds * (self.options.window + self.options.bake + 120) + 600
 
-    def _wave(self, state: State, change: Change, number: int, wave: Wave) -> bool:
+    def _wave(self, state: TransactionState, change: Change, number: int, wave: Wave) -> bool:
         """One wave; whether it is confirmed."""
         script = self._script(state, change)
         proof = self._proof_of(number, wave)
@@ -365,7 +365,7 @@ class Transaction:
         switch = self.stored.turn(
             self._need(number), states.SWITCHED, {**self._noted("switched"), **noted}, on=True
         )
-        self.progress.note("switched", wave.name)
+        self.timeline.note("switched", wave.name)
         self._see(
             wave.nodes,
             Expected(guards=[w for w in script.new_guards() if _is_of(w, number)], full=False),
@@ -373,12 +373,12 @@ class Transaction:
             seconds=max(1, min(_PROGRAM_SECONDS, end - time.monotonic())),
         )
         if self._flushes(number):
-            self.progress.remarks.append(proof.forget_connections(spare_felix=True, dry=False))
-        self.progress.remarks.append(proof.look_again())
+            self.timeline.remarks.append(proof.forget_connections(spare_felix=True, dry=False))
+        self.timeline.remarks.append(proof.look_again())
         self._refuse_undone(script)
-        self.progress.note("proved", wave.name)
+        self.timeline.note("proved", wave.name)
         if self.options.confirm == MANUAL:
-            self.progress.remarks.append(
+            self.timeline.remarks.append(
                 f"wave {wave.name} waits for hostfence.calico.confirm until {time.ctime(switch.deadline)}"
             )
             return False
@@ -389,7 +389,7 @@ class Transaction:
 
     def _proof_of(self, number: int, wave: Wave) -> WaveProof:
         proof = WaveProof(self.stored, self.nodes, wave, self.options.proofs, is_canary=number == 1)
-        self.progress.remarks += proof.look_before()
+        self.timeline.remarks += proof.look_before()
         if self._flushes(number):
             proof.forget_connections(spare_felix=not self.options.last_resort, dry=True)
         return proof
@@ -407,7 +407,7 @@ class Transaction:
                     f"{len(seen)} of {self.options.watchdogs} watchdogs acknowledged within "
                     f"{_ACKNOWLEDGE_SECONDS} s, so nothing was switched"
                 )
-        self.progress.note("armed", wave.name)
+        self.timeline.note("armed", wave.name)
 
     def _arm_nodes(self, number: int, wave: Wave, script: Script) -> None:
         """The last resort of each node of the wave.
@@ -425,7 +425,7 @@ class Transaction:
             raise ClusterError(f"the last resort did not start: {problems[0]}")
         if unable:
             more = f" and {len(unable) - 3} more" if len(unable) > 3 else ""
-            self.progress.remarks.append(
+            self.timeline.remarks.append(
                 f"NO LAST RESORT on {', '.join(unable[:3])}{more}: a node that the new policy cuts off from "
                 "the API keeps it until someone logs in there"
             )
@@ -433,7 +433,7 @@ class Transaction:
     def _confirmed(self, switch: Switch, wave: Wave) -> None:
         self.stored.turn(switch, states.CONFIRMED, {**self._noted("confirmed"), states.DEADLINE: "0"})
         self.nodes.stop_lifelines(wave.nodes)
-        self.progress.note("confirmed", wave.name)
+        self.timeline.note("confirmed", wave.name)
 
     def _refuse_undone(self, script: Script) -> None:
         """What was proved is what is confirmed.
@@ -448,7 +448,7 @@ class Transaction:
     # -- back -----------------------------------------------------------------------------------------
 
     def _never_switched(
-        self, state: State, old: Contents, new: Contents, problem: BaseException
+        self, state: TransactionState, old: Contents, new: Contents, problem: BaseException
     ) -> ClusterError:
         """Remove what was prepared, and say so."""
         why = str(problem) or "interrupted"
@@ -462,7 +462,7 @@ class Transaction:
         return ClusterError(f"nothing was switched, and nothing is left: {why}")
 
     def _stopped(
-        self, state: State, old: Contents, new: Contents, number: int, problem: BaseException
+        self, state: TransactionState, old: Contents, new: Contents, number: int, problem: BaseException
     ) -> ClusterError:
         """Switch the wave back, and say what every host has now."""
         reason = str(problem) or type(problem).__name__
@@ -508,7 +508,7 @@ class Transaction:
                 if seen and seen.on and (even_confirmed or seen.phase != states.CONFIRMED):
                     seen = self.stored.turn(seen, states.ROLLED_BACK, noted, on=False)
                 if seen and seen.phase == states.ROLLED_BACK:
-                    self.progress.note("rolled back", states.switch_name(number))
+                    self.timeline.note("rolled back", states.switch_name(number))
                 return
             except ClusterError as problem:
                 if time.monotonic() > end:
@@ -524,15 +524,15 @@ class Transaction:
         new_guards = script.new_guards()
         own = {write.name for write in new_guards}
         left = [o["metadata"]["name"] for o in self.stored.labelled(POLICY)]
-        self._put([Write(POLICY, name) for name in left if name not in own])
+        self._put([WantedObject(POLICY, name) for name in left if name not in own])
         gone = [*script.moved(), *script.old_guards(), *script.settle_guards()]
         self._see(everywhere, Expected(absent=gone))
-        self._put([Write(POLICY, name) for name in left if name in own])
+        self._put([WantedObject(POLICY, name) for name in left if name in own])
         self._see(everywhere, Expected(absent=new_guards))
-        self._put([Write(TIER, name) for name in sorted(there)])
+        self._put([WantedObject(TIER, name) for name in sorted(there)])
         self.stored.drop_switches()
 
-    def _end(self, state: State, old: Contents, new: Contents, *, keep: bool) -> None:
+    def _end(self, state: TransactionState, old: Contents, new: Contents, *, keep: bool) -> None:
         self._end_lifelines(state)
         # Watchdogs that see the switches gone end by themselves, while they still may look.
         time.sleep(_FAREWELL_SECONDS if self._watchdogs else 0)
@@ -542,12 +542,12 @@ class Transaction:
         else:
             self.stored.forget()
 
-    def _end_lifelines(self, state: State) -> None:
+    def _end_lifelines(self, state: TransactionState) -> None:
         """Whoever ran out of the window says so now, be it of a run that is gone."""
         acted = self.nodes.stop_lifelines(_nodes_of(state), of_earlier_runs=not self._is_own)
         for node, at in acted.items():
             missing = self.nodes.tell_of_lifeline(node, at)
-            self.progress.remarks.append(
+            self.timeline.remarks.append(
                 f"node {node} was cut off from every API server, and its last resort opened a way at {at}"
                 + (f" (no event: {missing})" if missing else "")
             )
@@ -563,7 +563,7 @@ class Transaction:
             more = f" (and {len(late) - 1} more nodes)" if len(late) > 1 else ""
             raise ClusterError(f"node {node}: {why}{more}")
 
-    def _put(self, writes: Sequence[Write]) -> None:
+    def _put(self, writes: Sequence[WantedObject]) -> None:
         self._renew()
         if writes:
             self.stored.put(writes)
@@ -583,10 +583,10 @@ class Transaction:
             old, new, [t for t in list_stored(self._cluster, self._served, TIER) if not is_guard(t)]
         )
 
-    def _script(self, state: State, change: Change) -> Script:
+    def _script(self, state: TransactionState, change: Change) -> Script:
         return Script(state.id, self._served.api_version, change, state.waves)
 
-    def _phase(self, state: State, old: Contents, new: Contents, phase: str) -> State:
+    def _phase(self, state: TransactionState, old: Contents, new: Contents, phase: str) -> TransactionState:
         if state.phase == phase:
             return state
         self._renew()
@@ -603,7 +603,7 @@ class Transaction:
     def _noted(self, _event: str) -> dict[str, str]:
         return {states.BY: operator(), states.AT: now(), states.REASON: ""}
 
-    def _refuse_busy(self, state: State) -> None:
+    def _refuse_busy(self, state: TransactionState) -> None:
         for switch in self.stored.switches():
             left = switch.deadline - time.time()
             if switch.phase == states.SWITCHED and left > 0 and state.who != operator():
@@ -618,9 +618,9 @@ class NoSwitchHere(ClusterError):
     """What a node's kernel says forbids a switch."""
 
 
-def begin(sets: Sequence[str], waves: Sequence[Wave], options: Options) -> State:
+def begin(sets: Sequence[str], waves: Sequence[Wave], options: TransactionOptions) -> TransactionState:
     """A transaction that begins now."""
-    return State(
+    return TransactionState(
         id=uuid.uuid4().hex[:12],
         who=operator(),
         since=now(),
@@ -631,13 +631,13 @@ def begin(sets: Sequence[str], waves: Sequence[Wave], options: Options) -> State
     )
 
 
-def _nodes_of(state: State) -> list[str]:
+def _nodes_of(state: TransactionState) -> list[str]:
     return [node for wave in state.waves for node in wave.nodes]
 
 
-def _deleted(write: Write) -> Write:
-    return Write(write.kind, write.name)
+def _deleted(write: WantedObject) -> WantedObject:
+    return WantedObject(write.kind, write.name)
 
 
-def _is_of(write: Write, number: int) -> bool:
+def _is_of(write: WantedObject, number: int) -> bool:
     return f"-{number}-" in write.name.rpartition(".")[2]

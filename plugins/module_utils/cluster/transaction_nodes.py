@@ -14,7 +14,7 @@ from typing import Any, Optional
 
 from ..calico.host_endpoint import effective_labels
 from ..calico.transaction.kernel_view import Expected, difference
-from ..calico.transaction.steps import Write
+from ..calico.transaction.steps import WantedObject
 from ..controller.node_programs import ProgramLogin, run_on
 from ..node import forget_connections, lifeline, start_program, switch_probe
 from .client import ApiError, Cluster, ClusterError, Object
@@ -100,7 +100,7 @@ class Observer:
         self,
         nodes: Sequence[str],
         servers: Sequence[Sequence[Any]],
-        guards: Sequence[Write],
+        guards: Sequence[WantedObject],
         seconds: int,
         administrators: Sequence[str],
     ) -> tuple[list[str], list[str]]:

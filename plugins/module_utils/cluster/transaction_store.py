@@ -14,8 +14,8 @@ from ..calico.policy.definition import normal_spec
 from ..calico.policy.names import NETWORK_SET
 from ..calico.transaction import state as states
 from ..calico.transaction import writers
-from ..calico.transaction.state import Contents, State, Switch
-from ..calico.transaction.steps import Write
+from ..calico.transaction.state import Contents, Switch, TransactionState
+from ..calico.transaction.steps import WantedObject
 from .bulk import write_all
 from .client import ApiError, Cluster, ClusterError, Object
 from .flavour import Flavour, list_stored
@@ -42,7 +42,7 @@ class Stored:
 
     # The record.
 
-    def record(self) -> Optional[tuple[State, Contents, Contents]]:
+    def record(self) -> Optional[tuple[TransactionState, Contents, Contents]]:
         """The transaction that is under way or was the last one, or None.
 
         :raises ClusterError: there is a record that cannot be read
@@ -59,7 +59,7 @@ class Stored:
             )
         return found
 
-    def begin(self, state: State, old: Contents, new: Contents) -> None:
+    def begin(self, state: TransactionState, old: Contents, new: Contents) -> None:
         """Create the record, or take that of a settled transaction: whoever does is the only one.
 
         :raises Busy: there is one that is not settled
@@ -82,7 +82,7 @@ class Stored:
                 return  # our own, whose answer was lost
             raise Busy(f"another transaction has just begun, by {found[0].who if found else 'someone'}")
 
-    def keep(self, state: State, old: Contents, new: Contents) -> None:
+    def keep(self, state: TransactionState, old: Contents, new: Contents) -> None:
         """Write the record again."""
         obj = states.record_object(self.served.api_version, state, old, new)
         self.writes += 1
@@ -154,7 +154,7 @@ class Stored:
 
     # Everything else.
 
-    def put(self, writes: Sequence[Write]) -> int:
+    def put(self, writes: Sequence[WantedObject]) -> int:
         """Bring objects into the state wanted, those that are not there yet; several at a time.
 
         :returns: how many were written
@@ -177,7 +177,7 @@ class Stored:
             )
         return len(due)
 
-    def undone(self, writes: Sequence[Write]) -> str:
+    def undone(self, writes: Sequence[WantedObject]) -> str:
         """What of these writes someone took back since, and who; empty where all is as written."""
         for kind in dict.fromkeys(write.kind for write in writes):
             live = {obj["metadata"]["name"]: obj for obj in list_stored(self.cluster, self.served, kind)}
@@ -194,7 +194,7 @@ class Stored:
         found = list_stored(self.cluster, self.served, kind)
         return [o for o in found if states.TRANSACTION_LABEL in (o["metadata"].get("labels") or {})]
 
-    def _write(self, write: Write, live: Optional[Object]) -> None:
+    def _write(self, write: WantedObject, live: Optional[Object]) -> None:
         path = self.served.path(write.kind, write.name)
         if write.wanted is None:
             self.cluster.delete(path)

@@ -58,7 +58,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Proof:
+class LoginProof:
     """What was proved of a node.
 
     :ivar logins: how many new logins worked
@@ -97,7 +97,7 @@ class Wanted:
 
 def prove(
     targets: Sequence[Target], wanted: Wanted, logged_in: Callable[[], object] = lambda: None
-) -> list[Proof]:
+) -> list[LoginProof]:
     """Log in to all nodes, all at once, as often as wanted; after one has failed, no new login begins.
 
     :param logged_in: called after each login that counts, from any thread
@@ -109,8 +109,8 @@ def prove(
 
 def _proved(
     target: Target, wanted: Wanted, failed: threading.Event, logged_in: Callable[[], object]
-) -> Proof:
-    proof = Proof(target, error=target.problem())
+) -> LoginProof:
+    proof = LoginProof(target, error=target.problem())
     if proof.error:
         failed.set()
         return proof
@@ -144,7 +144,7 @@ def _proved(
     return proof
 
 
-def _counted(proof: Proof, login: Attempt, seen: set[str]) -> Proof:
+def _counted(proof: LoginProof, login: Attempt, seen: set[str]) -> LoginProof:
     if not login.reached:
         return replace(proof, error=login.error)
     client = " ".join(login.session.split()[:2])
@@ -186,7 +186,7 @@ def log_in(target: Target, timeout: float, *, look: bool = False) -> Attempt:
     return Attempt(True, told.strip(), chains=chains)
 
 
-def as_result(proof: Proof) -> dict[str, Any]:
+def as_result(proof: LoginProof) -> dict[str, Any]:
     """The form in which the module returns it."""
     target = proof.target
     return {

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..calico.transaction.chains import chain_names
 from . import openssh
-from .logins import Proof, Target, as_result
+from .logins import LoginProof, Target, as_result
 
 OPTIONS: dict[str, Any] = {
     **openssh.OPTIONS,
@@ -33,7 +33,7 @@ def read(raw: dict[str, Any], place: str) -> Target:
     )
 
 
-def login_of(proof: Proof) -> dict[str, Any]:
+def login_of(proof: LoginProof) -> dict[str, Any]:
     """By which connection a node is reached, as the option ``logins`` of the modules that judge."""
     whole = as_result(proof)
     return {name: whole[name] for name in _LOGIN}

@@ -44,7 +44,7 @@ class KernelRule:
 
 
 @dataclass(frozen=True)
-class Place:
+class CountedRule:
     """A rule of an audited policy; ``rule`` counts from 0, or is ``end-of-tier``."""
 
     policy: str
@@ -52,9 +52,9 @@ class Place:
     rule: str
 
 
-def count(rules: Iterable[KernelRule]) -> dict[tuple[str, Place], int]:
+def count(rules: Iterable[KernelRule]) -> dict[tuple[str, CountedRule], int]:
     """Packets of each rule, by the kernel's table: (table, place) -> packets."""
-    found: dict[tuple[str, Place], int] = {}
+    found: dict[tuple[str, CountedRule], int] = {}
     names: dict[tuple[str, str], tuple[str, str]] = {}
     for rule in rules:
         where = (rule.table, rule.chain)
@@ -64,7 +64,7 @@ def count(rules: Iterable[KernelRule]) -> dict[tuple[str, Place], int]:
         place = _place_of(rule.comments)
         if place and rule.sets_mark and where in names:
             # Later rules of the same place replace earlier ones: those hold only some of the conditions.
-            found[rule.table, Place(*names[where], place)] = rule.packets
+            found[rule.table, CountedRule(*names[where], place)] = rule.packets
     return found
 
 
@@ -124,12 +124,12 @@ def from_nftables(elements: Iterable[Mapping[str, Any]], table: str) -> Iterator
         yield KernelRule(f"{table} {chain.partition('-')[0]}", chain, comments, int(packets or 0), marks)
 
 
-def read() -> dict[tuple[str, Place], int]:
+def read() -> dict[tuple[str, CountedRule], int]:
     """What this node's kernel counted, in every back end and family.
 
     :raises NodeError: not root, no tool to read with, or a tool that fails
     """
-    found: dict[tuple[str, Place], int] = {}
+    found: dict[tuple[str, CountedRule], int] = {}
     for family, backend, command in kernel.iptables_commands():
         lines = kernel.output_lines([*command, "-c"])
         found.update(count(from_iptables(lines, f"ipv{family} {backend}")))
@@ -141,7 +141,7 @@ def read() -> dict[tuple[str, Place], int]:
 
 
 def since(
-    now: Mapping[tuple[str, Place], int], boot_id: str, previous: Optional[Mapping[str, Any]]
+    now: Mapping[tuple[str, CountedRule], int], boot_id: str, previous: Optional[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Totals since the first reading. A counter that went back was started again by Felix.
 
@@ -161,7 +161,7 @@ def since(
 
 def rows(totals: Mapping[str, int]) -> list[dict[str, Any]]:
     """Packets by rule of the original policies, over all tables, in order."""
-    summed: dict[Place, int] = {}
+    summed: dict[CountedRule, int] = {}
     for name, packets in totals.items():
         place = _parsed(name)
         if place:
@@ -182,16 +182,16 @@ def _at(rule: str) -> int:
     return int(rule) if rule.isdigit() else 1 << 30
 
 
-def _text(table: str, place: Place) -> str:
+def _text(table: str, place: CountedRule) -> str:
     return json.dumps([table, place.policy, place.direction, place.rule])
 
 
-def _parsed(name: str) -> Optional[Place]:
+def _parsed(name: str) -> Optional[CountedRule]:
     try:
         _table, policy, direction, rule = json.loads(name)
     except ValueError:
         return None
-    return Place(str(policy), str(direction), str(rule))
+    return CountedRule(str(policy), str(direction), str(rule))
 
 
 def _numbers(raw: object) -> dict[str, int]:

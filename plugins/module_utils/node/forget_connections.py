@@ -67,7 +67,7 @@ def wanted(original: Ends, reply: Ends, own: set[str], spared: set[Ends]) -> boo
     return local and original not in spared and (original[1], original[0]) not in spared
 
 
-class Table:
+class ConnectionTable:
     """The kernel's table of connections."""
 
     def __init__(self) -> None:
@@ -192,7 +192,7 @@ def forget(parameters: dict[str, Any]) -> dict[str, Any]:
         spared = set()
     own = own_addresses()
     try:
-        table = Table()
+        table = ConnectionTable()
         found = [
             (family, entry)
             for family, entry in table.entries()

@@ -45,7 +45,7 @@ _PLACES_OF_CLASS = {
 
 
 @dataclass(frozen=True)
-class Place:
+class Box:
     """One box of the picture. ``state``: passed, decides, skipped or unreached."""
 
     name: str
@@ -58,7 +58,7 @@ class Picture:
     """From where, by which places, to where."""
 
     begins: str
-    places: tuple[Place, ...]
+    places: tuple[Box, ...]
     ends: str
 
     @property
@@ -80,7 +80,7 @@ def picture(flow: Mapping[str, Any], verdict: Mapping[str, Any], dataplane: str 
     reached = names.index(decides) if decides in names else len(names)
     stops = verdict.get("verdict") == "deny"
     places = [
-        Place(name, _ASKED.get(name, ""), _state(index, name, reached, visited, stops))
+        Box(name, _ASKED.get(name, ""), _state(index, name, reached, visited, stops))
         for index, name in enumerate(names)
     ]
     begins, ends = _ends(direction, flow)

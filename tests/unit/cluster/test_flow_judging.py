@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.audit import Audit
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import Wishes
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import RemedyOptions
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.report import Asked, conclude
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.dataplanes import Dataplanes
@@ -50,7 +50,7 @@ def result(paths: list[Path], processes: int) -> dict:
     objects = cluster(ONLY_WEB, nodes=NODES)
     audit = Audit(objects, Options(calico_version="v3.32.1"), Dataplanes(objects))
     flow_judging.judge(audit, paths, processes)
-    return conclude(audit, Asked(Wishes("none", {}), (), ENOUGH, 1000, anonymise=False))
+    return conclude(audit, Asked(RemedyOptions("none", {}), (), ENOUGH, 1000, anonymise=False))
 
 
 @pytest.mark.parametrize("processes", [2, 3, 20])

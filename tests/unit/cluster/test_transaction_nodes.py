@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster.transaction import Options
+from ansible_collections.hostfence.calico.plugins.module_utils.cluster.transaction import TransactionOptions
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.transaction_nodes import (
     _no_lifeline,
     _ways_in,
@@ -33,4 +33,4 @@ def test_a_node_that_can_have_no_last_resort_says_why(nft: bool, mark: str, says
 
 def test_an_administrators_network_that_is_none_is_refused() -> None:
     with pytest.raises(BadInput, match="admin_sources"):
-        Options(admin_sources=["10.0.0.0/8", "office"])
+        TransactionOptions(admin_sources=["10.0.0.0/8", "office"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.chains import chain_names
-from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins import Proof
+from ansible_collections.hostfence.calico.plugins.module_utils.controller.logins import LoginProof
 from ansible_collections.hostfence.calico.plugins.module_utils.controller.targets import (
     OPTIONS,
     login_of,
@@ -38,7 +38,7 @@ def test_every_option_of_a_login_is_an_option_of_a_node() -> None:
 
 
 def test_a_login_is_told_as_the_modules_that_judge_take_it() -> None:
-    proof = Proof(read({**NODE, "host": "192.0.2.1", "port": 2222}, "nodes[0]"))
+    proof = LoginProof(read({**NODE, "host": "192.0.2.1", "port": 2222}, "nodes[0]"))
     assert login_of(proof) == {
         "node": "node1",
         "reached": False,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.node.audit_counters import (
+    CountedRule,
     KernelRule,
-    Place,
     count,
     from_iptables,
     from_nftables,
@@ -19,7 +19,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.node.audit_counte
 )
 
 RECORDED = Path(__file__).parents[1] / "recordings" / "audited" / "iptables-nft-save.txt"
-WEB = Place("mine.web", "ingress", "0")
+WEB = CountedRule("mine.web", "ingress", "0")
 
 
 def test_what_was_made_is_what_was_counted():
@@ -47,7 +47,7 @@ def test_what_was_made_is_what_was_counted():
         (
             "filter-cali-po-gnp/audited-hostfence.ingress-lockdown-outbound",
             "GlobalNetworkPolicy audited-hostfence.ingress-lockdow",
-            Place("hostfence.ingress-lockdown-outbound", "egress", "0"),
+            CountedRule("hostfence.ingress-lockdown-outbound", "egress", "0"),
         ),
         ("filter-cali-pi-audited-mine/audited-mine.web", "Policy audited-mine.web ingress", WEB),
     ],

@@ -22,7 +22,7 @@ from ..verdict.interface_owner import NodeFacts, is_workload_interface, resolve_
 from ..verdict.judge import UNDETERMINED, Judge, Options, Verdict
 from ..verdict.program import ALLOW, DENY
 from .classes import AddressClasses
-from .observed import Document, ObservedFlow, Window, harmless
+from .observed import FlowDocument, ObservedFlow, Window, harmless
 from .peers import Names
 from .required import RequiredPacket
 from .rows import ESTABLISHED_ONLY, FAILSAFE_ONLY, UNKNOWN, WOULD_ALLOW, WOULD_DENY, Row, Rows
@@ -70,7 +70,7 @@ class Coverage:
     unreadable: list[str] = field(default_factory=list)
     unreadable_flows: int = 0
 
-    def add(self, document: Document) -> None:
+    def add(self, document: FlowDocument) -> None:
         self.windows.setdefault(document.node, []).append(document.window)
 
     def complain(self, complaints: Sequence[str], count: int) -> None:
@@ -139,7 +139,7 @@ class Audit:
         """Nodes that have a host endpoint: policy decides about no others."""
         return frozenset(self._governed)
 
-    def add(self, document: Document) -> None:
+    def add(self, document: FlowDocument) -> None:
         """Judge a document's flows and count them in rows."""
         if document.node not in self._known:
             self.coverage.strangers.append(harmless(document.node))

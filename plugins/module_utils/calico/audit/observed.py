@@ -62,7 +62,7 @@ class ObservedFlow:
     owner: str
 
 
-class Document:
+class FlowDocument:
     """What one node saw. Its flows are parsed as they are asked for.
 
     :param raw: the decoded document

@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 from ..policy.required_flows import PlatformNetworks, Shape, policies, required_flows
 from .labelled import Labelled
-from .observed import Document, ObservedFlow
+from .observed import FlowDocument, ObservedFlow
 from .peers import NONE, Peers
 from .remedy import calico_protocol
 from .rows import PROTOCOL_NAMES
@@ -70,7 +70,7 @@ class Recommendation:
         self._seen: dict[_Service, _Evidence] = defaultdict(_Evidence)
         self.left_out: list[str] = []
 
-    def add(self, document: Document) -> None:
+    def add(self, document: FlowDocument) -> None:
         """Take in what a node was seen to do. Forwarded traffic is left to the policy of pods."""
         for observed in document.flows():
             direction = observed.flow.direction

@@ -64,7 +64,7 @@ class Remedy:
 
 
 @dataclass(frozen=True)
-class Wishes:
+class RemedyOptions:
     """What the operator says of remedies.
 
     :ivar variables: values of role policies' variables, for those of the shipped sets
@@ -83,7 +83,7 @@ class Wishes:
 class Remedies:
     """Finds remedies for the rows of one audit."""
 
-    def __init__(self, store: Store, wishes: Wishes) -> None:
+    def __init__(self, store: Store, wishes: RemedyOptions) -> None:
         self._wishes = wishes
         self._policies = promoted(store.policies, store.staged_deletions)
         self._labelled = Labelled(store)

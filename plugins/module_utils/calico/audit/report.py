@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 from .audit import Audit, unseen
 from .gate import PASS, Accepted, Decision, Enough, decide, in_force
-from .remedy import Remedies, Remedy, Wishes
+from .remedy import Remedies, Remedy, RemedyOptions
 from .required import RequiredPacket
 from .rows import ESTABLISHED_ONLY, FAILSAFE_ONLY, GROUPS, PROTOCOL_NAMES, WOULD_DENY, Row
 
@@ -38,7 +38,7 @@ class Asked:
     :ivar idle: nothing that is enforced changes, so there is nothing to wait for
     """
 
-    wishes: Wishes
+    wishes: RemedyOptions
     accepted: Sequence[Accepted]
     enough: Enough
     rows: int

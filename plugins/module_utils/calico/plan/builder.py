@@ -21,7 +21,7 @@ from ..felix.configuration import (
 from ..finding import ERROR, INFO, WARNING, Finding
 from ..host_endpoint import is_auto, is_ours
 from ..host_endpoint_auto import desired_by_templates, refuse_names_of_two
-from ..host_endpoint_plan import Change
+from ..host_endpoint_plan import HostEndpointChange
 from ..host_endpoint_plan import plan as plan_host_endpoints
 from ..policy import overview, planner
 from ..policy.names import STAGED_POLICY, TIER
@@ -289,7 +289,7 @@ class _Builder:
         auto = self.view.auto
         # Those of Hostfence go once Calico's are there, which sort first and so are the active ones.
         gone = [
-            Change("delete", str(o["spec"].get("node")), o["metadata"]["name"], live=o)
+            HostEndpointChange("delete", str(o["spec"].get("node")), o["metadata"]["name"], live=o)
             for o in self.around
             if o["kind"] == "HostEndpoint" and is_ours(o)
         ]
@@ -529,11 +529,11 @@ def _felix_writes(view: View, name: str, live: Optional[Object], fields: Object)
     return (Write(UPDATE if live else CREATE, "FelixConfiguration", name, live, after),)
 
 
-def _of_change(change: Change) -> Write:
+def _of_change(change: HostEndpointChange) -> Write:
     return Write(change.action, "HostEndpoint", change.name, change.live, change.wanted)
 
 
-def _typed(view: View, change: Change) -> Change:
+def _typed(view: View, change: HostEndpointChange) -> HostEndpointChange:
     if change.wanted is None:
         return change
     return replace(change, wanted=view.typed("HostEndpoint", change.wanted))

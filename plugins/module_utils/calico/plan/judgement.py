@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from ..finding import SEVERITIES, Finding
 from ..host_endpoint import DEFAULT_ALLOW_PROFILE
-from ..host_endpoint_plan import Change
+from ..host_endpoint_plan import HostEndpointChange
 from ..lint.run import LintSurroundings, lint, place_of
 from ..verdict.dataplanes import Dataplanes
 from ..verdict.judge import Options
@@ -85,7 +85,7 @@ def with_felix(
     return [*kept, {**felix, "spec": {**(felix.get("spec") or {}), **fields}}]
 
 
-def with_host_endpoints(objects: Sequence[Object], changes: Sequence[Change]) -> list[Object]:
+def with_host_endpoints(objects: Sequence[Object], changes: Sequence[HostEndpointChange]) -> list[Object]:
     """The objects once HostEndpoints were written."""
     written = {change.name for change in changes}
     kept = [o for o in objects if o["kind"] != "HostEndpoint" or o["metadata"]["name"] not in written]

@@ -12,7 +12,7 @@ from .. import selector as selectors
 from ..bad_input import BadInput
 from ..policy.names import POLICY
 from .chains import chain_names
-from .steps import Write
+from .steps import WantedObject
 
 FULL, EMPTY = "full", "empty"
 
@@ -26,9 +26,9 @@ class Expected:
     :ivar guards: whose set of addresses is full, or empty
     """
 
-    present: Sequence[Write] = ()
-    absent: Sequence[Write] = ()
-    guards: Sequence[Write] = ()
+    present: Sequence[WantedObject] = ()
+    absent: Sequence[WantedObject] = ()
+    guards: Sequence[WantedObject] = ()
     full: bool = True
 
     @property
@@ -59,12 +59,12 @@ def difference(expected: Expected, kernel: Mapping[str, Any], endpoints: Sequenc
     return ""
 
 
-def all_chains(write: Write) -> frozenset[str]:
+def all_chains(write: WantedObject) -> frozenset[str]:
     tier = write.name.partition(".")[0]
     return chain_names(write.name, tier, "Ingress") | chain_names(write.name, tier, "Egress")
 
 
-def _chains(write: Write, endpoints: Iterable[Mapping[str, str]]) -> list[frozenset[str]]:
+def _chains(write: WantedObject, endpoints: Iterable[Mapping[str, str]]) -> list[frozenset[str]]:
     """Names of the chains that a node should have of a policy: none if it selects no HostEndpoint there."""
     spec = (write.wanted or {}).get("spec") or {}
     if write.kind != POLICY or spec.get("namespaceSelector") or spec.get("serviceAccountSelector"):

@@ -63,7 +63,7 @@ class Wave:
 
 
 @dataclass(frozen=True)
-class State:
+class TransactionState:
     """The record, without the policies.
 
     :ivar since: when it began, RFC 3339
@@ -164,7 +164,7 @@ def read_switch(obj: Object) -> Switch:
     )
 
 
-def record_object(api_version: str, state: State, old: Contents, new: Contents) -> Object:
+def record_object(api_version: str, state: TransactionState, old: Contents, new: Contents) -> Object:
     """The record as it is stored.
 
     :raises BadInput: the policies are more than annotations hold
@@ -186,13 +186,13 @@ def record_object(api_version: str, state: State, old: Contents, new: Contents) 
     }
 
 
-def read_record(obj: Object) -> Optional[tuple[State, Contents, Contents]]:
+def read_record(obj: Object) -> Optional[tuple[TransactionState, Contents, Contents]]:
     """The stored record, or None where it cannot be read."""
     noted = obj["metadata"].get("annotations") or {}
     try:
         raw = json.loads(noted[STATE])
         waves = tuple(Wave(w["name"], w["selector"], tuple(w["nodes"])) for w in raw.pop("waves"))
-        state = State(**{**raw, "sets": tuple(raw["sets"]), "waves": waves})
+        state = TransactionState(**{**raw, "sets": tuple(raw["sets"]), "waves": waves})
         return state, unpacked(noted[OLD]), unpacked(noted[NEW])
     except (KeyError, TypeError, ValueError, zlib.error):
         return None

@@ -20,7 +20,7 @@ OLD_GUARD, NEW_GUARD, SETTLE_GUARD = "hostfence-old", "hostfence-new", "hostfenc
 
 
 @dataclass(frozen=True)
-class Write:
+class WantedObject:
     """One object as it shall be; ``wanted`` None deletes it."""
 
     kind: str
@@ -42,50 +42,50 @@ class Script:
 
     # Prepare: while every switch is off.
 
-    def sets(self) -> list[Write]:
+    def sets(self) -> list[WantedObject]:
         return [self._as_is(obj) for obj in self.change.added_sets]
 
-    def next_tiers_open(self) -> list[Write]:
+    def next_tiers_open(self) -> list[WantedObject]:
         """The neighbours, ending in Pass until their guards are known everywhere."""
         return [self._next_tier(tier, PASS) for tier in self.change.tiers if tier.new]
 
-    def new_guards(self) -> list[Write]:
+    def new_guards(self) -> list[WantedObject]:
         return [w for tier in self.change.tiers for w in self._guards(tier, NEW_GUARD)]
 
-    def old_guards(self) -> list[Write]:
+    def old_guards(self) -> list[WantedObject]:
         return [w for tier in self.change.tiers for w in self._guards(tier, OLD_GUARD)]
 
-    def moved(self) -> list[Write]:
+    def moved(self) -> list[WantedObject]:
         """The new policies, in the neighbours."""
         return [self._moved(tier, obj) for tier in self.change.tiers for obj in tier.new]
 
-    def next_tiers(self) -> list[Write]:
+    def next_tiers(self) -> list[WantedObject]:
         return [self._next_tier(tier, tier.default_action) for tier in self.change.tiers if tier.new]
 
     # Settle: while every switch is on, so that nobody evaluates the tiers themselves.
 
-    def tiers(self) -> list[Write]:
+    def tiers(self) -> list[WantedObject]:
         return [self._as_is(tier.after) for tier in self.change.tiers if tier.after]
 
-    def settle_guards(self) -> list[Write]:
+    def settle_guards(self) -> list[WantedObject]:
         return [w for tier in self.change.tiers for w in self._guards(tier, SETTLE_GUARD)]
 
-    def policies(self) -> list[Write]:
+    def policies(self) -> list[WantedObject]:
         return [w for tier in self.change.tiers for w in self._policies(tier)]
 
-    def last(self) -> list[Write]:
+    def last(self) -> list[WantedObject]:
         """What nothing enforced refers to any more."""
         late = [self._as_is(obj) for obj in self.change.late_sets]
-        return [*late, *(Write(kind, name) for kind, name in self.change.gone)]
+        return [*late, *(WantedObject(kind, name) for kind, name in self.change.gone)]
 
-    def _policies(self, tier: TierChange) -> Iterator[Write]:
+    def _policies(self, tier: TierChange) -> Iterator[WantedObject]:
         after = {base_name(obj) for obj in tier.new}
         yield from (self._as_is(obj) for obj in tier.new)
         for obj in tier.old:
             if base_name(obj) not in after:
-                yield Write(POLICY, obj["metadata"]["name"])
+                yield WantedObject(POLICY, obj["metadata"]["name"])
 
-    def _guards(self, tier: TierChange, role: str) -> Iterator[Write]:
+    def _guards(self, tier: TierChange, role: str) -> Iterator[WantedObject]:
         behind = tier.old if role == OLD_GUARD else tier.new
         place = tier.next if role == NEW_GUARD else tier.name
         order = first_order([obj["spec"] for obj in (*tier.old, *tier.new)])
@@ -94,15 +94,15 @@ class Script:
                 spec = guard(selection, wave, number, place, order, when_on=role != NEW_GUARD)
                 yield self._policy(f"{place}.{role}-{number}-{index}", place, spec)
 
-    def _moved(self, tier: TierChange, obj: Object) -> Write:
+    def _moved(self, tier: TierChange, obj: Object) -> WantedObject:
         return self._policy(f"{tier.next}.{base_name(obj)}", tier.next, {**obj["spec"], "tier": tier.next})
 
-    def _policy(self, name: str, tier: str, spec: Object) -> Write:
-        return Write(POLICY, name, self._object(POLICY, name, spec, {TIER_LABEL: tier}))
+    def _policy(self, name: str, tier: str, spec: Object) -> WantedObject:
+        return WantedObject(POLICY, name, self._object(POLICY, name, spec, {TIER_LABEL: tier}))
 
-    def _next_tier(self, tier: TierChange, action: str) -> Write:
+    def _next_tier(self, tier: TierChange, action: str) -> WantedObject:
         spec = {"order": tier.next_order, "defaultAction": action}
-        return Write(TIER, tier.next, self._object(TIER, tier.next, spec, {}))
+        return WantedObject(TIER, tier.next, self._object(TIER, tier.next, spec, {}))
 
     def _object(self, kind: str, name: str, spec: Object, labels: dict[str, str]) -> Object:
         owned = {**labels, OWNER_LABEL: OWNER, TRANSACTION_LABEL: self.id}
@@ -113,9 +113,9 @@ class Script:
             "spec": spec,
         }
 
-    def _as_is(self, obj: Object) -> Write:
-        return Write(obj["kind"], obj["metadata"]["name"], {**obj, "apiVersion": self.api_version})
+    def _as_is(self, obj: Object) -> WantedObject:
+        return WantedObject(obj["kind"], obj["metadata"]["name"], {**obj, "apiVersion": self.api_version})
 
 
-def names(writes: Sequence[Write], kind: str = POLICY) -> list[str]:
+def names(writes: Sequence[WantedObject], kind: str = POLICY) -> list[str]:
     return [write.name for write in writes if write.kind == kind]

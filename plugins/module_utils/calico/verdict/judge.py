@@ -37,7 +37,7 @@ from .packet_path import (
     IPTABLES,
     NORMAL,
     UNTRACKED,
-    Lifeline,
+    LifelineRules,
     Owners,
     PodStage,
     Settings,
@@ -118,7 +118,7 @@ class Options:
     native_v3: bool = False
     complete: bool = False
     kube_proxy_mode: str = ""
-    lifeline: Lifeline = field(default_factory=Lifeline)
+    lifeline: LifelineRules = field(default_factory=LifelineRules)
 
     def __post_init__(self) -> None:
         if self.staged not in STAGED_CHOICES:

@@ -21,7 +21,7 @@ from .dataplanes import Dataplanes
 from .flow import Flow
 from .interface_owner import NodeFacts
 from .judge import UNDETERMINED, Judge, Options, Verdict
-from .packet_path import DATAPLANES, EBPF, IPTABLES, Failsafe, Lifeline
+from .packet_path import DATAPLANES, EBPF, IPTABLES, Failsafe, LifelineRules
 from .program import ALLOW, DENY
 
 Target = tuple[str, int]
@@ -53,7 +53,7 @@ class NodeUse:
     interfaces: Optional[Mapping[str, tuple[Address, ...]]] = None
     environment: Mapping[str, str] = field(default_factory=dict)
     dataplane: str = ""
-    lifeline: Lifeline = field(default_factory=Lifeline)
+    lifeline: LifelineRules = field(default_factory=LifelineRules)
 
 
 def parse_use(raw: Mapping[str, Any], place: str) -> NodeUse:
@@ -82,13 +82,13 @@ def parse_use(raw: Mapping[str, Any], place: str) -> NodeUse:
     )
 
 
-def _lifeline(raw: Mapping[str, Any]) -> Lifeline:
+def _lifeline(raw: Mapping[str, Any]) -> LifelineRules:
     def ways(name: str) -> tuple[Failsafe, ...]:
         return tuple(
             Failsafe(PROTOCOLS["tcp"], int(port), parse_net(str(net))) for net, port in raw.get(name) or ()
         )
 
-    return Lifeline(ways("inbound"), ways("outbound"), bool(raw.get("neighbours")))
+    return LifelineRules(ways("inbound"), ways("outbound"), bool(raw.get("neighbours")))
 
 
 def _targets(raw: object) -> tuple[Target, ...]:
@@ -177,7 +177,7 @@ class NodeJudges:
     def _judge(self, node: str, *, likely: bool = False) -> Judge:
         use = self._uses.get(node)
         environment = dict(use.environment) if use else {}
-        lifeline = use.lifeline if use else Lifeline()
+        lifeline = use.lifeline if use else LifelineRules()
         key = (likely, self.dataplane_of(node), lifeline, *sorted(environment.items()))
         if key not in self._judges:
             options = replace(self.options, dataplane=self.dataplane_of(node), lifeline=lifeline)

@@ -67,7 +67,7 @@ class Failsafe:
 
 
 @dataclass(frozen=True)
-class Lifeline:
+class LifelineRules:
     """What a node's kept lifeline (node/kept_lifeline.py) lets pass, like failsafes and besides them."""
 
     inbound: tuple[Failsafe, ...] = ()
@@ -115,7 +115,7 @@ class Settings:
     wireguard_port_v6: int = 51821
     ipvs: Optional[bool] = None
     node_ports: tuple[tuple[int, int], ...] = ((30000, 32767),)
-    lifeline: Lifeline = field(default_factory=Lifeline)
+    lifeline: LifelineRules = field(default_factory=LifelineRules)
 
 
 @dataclass(frozen=True)

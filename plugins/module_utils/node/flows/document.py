@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Optional
 from .conntrack import FlowKey, Known
 from .flow_table import Observed, Opener
 from .routes import Routes
-from .sockets import Owner, Owners
+from .sockets import Owner, SocketOwners
 
 SCHEMA = "hostfence.flows/1"
 INGRESS, EGRESS, FORWARD = "ingress", "egress", "forward"
@@ -141,7 +141,7 @@ def _as_it_arrives(flow: FlowKey) -> FlowKey:
     )
 
 
-def records(legs: Legs, owners: Owners, openers: Iterable[Opener]) -> Iterator[dict[str, Any]]:
+def records(legs: Legs, owners: SocketOwners, openers: Iterable[Opener]) -> Iterator[dict[str, Any]]:
     """The entries of ``flows``, in the order of the legs."""
     opened: dict[tuple[bytes, int, int], Opener] = {}
     for opener in openers:
@@ -179,7 +179,9 @@ def _pair(key: LegKey, numbers: dict[tuple[object, ...], int]) -> Optional[int]:
     return numbers.setdefault(connection, len(numbers))
 
 
-def _owner(key: LegKey, owners: Owners, opened: Mapping[tuple[bytes, int, int], Opener]) -> Optional[Owner]:
+def _owner(
+    key: LegKey, owners: SocketOwners, opened: Mapping[tuple[bytes, int, int], Opener]
+) -> Optional[Owner]:
     flow = key.flow
     if flow.port is None:
         return None

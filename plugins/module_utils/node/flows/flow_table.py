@@ -92,7 +92,7 @@ class Opener:
 
 
 @dataclass(frozen=True)
-class Window:
+class OpenWindow:
     """An open window as its table says it; ``start`` is 0 where the table does not say.
 
     :ivar owned: the table goes with the process that made it, and nobody else can change it
@@ -118,7 +118,7 @@ _Rule = tuple[str, tuple[bytes, ...]]
 # -- making it -----------------------------------------------------------------------------------
 
 
-def start(now: float, size: int = DEFAULT_SIZE) -> Window:
+def start(now: float, size: int = DEFAULT_SIZE) -> OpenWindow:
     """Make the table.
 
     :param now: seconds since 1970, kept as the table's comment
@@ -134,10 +134,10 @@ def start(now: float, size: int = DEFAULT_SIZE) -> Window:
             delete()
             raise
         table = batch.table()
-    return Window(table.handle if table else 0, now)
+    return OpenWindow(table.handle if table else 0, now)
 
 
-class Held:
+class HeldTable:
     """A table that goes when this is closed, or its process ends: nobody else can delete or flush it.
 
     :param now: as for :func:`start`
@@ -329,7 +329,7 @@ def delete() -> bool:
     return True
 
 
-def find() -> Optional[Window]:
+def find() -> Optional[OpenWindow]:
     """The open window, or None."""
     with nft.Nftables(NAME) as reader:
         table = reader.table()
@@ -340,7 +340,7 @@ def find() -> Optional[Window]:
         began = float(since.rstrip(b"\0").decode("ascii")) if found else 0.0
     except ValueError:
         began = 0.0
-    return Window(table.handle, began, table.owned)
+    return OpenWindow(table.handle, began, table.owned)
 
 
 def health() -> Health:

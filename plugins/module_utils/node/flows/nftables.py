@@ -128,7 +128,7 @@ def verdict(code: int, chain: str = "") -> bytes:
 
 
 @dataclass(frozen=True)
-class Table:
+class KernelTable:
     """A table as the kernel has it: its ``handle`` is new each time a table is made."""
 
     handle: int
@@ -242,7 +242,7 @@ class Nftables:
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def table(self) -> Optional[Table]:
+    def table(self) -> Optional[KernelTable]:
         """The table as it is, or None."""
         body = struct.pack("=BBH", INET, 0, 0) + self._table
         try:
@@ -252,7 +252,9 @@ class Nftables:
         found = attributes(data, start + HEADER_BYTES + 4, end)
         handle = int.from_bytes(data[slice(*found[4])], "big")
         flags = int.from_bytes(data[slice(*found[2])], "big") if 2 in found else 0
-        return Table(handle, data[slice(*found[6])] if 6 in found else b"", bool(flags & _OWNED_BY_SOCKET))
+        return KernelTable(
+            handle, data[slice(*found[6])] if 6 in found else b"", bool(flags & _OWNED_BY_SOCKET)
+        )
 
     def rule_packets(self) -> list[tuple[str, int]]:
         """Chain and counted packets of each rule of the table; 0 for a rule that does not count."""

@@ -14,7 +14,7 @@ from ...calico.bad_input import BadInput
 from ..boot import boot_id
 from . import conntrack, document, flow_table
 from .routes import Routes
-from .sockets import Owners
+from .sockets import SocketOwners
 
 GAPS = {
     "one-shot": "Only what the kernel still knew was seen: about two minutes, and no refused connection.",
@@ -48,7 +48,7 @@ def once(node: str, limit: int = LIMIT) -> dict[str, Any]:
     :raises BadInput: not permitted, or the kernel has no such table
     """
     now = time.time()
-    owners, routes = Owners(), Routes()
+    owners, routes = SocketOwners(), Routes()
     found = _connections(owners, limit)
     legs = document.with_connections((), found.flows, routes, in_window=False)
     gaps = ["one-shot", *_gaps_of(found)]
@@ -75,7 +75,7 @@ def watch(
     :raises BadInput: not permitted, or the kernel has no such table
     """
     begun = time.time()
-    owners, routes = Owners(), Routes()
+    owners, routes = SocketOwners(), Routes()
     looks = _permitted(lambda: conntrack.Looks(limit, owners.listening(), event_buffer if refused else 0))
     try:
         late = _permitted(lambda: _look_until(looks, time.monotonic() + duration, refused=refused))
@@ -93,7 +93,7 @@ def watch(
         gaps,
         looks.found.lost + lost_events,
         interfaces,
-        document.records(legs, Owners(), ()),
+        document.records(legs, SocketOwners(), ()),
     )
 
 
@@ -176,7 +176,7 @@ def start(node: str, *, size: int = flow_table.DEFAULT_SIZE, enable_tracking: bo
     }
 
 
-def hold(size: int = flow_table.DEFAULT_SIZE) -> flow_table.Held:
+def hold(size: int = flow_table.DEFAULT_SIZE) -> flow_table.HeldTable:
     """Open a window that goes with this process; :func:`collect` reads it.
 
     :raises BadInput: not permitted, no nf_tables, or a window is open already
@@ -186,7 +186,7 @@ def hold(size: int = flow_table.DEFAULT_SIZE) -> flow_table.Held:
         raise BadInput(
             "table", flow_table.NAME, "a window is open on this node: close it (state=stopped) first"
         )
-    return _permitted(lambda: flow_table.Held(round(time.time(), 3), size))
+    return _permitted(lambda: flow_table.HeldTable(round(time.time(), 3), size))
 
 
 def is_open() -> bool:
@@ -207,7 +207,7 @@ def collect(node: str, started: Optional[Mapping[str, Any]] = None, limit: int =
     window = _permitted(flow_table.find)
     if window is None and not started:
         raise BadInput("node", node, "no window is open on this node; open one with state=started")
-    owners, routes = Owners(), Routes()
+    owners, routes = SocketOwners(), Routes()
     gaps = _gaps_of_window(window, started or {})
     # Before the sets, so that a connection which they do not have is older than they are.
     found = _connections(owners, limit)
@@ -247,7 +247,7 @@ def stop() -> bool:
     return _permitted(flow_table.delete)
 
 
-def _refuse_held(window: Optional[flow_table.Window]) -> None:
+def _refuse_held(window: Optional[flow_table.OpenWindow]) -> None:
     if window is not None and window.owned:
         raise BadInput(
             "table",
@@ -256,7 +256,7 @@ def _refuse_held(window: Optional[flow_table.Window]) -> None:
         )
 
 
-def _gaps_of_window(window: Optional[flow_table.Window], started: Mapping[str, Any]) -> list[str]:
+def _gaps_of_window(window: Optional[flow_table.OpenWindow], started: Mapping[str, Any]) -> list[str]:
     if started and started.get("boot_id") != boot_id():
         return ["rebooted"]
     if window is None:
@@ -272,7 +272,7 @@ def _gaps_of(found: conntrack.Connections) -> list[str]:
     return [*gaps, "connections-full"] if most and entries >= most * _NEARLY_FULL else gaps
 
 
-def _connections(owners: Owners, limit: int) -> conntrack.Connections:
+def _connections(owners: SocketOwners, limit: int) -> conntrack.Connections:
     return _permitted(lambda: conntrack.read(limit, owners.listening()))
 
 

@@ -46,7 +46,7 @@ class _Socket:
     cgroup: int
 
 
-class Owners:
+class SocketOwners:
     """The listeners of this network namespace, read when made, and control groups by their number."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from .bad_input import BadInput
 from .configuration import Configuration
 from .host_endpoint import hep_name
 from .host_endpoint_auto import desired_by_templates, refuse_names_of_two
-from .host_endpoint_plan import Change, plan
+from .host_endpoint_plan import HostEndpointChange, plan
 from .log import INFO, WARNING, say
 from .watch import UNKNOWN, Board, Watch
 
@@ -113,7 +113,7 @@ class Keeper:
                 if not self._write(change):
                     break
 
-    def _changes(self, node: dict[str, Any]) -> Optional[list[Change]]:
+    def _changes(self, node: dict[str, Any]) -> Optional[list[HostEndpointChange]]:
         """What differs, or None as long as one of the HostEndpoints has not been read yet."""
         networks = self._configuration.networks
         wanted = desired_by_templates(
@@ -132,7 +132,7 @@ class Keeper:
             return None
         return list(plan(wanted, [self._node], [hep for hep in seen if hep]).changes)
 
-    def _write(self, change: Change) -> bool:
+    def _write(self, change: HostEndpointChange) -> bool:
         """Write one; whether that succeeded."""
         collection = self._configuration.host_endpoints
         wanted = change.wanted or {}
@@ -176,7 +176,7 @@ class Keeper:
         self._problem = problem
 
 
-def _different(change: Change) -> list[str]:
+def _different(change: HostEndpointChange) -> list[str]:
     """What a correction changes, by name."""
     if change.live is None or change.wanted is None:
         return []

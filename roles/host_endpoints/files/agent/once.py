@@ -12,7 +12,7 @@ from .backoff import Backoff
 from .bad_input import BadInput
 from .configuration import Configuration
 from .host_endpoint_auto import desired_by_templates, refuse_names_of_two
-from .host_endpoint_plan import Change, HostEndpointPlan, plan
+from .host_endpoint_plan import HostEndpointChange, HostEndpointPlan, plan
 from .log import ERROR, INFO, say
 
 NODES = "/api/v1/nodes"
@@ -89,7 +89,7 @@ def _carry_out(api: Api, configuration: Configuration, planned: HostEndpointPlan
     return not all(done)
 
 
-def _write(api: Api, configuration: Configuration, change: Change) -> bool:
+def _write(api: Api, configuration: Configuration, change: HostEndpointChange) -> bool:
     try:
         _patiently(lambda: _send(api, configuration.host_endpoints, change))
     except AgentApiError as error:
@@ -99,7 +99,7 @@ def _write(api: Api, configuration: Configuration, change: Change) -> bool:
     return True
 
 
-def _send(api: Api, collection: str, change: Change) -> None:
+def _send(api: Api, collection: str, change: HostEndpointChange) -> None:
     path = f"{collection}/{change.name}"
     if change.action == "create":
         api.create(collection, change.wanted or {})

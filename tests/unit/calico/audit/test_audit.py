@@ -8,7 +8,7 @@ import pickle
 from typing import Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.audit import Audit
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import Document
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import FlowDocument
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.dataplanes import Dataplanes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
 
@@ -118,7 +118,7 @@ def test_what_is_kept_of_a_scan_does_not_grow_with_it():
     for part in range(4):
         sources = [record(f"198.{part}.{at >> 8}.{at & 255}") for at in range(2000)]
         ports = [record(port=20000 + 1000 * part + at) for at in range(1000)]
-        audit.add(Document(document(*sources, *ports), "scan"))
+        audit.add(FlowDocument(document(*sources, *ports), "scan"))
         kept.append(len(pickle.dumps(audit.seen())))
 
     assert audit.counts["would_deny"] == 4 * 3000

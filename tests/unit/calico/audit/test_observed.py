@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import Document
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import FlowDocument
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster.policy_files import as_yaml
 
@@ -34,12 +34,12 @@ def test_names_from_a_node_reach_neither_report_nor_yaml_as_anything_else():
 )  # fmt: skip
 def test_what_is_no_document_is_one_clear_error(raw):
     with pytest.raises(BadInput) as refused:
-        Document(raw, "flows/n1.json")
+        FlowDocument(raw, "flows/n1.json")
     assert "flows/n1.json" in str(refused.value)
 
 
 def test_a_flow_that_cannot_be_read_is_named_and_the_others_are_read() -> None:
-    found = Document(document({"flow": 1}, record(port=80), record(flow={"protocol": "?"})), "here")
+    found = FlowDocument(document({"flow": 1}, record(port=80), record(flow={"protocol": "?"})), "here")
     assert [observed.flow.destination_port for observed in found.flows()] == [80]
     assert [text.split(": ")[:2] for text in found.unreadable] == [
         ["n1", "flows[0]"],
@@ -48,7 +48,7 @@ def test_a_flow_that_cannot_be_read_is_named_and_the_others_are_read() -> None:
 
 
 def test_a_flow_is_of_the_node_whose_document_it_is_in() -> None:
-    (found,) = Document(document(record(flow={"node": "another"})), "here").flows()
+    (found,) = FlowDocument(document(record(flow={"node": "another"})), "here").flows()
     assert found.flow.node == "n1"
 
 
@@ -71,7 +71,7 @@ def test_a_flow_is_of_the_node_whose_document_it_is_in() -> None:
     ],
 )
 def test_what_a_node_writes_of_a_flow_is_kept_within_bounds(seen: Any, field: str, value: object) -> None:
-    (found,) = Document(document(record(**seen)), "here").flows()
+    (found,) = FlowDocument(document(record(**seen)), "here").flows()
     assert getattr(found, field) == value
 
 
@@ -88,9 +88,9 @@ def test_what_a_node_writes_of_a_flow_is_kept_within_bounds(seen: Any, field: st
     ],
 )
 def test_a_window_without_a_word_of_its_gaps_is_not_complete(window: Any, gaps: tuple[str, ...]) -> None:
-    found = Document({**document(), "window": window}, "here").window
+    found = FlowDocument({**document(), "window": window}, "here").window
     assert (found.gaps, found.seconds) == (gaps, 60)
-    assert Document({**document(), "window": {**window, "end": -60}}, "here").window.seconds == 0
+    assert FlowDocument({**document(), "window": {**window, "end": -60}}, "here").window.seconds == 0
 
 
 @pytest.mark.parametrize("time", [float("nan"), float("inf"), 1e300, -1, 2**40])
@@ -98,13 +98,13 @@ def test_a_time_that_cannot_be_is_none(time: float) -> None:
     raw = document()
     raw["window"].update(start=time, end=time)
 
-    found = Document(raw, "here").window
+    found = FlowDocument(raw, "here").window
 
     assert (found.start, found.end) == (0, 0)
 
 
 def test_of_flows_that_cannot_be_read_a_few_are_kept_and_all_are_counted():
-    raw = Document(document(*({"flow": number} for number in range(5000))), "n1")
+    raw = FlowDocument(document(*({"flow": number} for number in range(5000))), "n1")
 
     assert list(raw.flows()) == []
     assert (raw.unreadable_flows, len(raw.unreadable)) == (5000, 20)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.candidate import with_candidate
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.labelled import Labelled
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import Document
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import FlowDocument
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.recommend import (
     Recommendation,
     WantedSet,
@@ -41,7 +41,7 @@ def recommended(*documents: Object, generalise: str = "none", **wanted: Any) -> 
         Labelled(read(cluster(), native_v3=False)),
     )
     for index, raw in enumerate(documents):
-        recommendation.add(Document(raw, f"documents[{index}]"))
+        recommendation.add(FlowDocument(raw, f"documents[{index}]"))
     return recommendation
 
 

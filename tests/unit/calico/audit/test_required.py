@@ -8,8 +8,8 @@ from typing import Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.audit import Audit
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate import parse_accepted
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import Document
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import Wishes
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import FlowDocument
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import RemedyOptions
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.report import Asked, conclude
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.required import (
     CONTROL_PLANE_LABEL,
@@ -33,8 +33,8 @@ def platform_audited(*accepted: Object) -> Object:
     objects = cluster(LOCKDOWN)
     audit = Audit(objects, Options(calico_version="v3.32.1"), Dataplanes(objects))
     for raw in all_nodes():
-        audit.add(Document(raw, "flows"))
-    asked = Asked(Wishes("none", {}), parse_accepted(accepted), ENOUGH, 100, anonymise=False)
+        audit.add(FlowDocument(raw, "flows"))
+    asked = Asked(RemedyOptions("none", {}), parse_accepted(accepted), ENOUGH, 100, anonymise=False)
     return conclude(audit, asked, packets("kubeadm", PlatformNetworks(nodes=("10.0.3.0/24",)), audit.store))
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.audit import Audit
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.gate import Enough, parse_accepted
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import Document
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import Wishes
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.observed import FlowDocument
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.remedy import RemedyOptions
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.audit.report import Asked, conclude
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.dataplanes import Dataplanes
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import Options
@@ -87,8 +87,8 @@ def document(*records: Object, of: str = "n1", seconds: float = DAY, gaps: Any =
 def audited(objects: list[Object], *documents: Object, accepted: Any = (), **asked: Any) -> Object:
     audit = Audit(objects, Options(calico_version="v3.32.1"), Dataplanes(objects))
     for index, raw in enumerate(documents):
-        audit.add(Document(raw, f"documents[{index}]"))
-    wishes = Wishes(asked.pop("generalise", "none"), asked.pop("variables", {}))
+        audit.add(FlowDocument(raw, f"documents[{index}]"))
+    wishes = RemedyOptions(asked.pop("generalise", "none"), asked.pop("variables", {}))
     enough = replace(ENOUGH, **{name: asked.pop(name) for name in ("min_window", "max_age") if name in asked})
     given = {"rows": 100, "anonymise": False, **asked}
     return conclude(audit, Asked(wishes, parse_accepted(accepted), enough, **given))

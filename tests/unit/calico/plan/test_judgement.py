@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_plan import Change
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.host_endpoint_plan import (
+    HostEndpointChange,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.builder import make_plan
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.judgement import (
     open_without_policy,
@@ -82,7 +84,10 @@ def test_objects_once_felix_is_configured() -> None:
 def test_objects_once_host_endpoints_are_written() -> None:
     stored = [builders.host_endpoint(name, node="n1") for name in ("a", "b", "c")]
     wanted = builders.host_endpoint("b", node="n2")
-    changes = [Change("delete", "n1", "a", stored[0]), Change("update", "n2", "b", stored[1], wanted)]
+    changes = [
+        HostEndpointChange("delete", "n1", "a", stored[0]),
+        HostEndpointChange("update", "n2", "b", stored[1], wanted),
+    ]
     tier = builders.tier("a")
     assert with_host_endpoints([*stored, tier], changes) == [stored[2], tier, wanted]
 

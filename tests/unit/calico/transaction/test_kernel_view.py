@@ -12,14 +12,14 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.transactio
     all_chains,
     difference,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.steps import Write
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.steps import WantedObject
 
 INGRESS_GUARD = "t-next.guard-1-0"
 
 
-def write(name: str, selector: str = "role == 'host'") -> Write:
+def write(name: str, selector: str = "role == 'host'") -> WantedObject:
     spec = {"tier": "t-next", "selector": selector, "types": ["Ingress"]}
-    return Write("GlobalNetworkPolicy", name, {"metadata": {"name": name}, "spec": spec})
+    return WantedObject("GlobalNetworkPolicy", name, {"metadata": {"name": name}, "spec": spec})
 
 
 def kernel(*policies: str, guards: str = "") -> dict[str, Any]:

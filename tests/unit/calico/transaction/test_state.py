@@ -12,7 +12,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.state import (
     SETTLED,
     Contents,
-    State,
+    TransactionState,
     Wave,
     read_record,
     read_switch,
@@ -22,7 +22,9 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.transactio
 )
 
 V1 = "crd.projectcalico.org/v1"
-STATE = State("id", "mary@desk", "2026-11-28T10:00:00Z", "running", ("edge",), (Wave("all", "", ("n1",)),))
+STATE = TransactionState(
+    "id", "mary@desk", "2026-11-28T10:00:00Z", "running", ("edge",), (Wave("all", "", ("n1",)),)
+)
 
 
 def policy(text: str) -> Contents:

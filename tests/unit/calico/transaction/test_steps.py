@@ -15,7 +15,10 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.transactio
     Wave,
     switch_object,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.steps import Script, Write
+from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.steps import (
+    Script,
+    WantedObject,
+)
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.verdict.judge import judge_objects
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -74,7 +77,7 @@ class Cluster:
     def __init__(self, objects: Iterable[Object]) -> None:
         self.objects = {(o["kind"], o["metadata"]["name"]): o for o in objects}
 
-    def put(self, writes: Iterable[Write]) -> None:
+    def put(self, writes: Iterable[WantedObject]) -> None:
         for write in writes:
             if write.wanted is None:
                 self.objects.pop((write.kind, write.name), None)
@@ -89,8 +92,8 @@ class Cluster:
         return [v.verdict for v in judge_objects([*self.objects.values(), *heps()], flows())]
 
 
-def undone(writes: Sequence[Write]) -> list[Write]:
-    return [Write(write.kind, write.name) for write in writes]
+def undone(writes: Sequence[WantedObject]) -> list[WantedObject]:
+    return [WantedObject(write.kind, write.name) for write in writes]
 
 
 def played(
@@ -104,7 +107,7 @@ def played(
     cluster = Cluster([*old, *others])
     told = []
 
-    def step(name: str, writes: Sequence[Write]) -> None:
+    def step(name: str, writes: Sequence[WantedObject]) -> None:
         for write in writes:
             cluster.put([write])
             told.append((name, cluster.verdicts()))

@@ -15,7 +15,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.conntr
 from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.document import Legs
 from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.flow_table import Observed, Opener
 from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.routes import Routes
-from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.sockets import Owner, Owners
+from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.sockets import Owner, SocketOwners
 
 OWN, PEER, POD, MANY = "10.0.0.1", "192.0.2.9", "10.244.0.5", "224.0.0.18"
 
@@ -52,7 +52,7 @@ class Listeners:
 
 
 ROUTES = cast(Routes, Node())
-OWNERS = cast(Owners, Listeners())
+OWNERS = cast(SocketOwners, Listeners())
 
 
 def flow(source: str, destination: str, port: Optional[int] = 443, protocol: int = 6, **more: Any) -> FlowKey:

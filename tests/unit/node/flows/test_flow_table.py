@@ -22,9 +22,9 @@ from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.flow_t
     Health,
     Observed,
     Opener,
-    Window,
+    OpenWindow,
 )
-from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.nftables import Element, Table
+from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.nftables import Element, KernelTable
 
 PEER, OWN = socket.inet_aton("192.0.2.9"), socket.inet_aton("10.0.0.1")
 SERVICE = socket.inet_aton("10.96.0.1")
@@ -34,7 +34,7 @@ Sets = dict[str, list[Element]]
 class Kernel:
     """Stands for nf_tables: a table with sets, or none."""
 
-    def __init__(self, table: Optional[Table] = None, sets: Optional[Sets] = None) -> None:
+    def __init__(self, table: Optional[KernelTable] = None, sets: Optional[Sets] = None) -> None:
         self.held, self.sets = table, sets or {}
         self.rules: list[tuple[str, int]] = []
         self.owners = True
@@ -52,11 +52,11 @@ class Kernel:
 
     commit_if_large = commit
 
-    def table(self) -> Optional[Table]:
+    def table(self) -> Optional[KernelTable]:
         return self.held
 
     def add_table(self, user_data: bytes, *, owned: bool = False) -> None:
-        self.held = Table(1, user_data, owned)
+        self.held = KernelTable(1, user_data, owned)
 
     def delete_table(self) -> None:
         self.held = None
@@ -191,16 +191,16 @@ def test_a_rule_that_was_removed_shows_and_lost_packets_are_counted(kernel: Kern
 
 def test_the_table_says_since_when_it_is_there(kernel: Kernel) -> None:
     assert flow_table.find() is None
-    assert flow_table.start(1700000000.125) == Window(1, 1700000000.125)
-    assert flow_table.find() == Window(1, 1700000000.125)
+    assert flow_table.start(1700000000.125) == OpenWindow(1, 1700000000.125)
+    assert flow_table.find() == OpenWindow(1, 1700000000.125)
     assert flow_table.delete()
     assert not flow_table.delete()
 
 
 @pytest.mark.parametrize("noted", [b"", b"hostfence: flows since x\0", b"\xff" * 8, b"another's"])
 def test_a_table_that_does_not_say_it_began_at_no_known_time(kernel: Kernel, noted: bytes) -> None:
-    kernel.held = Table(7, noted, owned=True)
-    assert flow_table.find() == Window(7, 0.0, owned=True)
+    kernel.held = KernelTable(7, noted, owned=True)
+    assert flow_table.find() == OpenWindow(7, 0.0, owned=True)
 
 
 def test_what_the_kernel_refuses_leaves_no_table(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,8 +22,8 @@ from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.netlin
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.nftables import (
     Element,
+    KernelTable,
     Nftables,
-    Table,
 )
 
 FRAME = b"\1\0\0\0"
@@ -136,7 +136,7 @@ def test_a_table_is_known_by_its_handle_and_whose_it_is(
         monkeypatch, attribute(2, numbered(flags)) + attribute(4, b"\0" * 7 + b"\5") + attribute(6, b"noted")
     )
     with Nftables("t") as reader:
-        assert reader.table() == Table(5, b"noted", owned)
+        assert reader.table() == KernelTable(5, b"noted", owned)
 
 
 def test_a_table_that_is_not_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,10 +20,10 @@ from ansible_collections.hostfence.calico.plugins.module_utils.node.flows import
     observe,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.conntrack import Connections
-from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.flow_table import Health, Window
+from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.flow_table import Health, OpenWindow
 
 STARTED = {"boot_id": boot_id(), "handle": 5, "start": 1700000000.0}
-OPEN = Window(5, 1700000000.0)
+OPEN = OpenWindow(5, 1700000000.0)
 
 
 @pytest.fixture
@@ -48,9 +48,9 @@ def gaps(document: dict[str, Any]) -> list[str]:
         (OPEN, STARTED, []),
         (OPEN, None, []),
         (None, STARTED, ["table-gone"]),
-        (Window(6, OPEN.start), STARTED, ["table-replaced"]),
-        (Window(5, OPEN.start + 1), STARTED, ["table-replaced"]),
-        (Window(5, 0.0), None, ["table-replaced"]),
+        (OpenWindow(6, OPEN.start), STARTED, ["table-replaced"]),
+        (OpenWindow(5, OPEN.start + 1), STARTED, ["table-replaced"]),
+        (OpenWindow(5, 0.0), None, ["table-replaced"]),
         (OPEN, {**STARTED, "boot_id": "another"}, ["rebooted"]),
         (None, {**STARTED, "boot_id": "another"}, ["rebooted"]),
     ],
@@ -58,7 +58,7 @@ def gaps(document: dict[str, Any]) -> list[str]:
 @pytest.mark.usefixtures("kernel")
 def test_a_window_that_was_not_kept_is_no_whole_one(
     monkeypatch: pytest.MonkeyPatch,
-    window: Optional[Window],
+    window: Optional[OpenWindow],
     started: Optional[dict[str, Any]],
     expected: list[str],
 ) -> None:
@@ -109,7 +109,7 @@ def test_a_node_that_tracks_nothing_is_not_made_to_unless_that_is_wanted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(flow_table, "find", lambda: None)
-    monkeypatch.setattr(flow_table, "start", lambda now, _size: Window(1, now))
+    monkeypatch.setattr(flow_table, "start", lambda now, _size: OpenWindow(1, now))
     monkeypatch.setattr(conntrack, "tracked_families", frozenset)
     with pytest.raises(BadInput, match="enable_tracking"):
         observe.start("n")
@@ -118,7 +118,7 @@ def test_a_node_that_tracks_nothing_is_not_made_to_unless_that_is_wanted(
 
 @pytest.mark.usefixtures("kernel")
 def test_a_window_that_an_agent_holds_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow_table, "find", lambda: Window(5, OPEN.start, owned=True))
+    monkeypatch.setattr(flow_table, "find", lambda: OpenWindow(5, OPEN.start, owned=True))
     for call in (observe.stop, lambda: observe.start("n")):
         with pytest.raises(BadInput, match="audit_mode"):
             call()

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 from ansible_collections.hostfence.calico.plugins.module_utils.node.flows import sockets
-from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.sockets import Owner, Owners
+from ansible_collections.hostfence.calico.plugins.module_utils.node.flows.sockets import Owner, SocketOwners
 
 TCP, UDP = 6, 17
 ANY = b"\0" * 4
@@ -30,7 +30,7 @@ def port_of(one: socket.socket) -> int:
 
 
 def test_a_listener_is_known_by_its_process_and_user(listener: socket.socket) -> None:
-    owners, port = Owners(), port_of(listener)
+    owners, port = SocketOwners(), port_of(listener)
     assert (TCP, port) in owners.listening()
     owner = owners.of_listener(TCP, socket.inet_aton("127.0.0.1"), port)
     assert owner is not None
@@ -40,7 +40,7 @@ def test_a_listener_is_known_by_its_process_and_user(listener: socket.socket) ->
 
 
 def test_who_listens_at_another_address_does_not_answer_for_this_one(listener: socket.socket) -> None:
-    owners, port = Owners(), port_of(listener)
+    owners, port = SocketOwners(), port_of(listener)
     assert owners.of_listener(TCP, socket.inet_aton("127.0.0.2"), port) is None
     assert owners.of_listener(UDP, socket.inet_aton("127.0.0.1"), port) is None
 
@@ -53,20 +53,20 @@ def test_who_listens_at_all_addresses_answers_for_each_of_both_families() -> Non
         )
         datagrams = opened.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         datagrams.bind(("", 0))
-        owners = Owners()
+        owners = SocketOwners()
         for protocol, port in ((TCP, port_of(everywhere)), (TCP, port_of(both)), (UDP, port_of(datagrams))):
             assert owners.of_listener(protocol, socket.inet_aton("192.0.2.1"), port) is not None
 
 
 def test_a_listener_of_ipv6_alone_does_not_answer_for_ipv4() -> None:
     with socket.create_server(("", 0), family=socket.AF_INET6) as alone:
-        owners = Owners()
+        owners = SocketOwners()
         assert owners.of_listener(TCP, b"\0" * 15 + b"\1", port_of(alone)) is not None
         assert owners.of_listener(TCP, ANY, port_of(alone)) is None
 
 
 def test_a_group_that_is_gone_has_no_owner() -> None:
-    assert Owners().of_group(2**63, 0) is None
+    assert SocketOwners().of_group(2**63, 0) is None
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_a_group_that_is_gone_has_no_owner() -> None:
 )
 def test_a_group_says_unit_and_pod(monkeypatch: pytest.MonkeyPatch, path: str, unit: str, pod: str) -> None:
     monkeypatch.setattr(sockets, "_control_groups", lambda: {5: path})
-    assert Owners().of_group(5, 33) == Owner(unit, pod, "", 33)
+    assert SocketOwners().of_group(5, 33) == Owner(unit, pod, "", 33)
 
 
 def test_names_of_processes_are_never_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
     hostile = "/" + "\x1b[31m\u202e" + "x" * 500
     monkeypatch.setattr(sockets, "_control_groups", lambda: {5: hostile})
-    owner = Owners().of_group(5, 0)
+    owner = SocketOwners().of_group(5, 0)
     assert owner is not None
     assert owner.unit == "?[31m?" + "x" * 122
 
