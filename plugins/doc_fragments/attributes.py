@@ -5,7 +5,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    # What every module of the collection promises; a module adds how far it keeps it.
+    # What every module of the collection promises; a module adds how far it keeps the first two.
     DOCUMENTATION = r"""
 options: {}
 attributes:
@@ -15,6 +15,19 @@ attributes:
     description: Returns what would change, or has changed, before and after.
   idempotent:
     description: Run again with the same options, it changes nothing.
+    support: full
+"""
+
+    # For modules that change nothing.
+    READS = r"""
+options: {}
+attributes:
+  check_mode:
+    support: full
+    details: Only reads.
+  diff_mode:
+    support: N/A
+    details: Only reads.
 """
 
     # For modules that talk to the cluster's API.

@@ -18,15 +18,7 @@ description:
   - Changes nothing on the node. Needs C(iptables-save) or C(nft) there, and root, to read the rules.
 extends_documentation_fragment:
   - hostfence.calico.attributes
-attributes:
-  check_mode:
-    support: full
-    description: Only reads.
-  diff_mode:
-    support: N/A
-    description: Only reads.
-  idempotent:
-    support: full
+  - hostfence.calico.attributes.reads
 options:
   previous:
     description:

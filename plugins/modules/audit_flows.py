@@ -23,8 +23,6 @@ attributes:
     support: full
   diff_mode:
     support: none
-  idempotent:
-    support: full
 options:
   namespace:
     description: Where the agents publish.

@@ -28,8 +28,6 @@ attributes:
     details: The API is asked for what it would store, and nothing is waited for.
   diff_mode:
     support: full
-  idempotent:
-    support: full
 options:
   state:
     description:

@@ -25,8 +25,6 @@ attributes:
     support: full
   diff_mode:
     support: none
-  idempotent:
-    support: full
 seealso:
   - module: hostfence.calico.enforce
 """

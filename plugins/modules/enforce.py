@@ -27,8 +27,6 @@ attributes:
     support: full
   diff_mode:
     support: none
-  idempotent:
-    support: full
 options:
   writes:
     description:

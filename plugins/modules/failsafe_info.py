@@ -18,15 +18,7 @@ description:
   - With O(dump) it checks recorded output instead, on any machine.
 extends_documentation_fragment:
   - hostfence.calico.attributes
-attributes:
-  check_mode:
-    support: full
-    description: Only reads.
-  diff_mode:
-    support: N/A
-    description: Only reads.
-  idempotent:
-    support: full
+  - hostfence.calico.attributes.reads
 options:
   resources:
     description:

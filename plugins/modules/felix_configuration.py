@@ -29,8 +29,6 @@ attributes:
   diff_mode:
     support: full
     description: Shows the fields of these options only.
-  idempotent:
-    support: full
 options:
   node:
     description: Name of the node to set them for. Empty for all nodes (the FelixConfiguration C(default)).

@@ -22,8 +22,6 @@ attributes:
     support: full
   diff_mode:
     support: none
-  idempotent:
-    support: full
 options:
   flows:
     description: The RV(hostfence.calico.node_flows#module:flows).

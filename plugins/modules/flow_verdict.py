@@ -17,17 +17,9 @@ description:
 extends_documentation_fragment:
   - hostfence.calico.connection
   - hostfence.calico.attributes
+  - hostfence.calico.attributes.reads
   - hostfence.calico.attributes.cluster
   - hostfence.calico.judged_objects
-attributes:
-  check_mode:
-    support: full
-    description: Only reads.
-  diff_mode:
-    support: N/A
-    description: Only reads.
-  idempotent:
-    support: full
 options:
   flows:
     description:

@@ -26,8 +26,6 @@ attributes:
     support: full
   diff_mode:
     support: full
-  idempotent:
-    support: full
 options:
   state:
     description: Whether the objects are to be there.

@@ -24,8 +24,6 @@ attributes:
     support: full
   diff_mode:
     support: full
-  idempotent:
-    support: full
 options:
   state:
     description:

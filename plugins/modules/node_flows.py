@@ -35,8 +35,6 @@ attributes:
       Tells whether a window would be opened or closed; reads as usual, and O(state=watched) only once.
   diff_mode:
     support: none
-  idempotent:
-    support: full
 options:
   state:
     description: What to do.

@@ -26,8 +26,6 @@ attributes:
   diff_mode:
     support: full
     description: Adds the objects that would be written to RV(screen), as nothing is changed.
-  idempotent:
-    support: full
 options:
   preflight:
     description: Whether the cluster is fit for host protection. A finding that stops ends the plan.

@@ -30,8 +30,6 @@ attributes:
     support: full
   diff_mode:
     support: full
-  idempotent:
-    support: full
 options:
   name:
     description: Name of the set; a DNS label.

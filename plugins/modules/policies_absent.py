@@ -25,8 +25,6 @@ attributes:
   diff_mode:
     support: none
     description: Returns the writes instead.
-  idempotent:
-    support: full
 options:
   settle:
     description: Seconds to pause between writes of different kinds, which Felix watches separately.

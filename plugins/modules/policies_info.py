@@ -15,16 +15,8 @@ description:
 extends_documentation_fragment:
   - hostfence.calico.connection
   - hostfence.calico.attributes
+  - hostfence.calico.attributes.reads
   - hostfence.calico.attributes.cluster
-attributes:
-  check_mode:
-    support: full
-    description: Only reads.
-  diff_mode:
-    support: N/A
-    description: Only reads.
-  idempotent:
-    support: full
 options: {}
 seealso:
   - module: hostfence.calico.policies

@@ -31,8 +31,6 @@ attributes:
     description: Logs in as well; nothing is changed on the nodes, nor noted in the cluster.
   diff_mode:
     support: none
-  idempotent:
-    support: full
 options:
   rounds:
     description: How many logins in a row must work on every node.
