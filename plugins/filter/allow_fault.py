@@ -32,10 +32,12 @@ _value:
 from typing import Any, Callable
 
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.allow import policies
 
 
 def _filter(entries: object) -> str:
+    # Here, as Ansible loads all filters of a collection in each process that asks for one of them.
+    from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.allow import policies
+
     try:
         policies(entries, "", "policies_allow")
     except BadInput as refused:

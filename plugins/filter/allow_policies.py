@@ -39,10 +39,12 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input import BadInput
-from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.allow import policies
 
 
 def _filter(entries: object, selector: str) -> list[dict[str, Any]]:
+    # Here, as Ansible loads all filters of a collection in each process that asks for one of them.
+    from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.allow import policies
+
     try:
         return policies(entries, selector, "policies_allow")
     except BadInput as refused:

@@ -30,9 +30,15 @@ _value:
   elements: str
 """
 
+from collections.abc import Iterable
 from typing import Any, Callable
 
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster.variables import misspelt as _filter
+
+def _filter(names: Iterable[str]) -> list[str]:
+    # Here, as Ansible loads all filters of a collection in each process that asks for one of them.
+    from ansible_collections.hostfence.calico.plugins.module_utils.cluster.variables import misspelt
+
+    return misspelt(names)
 
 
 class FilterModule:

@@ -30,11 +30,15 @@ _value:
   elements: str
 """
 
+from collections.abc import Mapping
 from typing import Any, Callable
 
-from ansible_collections.hostfence.calico.plugins.module_utils.cluster.variables import (
-    network_faults as _filter,
-)
+
+def _filter(lists: Mapping[str, object]) -> list[str]:
+    # Here, as Ansible loads all filters of a collection in each process that asks for one of them.
+    from ansible_collections.hostfence.calico.plugins.module_utils.cluster.variables import network_faults
+
+    return network_faults(lists)
 
 
 class FilterModule:
