@@ -201,28 +201,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.controller.node_p
 OPTIONS: dict[str, Any] = {
     "writes": {"type": "list", "elements": "dict", "required": True},
     "sets": {"type": "list", "elements": "str", "default": []},
-    "waves": {"type": "list", "elements": "str", "default": ["canary"]},
-    "window": {"type": "int", "default": 120},
-    "bake": {"type": "int", "default": 0},
-    "confirm": {"type": "str", "choices": ["auto", "manual"], "default": "auto"},
-    "keep": {"type": "float", "default": 24},
-    "watchdogs": {"type": "int", "default": 2},
-    "watchdog_mode": {"type": "str", "choices": ["node", "pod"], "default": "node"},
-    "watchdog_image": {"type": "str", "default": ""},
-    "last_resort": {"type": "bool", "default": True},
-    "admin_sources": {"type": "list", "elements": "str", "default": []},
-    "flush_conntrack": {"type": "bool", "default": False},
-    "proofs": {
-        "type": "list",
-        "elements": "dict",
-        "default": [],
-        "options": {
-            "host": {"type": "str", "required": True},
-            "port": {"type": "int", "required": True},
-            "from": {"type": "str"},
-        },
-    },
-    "settle": {"type": "float", "default": 1},
+    **enforcement.OPTIONS,
     **NODES,
 }
 

@@ -246,6 +246,87 @@ options:
         type: bool
         default: true
       reach: *reach
+  enforce:
+    description:
+      - Options of M(hostfence.calico.enforce), which carries out O(policies). They make no difference to the
+        plan; what that module would refuse is refused before anything is written.
+    type: dict
+    version_added: 0.3.0
+    suboptions:
+      waves:
+        description: Which hosts change together.
+        type: list
+        elements: str
+        default: [canary]
+      window:
+        description: Seconds after which a wave that nobody confirmed goes back.
+        type: int
+        default: 120
+      bake:
+        description: Seconds between waves.
+        type: int
+        default: 0
+      keep:
+        description: Hours for which the policy from before is kept.
+        type: float
+        default: 24
+      watchdogs:
+        description: How many programs switch back.
+        type: int
+        default: 2
+      watchdog_mode:
+        description: Where they run.
+        type: str
+        choices: [node, pod]
+        default: node
+      watchdog_image:
+        description: Image of pods.
+        type: str
+        default: ""
+      admin_sources:
+        description: Networks from which administrators log in.
+        type: list
+        elements: str
+        default: []
+      proofs:
+        description: Further connections that must work.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          host:
+            description: Address to connect to.
+            type: str
+            required: true
+          port:
+            description: TCP port.
+            type: int
+            required: true
+          from:
+            description: Node to connect from.
+            type: str
+      settle:
+        description: Seconds within which Felix sees a write.
+        type: float
+        default: 1
+  audit:
+    description: Options of M(hostfence.calico.flow_audit), for the same.
+    type: dict
+    version_added: 0.3.0
+    suboptions:
+      min_window:
+        description: How long each node has to be watched for.
+        type: str
+        default: 1d
+      max_age:
+        description: How long ago a node's last window may have ended.
+        type: str
+        default: 4w
+      accepted:
+        description: What is known to be denied and accepted.
+        type: list
+        elements: dict
+        default: []
   prove:
     description: Whether nodes that cannot be logged in to refuse a change of what is enforced.
     type: bool
@@ -492,6 +573,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.plan.scree
     screen,
 )
 from ansible_collections.hostfence.calico.plugins.module_utils.cluster import (
+    enforcement,
     felix_configuration,
     host_endpoints,
     permissions,
@@ -570,6 +652,22 @@ OPTIONS: dict[str, Any] = {
             "common": {"type": "dict", "default": {}},
             "lint": {"type": "bool", "default": True},
             "reach": _REACH,
+        },
+    },
+    "enforce": {
+        "type": "dict",
+        "options": {
+            name: option
+            for name, option in enforcement.OPTIONS.items()
+            if name not in ("confirm", "last_resort", "flush_conntrack")
+        },
+    },
+    "audit": {
+        "type": "dict",
+        "options": {
+            "min_window": {"type": "str", "default": "1d"},
+            "max_age": {"type": "str", "default": "4w"},
+            "accepted": {"type": "list", "elements": "dict", "default": []},
         },
     },
     "prove": {"type": "bool", "default": True},

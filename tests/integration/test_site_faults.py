@@ -134,6 +134,17 @@ BAD_VARIABLES = {
         {"felix_failsafe_inbound_host_ports": [{"protocol": "tcp", "port": 70000}]},
         ["failsafeInboundHostPorts[0].port", "70000"],
     ),
+    # What is read after the first write.
+    "window": ({"enforce_window": 500}, ["enforce.window: 500", "from 30 to 240 seconds"]),
+    "wave": ({"enforce_waves": ["all()", "has("]}, ["enforce.waves[1]: 'has('", "expected a label name"]),
+    "pause": ({"enforce_bake": -1}, ["enforce.bake: -1", "not below 0"]),
+    "proof": (
+        {"enforce_proofs": [{"host": "192.0.2.1", "port": 0}]},
+        ["enforce.proofs[0].port: 0", "from 1 to 65535"],
+    ),
+    "age of a window": ({"audit_max_age": "a month"}, ["audit.max_age: 'a month'", "10m, 1d12h or 2w"]),
+    "accepted for good": ({"audit_accepted": [{"port": 9100}]}, ["audit_accepted[0].reason", "in words"]),
+    "fail of a report": ({"report_fail_on": "always"}, ["report_fail_on", "never, failed, attention"]),
 }
 
 # Taken away one at a time from a user who has all the others.

@@ -12,7 +12,7 @@ import calendar
 import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, Callable, Optional
 
 from ..calico.bad_input import BadInput
@@ -44,6 +44,31 @@ from .transaction import Transaction, TransactionOptions, begin
 from .transaction_store import Stored
 
 CONFIRM, ROLL_BACK = "confirm", "rollback"
+# Of how a transaction goes about it.
+OPTIONS: dict[str, Any] = {
+    "waves": {"type": "list", "elements": "str", "default": ["canary"]},
+    "window": {"type": "int", "default": 120},
+    "bake": {"type": "int", "default": 0},
+    "confirm": {"type": "str", "choices": ["auto", "manual"], "default": "auto"},
+    "keep": {"type": "float", "default": 24},
+    "watchdogs": {"type": "int", "default": 2},
+    "watchdog_mode": {"type": "str", "choices": ["node", "pod"], "default": "node"},
+    "watchdog_image": {"type": "str", "default": ""},
+    "last_resort": {"type": "bool", "default": True},
+    "admin_sources": {"type": "list", "elements": "str", "default": []},
+    "flush_conntrack": {"type": "bool", "default": False},
+    "proofs": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "host": {"type": "str", "required": True},
+            "port": {"type": "int", "required": True},
+            "from": {"type": "str"},
+        },
+    },
+    "settle": {"type": "float", "default": 1},
+}
 # Of the two modules that end what is under way.
 END_OPTIONS: dict[str, Any] = {"settle": {"type": "float", "default": 1}, **NODES}
 _RFC3339 = "%Y-%m-%dT%H:%M:%SZ"
@@ -52,23 +77,21 @@ _CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 _ROLE = "node-role.kubernetes.io/"
 
 
+def options_of(params: Mapping[str, Any]) -> TransactionOptions:
+    """How a transaction goes about it.
+
+    :param params: options of the module enforce, all or some
+    :raises BadInput: one cannot be fulfilled, or a wave's selector cannot be read
+    """
+    waving.check(params["waves"])
+    names = {field.name for field in fields(TransactionOptions)}
+    return TransactionOptions(**{name: value for name, value in params.items() if name in names})
+
+
 def enforce(cluster: Cluster, params: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
     """:raises Unfinished: a wave went back; carries the result"""
     served = flavour.require(cluster)
-    options = TransactionOptions(
-        window=params["window"],
-        bake=params["bake"],
-        confirm=params["confirm"],
-        watchdogs=params["watchdogs"],
-        watchdog_mode=params["watchdog_mode"],
-        watchdog_image=params["watchdog_image"],
-        proofs=params["proofs"],
-        last_resort=params["last_resort"],
-        admin_sources=params["admin_sources"],
-        flush_conntrack=params["flush_conntrack"],
-        settle=params["settle"],
-        keep=params["keep"],
-    )
+    options = options_of(params)
     heps = list_stored(cluster, served, "HostEndpoint")
     transaction = Transaction(cluster, served, logins(params["nodes"]), heps, options)
     if check:

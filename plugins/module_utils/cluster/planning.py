@@ -9,6 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
+from ..calico.audit.duration import seconds
+from ..calico.audit.gate import parse_accepted
+from ..calico.bad_input import BadInput
 from ..calico.felix.configuration import OPTIONAL_FIELDS, changed_fields, wanted_spec
 from ..calico.finding import WARNING, Finding
 from ..calico.host_endpoint import (
@@ -100,6 +103,23 @@ def _set_options(policies: Optional[Params]) -> list[dict[str, Any]]:
     return found
 
 
+def _refuse_what_is_read_later(params: Params) -> None:
+    """Options of what comes after the first write.
+
+    :raises BadInput: the transaction or the audit could not make anything of one
+    """
+    enforce, audit = params["enforce"], params["audit"]
+    if enforce:
+        try:
+            enforcement.options_of(enforce)
+        except BadInput as bad:
+            raise bad.within("enforce")
+    if audit:
+        for name in ("min_window", "max_age"):
+            seconds(audit[name], f"audit.{name}")
+        parse_accepted(audit["accepted"])
+
+
 class _Planning:
     """One look, from many lists side by side."""
 
@@ -111,6 +131,7 @@ class _Planning:
         self._flavour = self._view.flavour
 
     def plan(self) -> Planned:
+        _refuse_what_is_read_later(self._params)
         sets = _set_options(self._params["policies"])
         made = self._plan(sets)
         by_name = {one["name"]: one for one in sets}

@@ -82,6 +82,9 @@ class TransactionOptions:
     def __post_init__(self) -> None:
         if not 30 <= self.window <= 240:
             raise BadInput("window", self.window, "from 30 to 240 seconds")
+        for name in ("bake", "keep", "settle"):
+            if not getattr(self, name) >= 0:
+                raise BadInput(name, getattr(self, name), "not below 0")
         if not 0 <= self.watchdogs <= MOST:
             raise BadInput("watchdogs", self.watchdogs, f"from 0 to {MOST}")
         if self.watchdog_mode == POD and self.watchdogs and not self.watchdog_image:
@@ -89,6 +92,9 @@ class TransactionOptions:
         for index, network in enumerate(self.admin_sources):
             if parse_net(network) is None:
                 raise BadInput(f"admin_sources[{index}]", network, "an address or a network")
+        for index, proof in enumerate(self.proofs):
+            if not 0 < proof["port"] < 65536:
+                raise BadInput(f"proofs[{index}].port", proof["port"], "from 1 to 65535")
 
 
 @dataclass

@@ -18,6 +18,7 @@ from .state import Wave
 CANARY, ALL = "canary", "all"
 HOSTNAME = "kubernetes.io/hostname"
 ZONE = "topology.kubernetes.io/zone"
+_WISHES = "must be canary, all, or a list of selectors of HostEndpoints"
 _FRACTIONS = (0.1, 0.5, 1.0)
 
 
@@ -69,9 +70,30 @@ def compute(wish: Union[str, Sequence[str]], hosts: Sequence[Host]) -> tuple[Wav
         return (Wave(ALL, "", tuple(sorted(host.node for host in hosts))),)
     if wish in (CANARY, [CANARY]):
         return _by_names(_canary(hosts), hosts)
-    if isinstance(wish, str):
-        raise BadInput("waves", wish, "must be canary, all, or a list of selectors of HostEndpoints")
+    if isinstance(wish, str) or not wish:
+        raise BadInput("waves", wish, _WISHES)
     return _by_selectors(wish, hosts)
+
+
+def check(wish: Sequence[str]) -> None:
+    """What can be said of a wish without any host.
+
+    :raises BadInput: it is empty, or a selector of it cannot be read
+    """
+    if not wish:
+        raise BadInput("waves", wish, _WISHES)
+    if list(wish) not in ([ALL], [CANARY]):
+        _parsed(wish)
+
+
+def _parsed(wish: Sequence[str]) -> list[selectors.Selector]:
+    found = []
+    for index, text in enumerate(wish):
+        try:
+            found.append(selectors.parse(text))
+        except BadInput as bad:
+            raise BadInput(f"waves[{index}]", text, bad.remedy)
+    return found
 
 
 def _canary(hosts: Sequence[Host]) -> list[tuple[str, list[Host]]]:
@@ -121,11 +143,7 @@ def _by_names(parts: Sequence[tuple[str, Sequence[Host]]], hosts: Sequence[Host]
 def _by_selectors(wish: Sequence[str], hosts: Sequence[Host]) -> tuple[Wave, ...]:
     waves: list[Wave] = []
     left = list(hosts)
-    for index, text in enumerate(wish):
-        try:
-            parsed = selectors.parse(text)
-        except BadInput as bad:
-            raise BadInput(f"waves[{index}]", text, bad.remedy)
+    for index, (text, parsed) in enumerate(zip(wish, _parsed(wish))):
         members = [host for host in left if parsed.matches(host.labels)]
         if not members:
             raise BadInput(f"waves[{index}]", text, "matches no HostEndpoint that is in no wave before it")

@@ -10,6 +10,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.selector i
 from ansible_collections.hostfence.calico.plugins.module_utils.calico.transaction.waves import (
     HOSTNAME,
     Host,
+    check,
     compute,
     without_node,
 )
@@ -57,6 +58,17 @@ def test_what_cannot_be_told_apart_is_refused() -> None:
         compute(["has(cp)", "has(cp)"], hosts(3))
     with pytest.raises(BadInput, match=r"waves\[0\]"):
         compute(["has("], hosts(3))
+    for nothing in ("", []):
+        with pytest.raises(BadInput, match="must be canary, all, or a list"):
+            compute(nothing, hosts(3))
+
+
+def test_a_wish_can_be_checked_before_there_are_hosts() -> None:
+    for wish in (["all"], ["canary"], ["has(zone)", "all()"]):
+        check(wish)
+    for wish, said in (([], "must be canary"), (["has(zone)", "has("], r"waves\[1\]")):
+        with pytest.raises(BadInput, match=said):
+            check(wish)
 
 
 def bpf(name: str) -> builders.Object:
