@@ -8,6 +8,7 @@ says which step, and only compare-and-swap turns a switch.
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -83,8 +84,8 @@ class TransactionOptions:
         if not 30 <= self.window <= 240:
             raise BadInput("window", self.window, "from 30 to 240 seconds")
         for name in ("bake", "keep", "settle"):
-            if not getattr(self, name) >= 0:
-                raise BadInput(name, getattr(self, name), "not below 0")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise BadInput(name, getattr(self, name), "a number, not below 0")
         if not 0 <= self.watchdogs <= MOST:
             raise BadInput("watchdogs", self.watchdogs, f"from 0 to {MOST}")
         if self.watchdog_mode == POD and self.watchdogs and not self.watchdog_image:
