@@ -266,6 +266,11 @@ options:
         description: Seconds between waves.
         type: int
         default: 0
+      confirm:
+        description: Who confirms a wave.
+        type: str
+        choices: [auto, manual]
+        default: auto
       keep:
         description: Hours for which the policy from before is kept.
         type: float
@@ -283,11 +288,19 @@ options:
         description: Image of pods.
         type: str
         default: ""
+      last_resort:
+        description: Whether nodes that no API server answers open their own way.
+        type: bool
+        default: true
       admin_sources:
         description: Networks from which administrators log in.
         type: list
         elements: str
         default: []
+      flush_conntrack:
+        description: Whether the first wave's hosts forget their connections before the proof.
+        type: bool
+        default: false
       proofs:
         description: Further connections that must work.
         type: list
@@ -654,14 +667,7 @@ OPTIONS: dict[str, Any] = {
             "reach": _REACH,
         },
     },
-    "enforce": {
-        "type": "dict",
-        "options": {
-            name: option
-            for name, option in enforcement.OPTIONS.items()
-            if name not in ("confirm", "last_resort", "flush_conntrack")
-        },
-    },
+    "enforce": {"type": "dict", "options": enforcement.OPTIONS},
     "audit": {
         "type": "dict",
         "options": {

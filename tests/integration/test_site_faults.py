@@ -137,6 +137,7 @@ BAD_VARIABLES = {
     # What is read after the first write.
     "window": ({"enforce_window": 500}, ["enforce.window: 500", "from 30 to 240 seconds"]),
     "wave": ({"enforce_waves": ["all()", "has("]}, ["enforce.waves[1]: 'has('", "expected a label name"]),
+    "who confirms": ({"enforce_confirm": "later"}, ["confirm", "auto, manual", "later"]),
     "pause": ({"enforce_bake": -1}, ["enforce.bake: -1", "not below 0"]),
     "proof": (
         {"enforce_proofs": [{"host": "192.0.2.1", "port": 0}]},
