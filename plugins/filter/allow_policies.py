@@ -42,7 +42,7 @@ from ansible_collections.hostfence.calico.plugins.module_utils.calico.bad_input 
 
 
 def _filter(entries: object, selector: str) -> list[dict[str, Any]]:
-    # Here, as Ansible loads all filters of a collection in each process that asks for one of them.
+    # Imported here: Ansible loads all filters of a collection in each process that asks for one.
     from ansible_collections.hostfence.calico.plugins.module_utils.calico.policy.allow import policies
 
     try:

@@ -35,7 +35,7 @@ from typing import Any, Callable
 
 
 def _filter(names: Iterable[str]) -> list[str]:
-    # Here, as Ansible loads all filters of a collection in each process that asks for one of them.
+    # Imported here: Ansible loads all filters of a collection in each process that asks for one.
     from ansible_collections.hostfence.calico.plugins.module_utils.cluster.variables import misspelt
 
     return misspelt(names)

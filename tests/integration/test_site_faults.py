@@ -143,9 +143,10 @@ BAD_VARIABLES = {
         {"enforce_proofs": [{"host": "192.0.2.1", "port": 0}]},
         ["enforce.proofs[0].port: 0", "from 1 to 65535"],
     ),
+    "jump hosts": ({"enforce_admin_sources": "office"}, ["enforce.admin_sources[0]: 'office'", "a network"]),
     "age of a window": ({"audit_max_age": "a month"}, ["audit.max_age: 'a month'", "10m, 1d12h or 2w"]),
     "accepted for good": ({"audit_accepted": [{"port": 9100}]}, ["audit_accepted[0].reason", "in words"]),
-    "fail of a report": ({"report_fail_on": "always"}, ["report_fail_on", "never, failed, attention"]),
+    "when a report fails": ({"report_fail_on": "always"}, ["report_fail_on", "never, failed, attention"]),
 }
 
 # Taken away one at a time from a user who has all the others.
