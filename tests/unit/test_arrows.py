@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The arrows of docs/architecture.md go one way, what is pure does no I/O, and its tests mirror its files.
 
-And a class has its name for itself.
+No two classes have the same name.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def test_only_the_plan_imports_lint_and_nothing_pure_imports_failsafe_or_plan() 
         assert found - {package} <= allowed
 
 
-def test_a_class_has_its_name_for_itself() -> None:
+def test_no_two_classes_have_the_same_name() -> None:
     found: dict[str, list[str]] = {}
     for path in (*FILES, *PLUGIN_UTILS):
         for node in ast.parse(path.read_text()).body:

@@ -70,7 +70,7 @@ def compute(wish: Union[str, Sequence[str]], hosts: Sequence[Host]) -> tuple[Wav
         return (Wave(ALL, "", tuple(sorted(host.node for host in hosts))),)
     if wish in (CANARY, [CANARY]):
         return _by_names(_canary(hosts), hosts)
-    if isinstance(wish, str) or not wish:
+    if isinstance(wish, str):
         raise BadInput("waves", wish, _WISHES)
     return _by_selectors(wish, hosts)
 
@@ -80,13 +80,13 @@ def check(wish: Sequence[str]) -> None:
 
     :raises BadInput: it is empty, or a selector of it cannot be read
     """
-    if not wish:
-        raise BadInput("waves", wish, _WISHES)
     if list(wish) not in ([ALL], [CANARY]):
         _parsed(wish)
 
 
 def _parsed(wish: Sequence[str]) -> list[selectors.Selector]:
+    if not wish:
+        raise BadInput("waves", wish, _WISHES)
     found = []
     for index, text in enumerate(wish):
         try:
